@@ -1,0 +1,53 @@
+/*
+ * rate: a token bucket in one word, for one owner or shared by all threads.
+ * Pure: the time is a parameter.
+ *
+ * The generic cell rate algorithm (ITU-T I.371, "virtual scheduling"): instead
+ * of a count of tokens the bucket keeps the time at which it will be full
+ * again. Taking n tokens moves that time n / rate later. An all-zero bucket is
+ * valid and full.
+ *
+ * Shared buckets are fair without a queue: who finds too few tokens reserves a
+ * small quantum at the end of the virtual schedule and waits for its turn;
+ * others come behind it, whatever their thread. What was reserved and not used
+ * is refunded.
+ */
+#ifndef EVPROXY_BASE_RATE_H
+#define EVPROXY_BASE_RATE_H
+
+#include "base/base.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Immutable; per_s == 0 means no limit. */
+struct rate_limit {
+    uint64_t per_s; /* tokens (bytes, connections) per second */
+    uint64_t burst; /* depth of the bucket in tokens; at least 1 */
+};
+
+struct rate {
+    _Atomic uint64_t full_ns; /* when it will be full; any thread, by
+                                 compare-and-swap, relaxed: the word is all the
+                                 state there is */
+};
+
+/*
+ * Takes up to want tokens, want > 0. Answers 0 when *granted (1 to want) may be
+ * spent now. Otherwise answers the time in ns from which *granted (1 to want, a
+ * quantum of at most 1/128 s or 1024 tokens, whichever is more) may be spent:
+ * they are taken already, and the caller waits for that time.
+ */
+uint64_t rate_reserve(struct rate *rate, const struct rate_limit *limit,
+                      uint64_t now_ns, uint64_t want, uint64_t *granted);
+
+/* Puts tokens back that were granted and not spent. */
+void rate_refund(struct rate *rate, const struct rate_limit *limit,
+                 uint64_t tokens);
+
+/* Takes exactly one token, or answers false and takes none. */
+bool rate_take_one(struct rate *rate, const struct rate_limit *limit,
+                   uint64_t now_ns) WARN_UNUSED;
+
+#endif

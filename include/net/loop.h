@@ -1,0 +1,79 @@
+/*
+ * loop: one thread's household: what time it is, who is ready, who is due, who
+ * wants to go on, and who is dead.
+ *
+ * A turn of the loop: wait; read the clock; hand out the events; run those that
+ * had more to do (once each, so that nobody starves); hand out the timers; call
+ * the after-batch function; bury the dead. Nothing that an event of this turn
+ * may still name is freed before its end.
+ *
+ * Events and timers come with a kind, which says whose they are, and events
+ * with the index and generation that their owner chose. A thread that runs a
+ * loop owns all of it; others reach it through its mailbox.
+ */
+#ifndef EVPROXY_NET_LOOP_H
+#define EVPROXY_NET_LOOP_H
+
+#include "base/list.h"
+#include "base/wheel.h"
+#include "net/mailbox.h"
+#include "net/poller.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LOOP_KINDS     8
+#define LOOP_KIND_MAIL 0 /* the loop's own; the others are the owner's */
+
+struct loop;
+
+typedef void (*loop_event_fn)(struct loop *loop, uint32_t index,
+                              uint32_t generation, uint32_t events);
+typedef void (*loop_timer_fn)(struct loop *loop, struct wheel_timer *timer);
+typedef void (*loop_link_fn)(struct loop *loop, struct list *link);
+typedef void (*loop_letter_fn)(struct loop *loop, struct letter *letter);
+typedef void (*loop_fn)(struct loop *loop);
+
+/* What the owner does; fields may be NULL where nothing of the kind exists. */
+struct loop_owner {
+    loop_event_fn event[LOOP_KINDS];
+    loop_timer_fn timer[LOOP_KINDS];
+    loop_link_fn run;      /* a link that was on runnable */
+    loop_link_fn bury;     /* a link that was on buried */
+    loop_letter_fn letter; /* mail */
+    loop_fn batch_end;     /* after events, runs and timers of a turn */
+};
+
+struct loop {
+    uint64_t now_ns; /* read once a turn */
+    struct wheel wheel;
+    struct list runnable;
+    struct list buried;
+    struct mailbox mailbox;
+    const struct loop_owner *owner;
+    bool stopped;
+    _Atomic uint64_t turns; /* written by the loop, read by the watchdog */
+    struct poller poller;
+};
+
+int loop_open(struct loop *loop, const struct loop_owner *owner) WARN_UNUSED;
+void loop_close(struct loop *loop);
+
+/* The token of a descriptor for the poller. index < 2^28. */
+static inline uint64_t loop_token(unsigned kind, uint32_t index,
+                                  uint32_t generation)
+{
+    return (uint64_t)generation << 32 | (uint64_t)index << 4 | kind;
+}
+
+/* Turns until loop_stop. */
+void loop_run(struct loop *loop);
+
+/* One turn; waits at most timeout_ms (-1: as long as nothing happens). */
+void loop_turn(struct loop *loop, int timeout_ms);
+
+/* From the loop's own thread. */
+void loop_stop(struct loop *loop);
+
+#endif

@@ -1,0 +1,121 @@
+/*
+ * sock: one socket: its descriptor, what it is ready for, and the system calls.
+ *
+ * Readiness bits follow edge-triggered epoll: an event sets them, EAGAIN clears
+ * them, and nothing else may. A short read clears SOCK_READABLE too, but not
+ * once a hang-up or an urgent mark was reported: a FIN may already stand behind
+ * the bytes, and a read stops short at the mark, without another edge.
+ *
+ * A reset is remembered: the kernel reports it once, to whichever call comes
+ * first, and reads after it look like a clean end. sock_recv never does.
+ *
+ * Urgent data is ordinary data here (SO_OOBINLINE): no byte is lost.
+ */
+#ifndef EVPROXY_NET_SOCK_H
+#define EVPROXY_NET_SOCK_H
+
+#include "base/addr.h"
+#include "base/base.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    SOCK_READABLE = 1,
+    SOCK_WRITABLE = 2,
+    SOCK_HANGUP = 4, /* the peer ended its stream, or the connection is gone */
+    SOCK_URGENT = 8,
+    SOCK_RESET = 16, /* an error was consumed; after the bytes, IO_ERROR */
+};
+
+/* An all-zero one is not valid: the absent descriptor is -1. */
+struct sock {
+    int fd;
+    uint8_t ready;
+};
+
+/* Options of a service's sockets; 0 is the kernel's default. */
+struct sock_options {
+    uint32_t keepalive_s;
+    uint32_t user_timeout_ms;
+    uint32_t notsent_lowat_bytes;
+    uint32_t backlog;
+    bool fastopen;
+};
+
+/* Folds a mask of epoll events into the bits. */
+void sock_event(struct sock *sock, uint32_t events);
+
+/* Reads at most size bytes, size > 0; *count is how many, with IO_OK. */
+enum io sock_recv(struct sock *sock, void *buffer, size_t size,
+                  size_t *count) WARN_UNUSED;
+
+/* Writes at most size bytes, size > 0. IO_ERROR also remembers a reset. */
+enum io sock_send(struct sock *sock, const void *bytes, size_t size,
+                  size_t *count) WARN_UNUSED;
+
+/* The pending error of the socket, consumed; 0 if none. A reset or the like is
+ * remembered. */
+int sock_error(struct sock *sock);
+
+/* Bytes that the peer has not acknowledged yet; 0 also when unknown. */
+uint32_t sock_unacknowledged(const struct sock *sock);
+
+/* Whether bytes can be read right now, without reading them. */
+bool sock_has_bytes(const struct sock *sock);
+
+/* Ends our stream to the peer (FIN after the bytes that were sent). */
+void sock_shutdown(struct sock *sock);
+
+/* Closes, with FIN; harmless when closed. fd is -1 and ready 0 afterwards. */
+void sock_close(struct sock *sock);
+
+/* Closes with a reset; what the peer has not got yet is lost. */
+void sock_reset(struct sock *sock);
+
+/*
+ * A listening socket, non-blocking, bound with SO_REUSEPORT and not listening
+ * yet: sock_listen opens the queue (again: changes the backlog). For a unix
+ * path, a socket file that nobody answers on is removed first. -1 with errno.
+ */
+int sock_bind(const struct endpoint *endpoint) WARN_UNUSED;
+int sock_listen(int fd, const struct sock_options *options) WARN_UNUSED;
+
+/* What accept gave. */
+enum sock_accept {
+    SOCK_ACCEPTED,
+    SOCK_ACCEPT_EMPTY,     /* nobody waits */
+    SOCK_ACCEPT_EXHAUSTED, /* no descriptor or memory left */
+};
+
+/* The next connection, non-blocking; options are inherited from the listener.
+ * Connections that died in the queue are passed over. */
+enum sock_accept sock_accept(int listen_fd, struct sock *sock,
+                             struct addr *client) WARN_UNUSED;
+
+/* Why a connect could not be begun. */
+enum sock_connect {
+    SOCK_CONNECTING,   /* events will tell */
+    SOCK_CONNECTED,    /* at once (unix sockets) */
+    SOCK_CONNECT_BUSY, /* a unix socket whose backlog is full; no event comes */
+    SOCK_CONNECT_FAILED, /* the other end's doing; errno */
+    SOCK_CONNECT_LOCAL,  /* a shortage of ours: ports, descriptors, memory */
+};
+
+/*
+ * Opens a socket to the endpoint, from the local address source (its port is
+ * not used; NULL: the system's choice), and begins to connect.
+ */
+enum sock_connect sock_connect(struct sock *sock,
+                               const struct endpoint *endpoint,
+                               const struct addr *source,
+                               const struct sock_options *options) WARN_UNUSED;
+
+/* True if an error number of connect is a shortage of this machine. */
+bool sock_error_is_local(int error);
+
+/* Smoothed round trip time in microseconds and segments retransmitted. */
+void sock_quality(const struct sock *sock, uint32_t *rtt_us,
+                  uint32_t *retransmits);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * generation: one configuration at run time: what a connection is born with and
+ * keeps until its end.
+ *
+ *      generation ──▶ service[] ──▶ state      counters, limits, rates: the
+ * same │             │                     object over all reloads │ └───────▶
+ * upstream[]  likewise, by address └────────────▶ listen[]             sockets,
+ * one a worker
+ *
+ * Built by the control thread from a snapshot and the generation before;
+ * immutable afterwards (the states, upstreams and the round robin cursor are
+ * shared and have their own rules). Workers get it by mail, count their
+ * sessions on it, and mail it back when it is not their current one and its
+ * last session has ended; the control thread frees it when all have.
+ */
+#ifndef EVPROXY_SERVICE_GENERATION_H
+#define EVPROXY_SERVICE_GENERATION_H
+
+#include "base/rate.h"
+#include "config/config.h"
+#include "service/balance.h"
+#include "service/limits.h"
+#include "service/stats.h"
+#include "service/upstream.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* A service's identity: lives as long as a generation names it. */
+struct service_state {
+    char *name;
+    struct service_counters *counters; /* one a worker */
+    unsigned workers;
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* all workers add and
+                          subtract; counted only for max_connections */
+    struct rate accept_rate;
+    struct rate rate[DIRECTIONS]; /* service_rate_up, service_rate_down */
+    struct limits *limits; /* by source; NULL until a generation asks for it */
+    uint32_t holders;      /* control thread: generations that name it */
+};
+
+struct service {
+    const struct config_service *config;
+    struct generation *generation;
+    struct service_state *state;
+    struct upstream **upstreams; /* addresses, after resolving */
+    uint32_t *upstream_max;      /* max_connections of each; 0: none */
+    uint32_t upstream_count;
+    struct balance balance;
+    struct rate_limit rate[DIRECTIONS];         /* of one connection */
+    struct rate_limit service_rate[DIRECTIONS]; /* of all */
+    struct rate_limit accept_rate;
+    bool throttled;                 /* any of the four byte rates is set */
+    _Atomic uint32_t source_cursor; /* any worker, relaxed: whose turn among
+                                       the source addresses */
+};
+
+/* One listening address and its sockets; owned by the control thread. */
+struct listen_socket {
+    struct endpoint endpoint;
+    struct service *service;
+    int *fds; /* one a worker; for unix sockets the same one each time. Shared
+                 with the generations before and after that keep it open. */
+};
+
+struct generation {
+    uint64_t number;       /* from 1 */
+    struct config *config; /* owned */
+    struct service *services;
+    size_t service_count;
+    struct listen_socket *listens;
+    size_t listen_count;
+    unsigned workers;
+    unsigned holders; /* control thread: workers that have not mailed it back */
+    uint32_t *sessions; /* one a worker, written by it alone */
+};
+
+/*
+ * Looks up a name: the addresses, with the port, in a malloc'ed array that the
+ * caller frees; 0 of them if it does not resolve.
+ */
+typedef size_t (*generation_resolve_fn)(const char *host, uint16_t port,
+                                        struct endpoint **found);
+
+/*
+ * Takes the config (it is freed with the generation; on failure it stays the
+ * caller's) and carries the states and upstreams of the same name and address
+ * over from previous (NULL at the start). listens are laid out for each service
+ * and listen in the order of the config, with fds NULL: the caller opens or
+ * carries them. connections: what the process can hold. NULL with errno.
+ */
+struct generation *generation_create(struct config *config,
+                                     const struct generation *previous,
+                                     unsigned workers, uint32_t connections,
+                                     generation_resolve_fn resolve) WARN_UNUSED;
+
+/* Frees it, and the states and upstreams that no other generation holds. Does
+ * not touch the descriptors or the fds arrays. Control thread. */
+void generation_destroy(struct generation *generation);
+
+#endif
