@@ -2,8 +2,10 @@
  * stats: causes of an end, and counters.
  *
  * A counter block belongs to one worker, which alone writes it; the control
- * thread reads all blocks and adds them up. So a counter is a relaxed atomic
- * that is never contended, and an addition is a plain load, add and store.
+ * thread reads all blocks and adds them up. So a counter is an atomic that is
+ * never contended, and an addition is a plain load, add and store. The store
+ * releases and the reader acquires: who sees one counter moved also sees what
+ * the worker had counted before (plain moves on x86).
  */
 #ifndef EVPROXY_SERVICE_STATS_H
 #define EVPROXY_SERVICE_STATS_H
@@ -13,7 +15,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Why a connection ended; the names are stats_cause_name()'s. The order is that
+/* Why a connection ended; the names are cause_name()'s. The order is that
  * of the stats line: new ones go to the end. */
 enum cause {
     CAUSE_NONE, /* not ended */
@@ -52,16 +54,16 @@ enum direction { UP, DOWN, DIRECTIONS };
 typedef _Atomic uint64_t counter;
 
 /* By the one writer only. */
-static inline void counter_add(counter *counter, uint64_t n)
+static inline void counter_add(counter *one, uint64_t n)
 {
-    atomic_store_explicit(
-        counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-        memory_order_relaxed);
+    uint64_t value = atomic_load_explicit(one, memory_order_relaxed);
+
+    atomic_store_explicit(one, value + n, memory_order_release);
 }
 
-static inline uint64_t counter_read(const counter *counter)
+static inline uint64_t counter_read(const counter *one)
 {
-    return atomic_load_explicit(counter, memory_order_relaxed);
+    return atomic_load_explicit(one, memory_order_acquire);
 }
 
 /* One worker's counters of one service. */
@@ -100,8 +102,13 @@ void service_counters_sum(const struct service_counters *blocks, unsigned count,
 void upstream_counters_sum(const struct upstream_counters *blocks,
                            unsigned count, struct upstream_sums *sums);
 
-/* " ended_client_fin=0 ended_upstream_fin=0 ...", every cause in order, into
- * the buffer of that size; answers the length written. */
+/*
+ * " ended_client_fin=0 ended_upstream_fin=0 ...", every cause in order, into
+ * the buffer of that size, with a final zero; answers the length written. A
+ * buffer that is too small (STATS_ENDED_MAX is enough) gets the causes that fit
+ * whole.
+ */
+#define STATS_ENDED_MAX 1536
 size_t stats_format_ended(const struct service_sums *sums, char *buffer,
                           size_t size);
 

@@ -1,0 +1,92 @@
+#include "service/stats.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char *const cause_names[] = {
+    [CAUSE_NONE] = "none",
+    [CAUSE_CLIENT_FIN] = "client_fin",
+    [CAUSE_UPSTREAM_FIN] = "upstream_fin",
+    [CAUSE_CLIENT_RESET] = "client_reset",
+    [CAUSE_UPSTREAM_RESET] = "upstream_reset",
+    [CAUSE_CONNECT_REFUSED] = "connect_refused",
+    [CAUSE_CONNECT_TIMEOUT] = "connect_timeout",
+    [CAUSE_NO_UPSTREAM] = "no_upstream",
+    [CAUSE_IDLE_TIMEOUT] = "idle_timeout",
+    [CAUSE_READ_TIMEOUT] = "read_timeout",
+    [CAUSE_WRITE_TIMEOUT] = "write_timeout",
+    [CAUSE_HALF_CLOSE_TIMEOUT] = "half_close_timeout",
+    [CAUSE_HEADER_TIMEOUT] = "header_timeout",
+    [CAUSE_MAX_LIFETIME] = "max_lifetime",
+    [CAUSE_DENIED] = "denied",
+    [CAUSE_LIMIT_CONNECTIONS] = "limit_connections",
+    [CAUSE_LIMIT_SOURCE] = "limit_source",
+    [CAUSE_LIMIT_RATE] = "limit_rate",
+    [CAUSE_BAD_HEADER] = "bad_header",
+    [CAUSE_NO_ROUTE] = "no_route",
+    [CAUSE_TLS_ERROR] = "tls_error",
+    [CAUSE_DRAIN] = "drain",
+    [CAUSE_LOCAL_RESOURCE] = "local_resource",
+    [CAUSE_INTERNAL] = "internal",
+};
+
+_Static_assert(ARRAY_LEN(cause_names) == CAUSES, "a cause without a name");
+
+const char *cause_name(enum cause cause)
+{
+    assert((unsigned)cause < CAUSES);
+    return cause_names[cause];
+}
+
+void service_counters_sum(const struct service_counters *blocks, unsigned count,
+                          struct service_sums *sums)
+{
+    uint64_t ended = 0;
+
+    *sums = (struct service_sums){0};
+    for (unsigned i = 0; i < count; i++) {
+        for (unsigned cause = 0; cause < CAUSES; cause++) {
+            uint64_t n = counter_read(&blocks[i].ended[cause]);
+
+            sums->ended[cause] += n;
+            ended += n;
+        }
+        sums->accepted += counter_read(&blocks[i].accepted);
+        sums->bytes[UP] += counter_read(&blocks[i].bytes[UP]);
+        sums->bytes[DOWN] += counter_read(&blocks[i].bytes[DOWN]);
+    }
+    sums->active = sums->accepted - ended;
+}
+
+void upstream_counters_sum(const struct upstream_counters *blocks,
+                           unsigned count, struct upstream_sums *sums)
+{
+    *sums = (struct upstream_sums){0};
+    for (unsigned i = 0; i < count; i++) {
+        sums->bytes[UP] += counter_read(&blocks[i].bytes[UP]);
+        sums->bytes[DOWN] += counter_read(&blocks[i].bytes[DOWN]);
+        sums->total += counter_read(&blocks[i].total);
+        sums->failed += counter_read(&blocks[i].failed);
+    }
+}
+
+size_t stats_format_ended(const struct service_sums *sums, char *buffer,
+                          size_t size)
+{
+    size_t length = 0;
+
+    for (unsigned cause = CAUSE_NONE + 1; cause < CAUSES; cause++) {
+        int n = snprintf(buffer + length, size - length, " ended_%s=%" PRIu64,
+                         cause_names[cause], sums->ended[cause]);
+
+        if (n < 0 || (size_t)n >= size - length) {
+            break;
+        }
+        length += (size_t)n;
+    }
+    if (size > 0) {
+        buffer[length] = '\0';
+    }
+    return length;
+}
