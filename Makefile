@@ -1,9 +1,13 @@
 # make            build/evproxy, the release binary
 # make run        evproxy in front of small upstreams, to try by hand
-# make test       unit and end-to-end tests
+# make test       unit, fault and end-to-end tests
 # make asan tsan  the same suite under the sanitizers
-# make check      format, warnings, floors, documents
+# make interop    real programs through it: nginx, redis, ssh, iperf3, ...
+# make check      format, floors, functions, headers, documents, samples
 # make install    DESTDIR and PREFIX as usual
+#
+# BUILD=dir builds elsewhere; V=1 shows the commands. The last line of a suite is
+# "N passed, N failed".
 
 PREFIX ?= /usr/local
 CC ?= cc
@@ -15,42 +19,130 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
             -Wimplicit-fallthrough -Wundef
 BUILD ?= build
 EXTRA ?=
+say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DEVPROXY_VERSION='"$(VERSION)"' \
              -iquote include $(WARNINGS) -pthread -fno-strict-aliasing \
              -MMD -MP $(CFLAGS) $(EXTRA)
 ALL_LDFLAGS = -pthread $(LDFLAGS) $(EXTRA)
 
+# objects-of A.c B.c: where they are built
+objects-of = $(patsubst %.c,$(BUILD)/%.o,$(1))
+# tests-of DIR, helpers-of DIR: its test programs; what each is linked with
+tests-of = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/test_*.c))
+helpers-of = $(call objects-of,$(filter-out tests/$(1)/test_%,\
+               $(wildcard tests/$(1)/*.c)))
+
 SOURCES := $(wildcard src/*/*.c)
-OBJECTS := $(SOURCES:src/%.c=$(BUILD)/src/%.o)
-UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,\
-          $(wildcard tests/unit/test_*.c))
+OBJECTS := $(call objects-of,$(SOURCES))
+UNIT := $(call tests-of,unit)
+FAULT := $(call tests-of,fault)
+E2E := $(call tests-of,e2e)
 
 .PHONY: all
 all: $(BUILD)/evproxy
 
-$(BUILD)/evproxy: $(OBJECTS) $(BUILD)/src/main.o
-	$(CC) $(ALL_LDFLAGS) -o $@ $^
+$(BUILD)/evproxy: $(BUILD)/src/main.o $(OBJECTS)
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(call say,CC)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-# Unit tests: each is linked with every room but main. A room under
-# construction does not hold up the others: what is not built is not linked.
+# ---- tests ----------------------------------------------------------------
+# Each test program is linked with every room but main, and with what is
+# beside it in its folder and is no test itself.
+
 $(BUILD)/libevproxy.a: $(OBJECTS)
-	rm -f $@
-	ar rcs $@ $^
+	@rm -f $@
+	$(call say,AR)ar rcs $@ $^
 
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libevproxy.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka
+# The calls that the simulated kernel of tests/fault stands in for.
+FAULT_CALLS :=
+$(FAULT): ALL_LDFLAGS += $(FAULT_CALLS:%=-Wl,--wrap=%)
 
-.PHONY: unit
+$(UNIT): $(call helpers-of,unit)
+$(FAULT): $(call helpers-of,fault)
+$(E2E): $(call helpers-of,e2e)
+$(UNIT) $(FAULT) $(E2E): %: %.o $(BUILD)/libevproxy.a
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka
+
+.PHONY: test unit fault e2e asan tsan
+test: $(UNIT) $(FAULT) $(E2E) $(BUILD)/evproxy
+	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(UNIT) $(FAULT) $(E2E)
 unit: $(UNIT)
-	@set -e; for t in $(UNIT); do $$t; done
+	@tests/run.sh $(UNIT)
+fault: $(FAULT)
+	@tests/run.sh $(FAULT)
+e2e: $(E2E) $(BUILD)/evproxy
+	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(E2E)
+
+asan:
+	@+$(MAKE) --no-print-directory test BUILD=$(BUILD)/asan \
+	    EXTRA='-fsanitize=address,undefined -fno-sanitize-recover=all \
+	    -fno-omit-frame-pointer'
+tsan:
+	@+$(MAKE) --no-print-directory test BUILD=$(BUILD)/tsan \
+	    EXTRA='-fsanitize=thread -fno-omit-frame-pointer'
+
+.PHONY: interop
+interop: $(BUILD)/evproxy
+	@EVPROXY=$(BUILD)/evproxy tests/interop/run.sh
+
+# ---- checks ---------------------------------------------------------------
+
+OURS := $(wildcard src/*.c src/*/*.c include/*/*.h tests/*/*.c tests/*/*.h)
+
+.PHONY: check check-format check-floors check-shape check-headers \
+        check-documents check-samples check-unit
+check: check-format check-floors check-shape check-headers check-documents \
+       check-samples check-unit
+
+check-format:
+	$(call say,)clang-format --dry-run -Werror $(OURS)
+check-floors:
+	$(call say,)tests/check_floors.sh
+check-shape:
+	$(call say,)tests/check_shape.sh $(OURS)
+check-headers: $(patsubst %.h,$(BUILD)/%.alone,$(wildcard include/*/*.h))
+$(BUILD)/%.alone: %.h
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsyntax-only -x c $<
+	@touch $@
+check-samples: $(BUILD)/evproxy
+	$(call say,)tests/check_samples.sh $(BUILD)/evproxy
+check-documents:
+	$(call say,)tests/check_manuals.sh
+check-unit:
+	$(call say,)tests/check_service.sh
+
+# ---- to try it, to install it ---------------------------------------------
+
+.PHONY: run
+run: $(BUILD)/evproxy $(BUILD)/tests/demo/upstream
+	@tests/demo/run.sh $^
+
+$(BUILD)/tests/demo/upstream: $(BUILD)/tests/demo/upstream.o
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
+MANUALS := $(DESTDIR)$(PREFIX)/share/man
+
+# An installed configuration is never overwritten.
+.PHONY: install
+install: $(BUILD)/evproxy
+	install -D -m 755 $(BUILD)/evproxy $(DESTDIR)$(PREFIX)/sbin/evproxy
+	install -D -m 644 conf/evproxy.8 $(MANUALS)/man8/evproxy.8
+	install -D -m 644 conf/evproxy.ini.5 $(MANUALS)/man5/evproxy.ini.5
+	install -d $(UNITS)
+	sed 's|/usr/local/|$(PREFIX)/|' conf/evproxy.service \
+	    >$(UNITS)/evproxy.service
+	test -e $(DESTDIR)/etc/evproxy/evproxy.ini || \
+	    install -D -m 644 conf/evproxy.ini \
+	        $(DESTDIR)/etc/evproxy/evproxy.ini
 
 .PHONY: clean
 clean:
-	rm -rf build
+	rm -rf $(BUILD)
 
--include $(OBJECTS:.o=.d) $(BUILD)/src/main.d $(UNIT:=.d)
+-include $(patsubst %.c,$(BUILD)/%.d,$(filter %.c,$(OURS)))
 .SECONDARY:
