@@ -65,7 +65,7 @@ static void sums_add_up_over_the_workers(void **state)
     assert_int_equal(upstream.failed, 12);
 }
 
-#define ROUNDS 200000
+#define ROUNDS 4000000
 
 static void *connections_come_and_go(void *arg)
 {

@@ -1,0 +1,162 @@
+#include "service/upstream.h"
+
+#include "base/hash.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct upstream *upstream_create(const struct endpoint *endpoint,
+                                 const char *text, unsigned workers)
+{
+    struct upstream *upstream;
+    size_t bytes = workers * sizeof(*upstream->counters);
+
+    upstream = aligned_alloc(_Alignof(struct upstream), sizeof(*upstream));
+    if (upstream == NULL) {
+        return NULL;
+    }
+    memset(upstream, 0, sizeof(*upstream));
+    upstream->counters =
+        aligned_alloc(_Alignof(struct upstream_counters), bytes);
+    if (upstream->counters == NULL) {
+        free(upstream);
+        errno = ENOMEM;
+        return NULL;
+    }
+    memset(upstream->counters, 0, bytes);
+    upstream->workers = workers;
+    snprintf(upstream->text, sizeof(upstream->text), "%s", text);
+    upstream->id = hash_bytes(upstream->text, strlen(upstream->text), 0);
+    if (endpoint != NULL) {
+        upstream->endpoint = *endpoint;
+    } else {
+        atomic_init(&upstream->down, UPSTREAM_UNRESOLVED);
+    }
+    pthread_mutex_init(&upstream->lock, NULL);
+    return upstream;
+}
+
+void upstream_destroy(struct upstream *upstream)
+{
+    if (upstream == NULL) {
+        return;
+    }
+    pthread_mutex_destroy(&upstream->lock);
+    free(upstream->failures);
+    free(upstream->counters);
+    free(upstream);
+}
+
+/* Relaxed: the number itself is all that is agreed on. */
+bool upstream_enter(struct upstream *upstream, uint32_t max)
+{
+    uint32_t active =
+        atomic_load_explicit(&upstream->active, memory_order_relaxed);
+
+    do {
+        if (max != 0 && active >= max) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(
+        &upstream->active, &active, active + 1, memory_order_relaxed,
+        memory_order_relaxed));
+    return true;
+}
+
+void upstream_leave(struct upstream *upstream)
+{
+    atomic_fetch_sub_explicit(&upstream->active, 1, memory_order_relaxed);
+}
+
+/*
+ * Makes the ring remember so many failures; the latest stay. The threshold can
+ * change with a reload, and sessions of both configurations report here.
+ */
+static bool failures_resize(struct upstream *upstream, uint32_t size)
+{
+    uint64_t *ring = calloc(size, sizeof(*ring));
+    uint32_t old_size = upstream->failures_size;
+    uint32_t kept = upstream->failures_count;
+
+    if (ring == NULL) {
+        return false;
+    }
+    if (kept > size) {
+        kept = size;
+    }
+    for (uint32_t i = 0; i < kept; i++) {
+        uint64_t back = kept - i;
+
+        ring[i] =
+            upstream->failures[(upstream->failures_next + old_size - back) %
+                               old_size];
+    }
+    free(upstream->failures);
+    upstream->failures = ring;
+    upstream->failures_size = size;
+    upstream->failures_next = kept % size;
+    upstream->failures_count = kept;
+    return true;
+}
+
+/* Remembers one more; true if the ring is full of failures in the window. */
+static bool failures_add(struct upstream *upstream, uint64_t window_ns,
+                         uint64_t now_ns)
+{
+    uint32_t size = upstream->failures_size;
+
+    upstream->failures[upstream->failures_next] = now_ns;
+    upstream->failures_next = (upstream->failures_next + 1) % size;
+    if (upstream->failures_count < size) {
+        upstream->failures_count++;
+    }
+    /* Threads' clocks may be a little out of step: the oldest can be later. */
+    return upstream->failures_count == size &&
+           upstream->failures[upstream->failures_next] + window_ns >= now_ns;
+}
+
+bool upstream_connect_failed(struct upstream *upstream, uint32_t threshold,
+                             uint64_t window_ns, uint64_t now_ns)
+{
+    bool taken_out = false;
+
+    if (threshold == 0) {
+        return false;
+    }
+    pthread_mutex_lock(&upstream->lock);
+    /* Late failures of one that is out already must not count against it when
+     * it is back. */
+    if (atomic_load_explicit(&upstream->down, memory_order_relaxed) &
+        UPSTREAM_FAILED) {
+        goto unlock;
+    }
+    /* Without memory this failure goes uncounted: better than a false alarm. */
+    if (upstream->failures_size != threshold &&
+        !failures_resize(upstream, threshold)) {
+        goto unlock;
+    }
+    if (failures_add(upstream, window_ns, now_ns)) {
+        upstream->failures_count = 0;
+        upstream_set_down(upstream, UPSTREAM_FAILED);
+        taken_out = true;
+    }
+unlock:
+    pthread_mutex_unlock(&upstream->lock);
+    return taken_out;
+}
+
+bool upstream_set_down(struct upstream *upstream, uint32_t reason)
+{
+    return atomic_fetch_or_explicit(&upstream->down, reason,
+                                    memory_order_relaxed) == 0;
+}
+
+bool upstream_clear_down(struct upstream *upstream, uint32_t reason)
+{
+    uint32_t before = atomic_fetch_and_explicit(&upstream->down, ~reason,
+                                                memory_order_relaxed);
+
+    return before != 0 && (before & ~reason) == 0;
+}
