@@ -42,7 +42,7 @@ struct network {
 
 /* What an address in a configuration names. */
 enum address_kind {
-    ADDRESS_IP,   /* 127.0.0.1:80, [::1]:80 */
+    ADDRESS_IP,   /* 127.0.0.1:80, [::1]:80, [fe80::1%2]:80 */
     ADDRESS_ANY,  /* :80, all addresses of both families: [::]:80 */
     ADDRESS_UNIX, /* unix:/path */
     ADDRESS_NAME, /* name:80: host and port are filled in, the endpoint is not
@@ -55,25 +55,34 @@ enum address_kind {
 struct address {
     enum address_kind kind;
     struct endpoint endpoint;
-    char host[ADDR_HOST_MAX];
-    uint16_t port;
+    char host[ADDR_HOST_MAX]; /* ADDRESS_NAME, else empty */
+    uint16_t port;            /* 0: ADDRESS_UNIX */
 };
 
 /*
  * Parses the text of an address. NULL, or a sentence without a final stop that
  * says what is wrong ("port 70000 is not between 1 and 65535"). The sentence is
- * a literal or lives in a buffer of the calling thread until the next call.
- * Names are checked for the letters, digits, '-', '_' and '.' of host names; a
- * path must be absolute and fit sun_path.
+ * a literal or lives in a buffer of the calling thread until the next call (of
+ * this room or value). *address is then undefined.
+ *
+ * Names are checked for the letters, digits, '-', '_' and '.' of host names,
+ * and may not look like a number to a resolver ("127.1", "0x7f000001"). A path
+ * must be absolute and fit sun_path. An IPv4-mapped address becomes IPv4. A
+ * zone of a link-local address is an interface number, since its name would
+ * have to be asked from the system.
  */
 const char *address_parse(const char *text,
                           struct address *address) WARN_UNUSED;
 
-/* "10.0.0.0/8", "::1", "2001:db8::/32"; NULL or a sentence, as above. Bits set
- * beyond the prefix are an error that names the network meant. */
+/*
+ * "10.0.0.0/8", "::1", "2001:db8::/32"; NULL or a sentence, as above. Bits set
+ * beyond the prefix are an error that names the network meant. Networks of
+ * IPv4-mapped addresses become IPv4.
+ */
 const char *network_parse(const char *text,
                           struct network *network) WARN_UNUSED;
 
+/* Never across families: ::/0 holds no IPv4 address. */
 bool network_contains(const struct network *network, const struct addr *addr);
 
 /* "10.1.2.3" or "::1", no port; NULL or a sentence, as above. */
@@ -85,10 +94,14 @@ void addr_from_sockaddr(struct addr *addr, const struct sockaddr *any);
 /* The other way; for AF_INET and AF_INET6. */
 void endpoint_from_addr(struct endpoint *endpoint, const struct addr *addr);
 
+/* The same address, port, zone or path; IPv4-mapped addresses equal IPv4. */
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 
-/* "1.2.3.4:5", "[::1]:5", "unix:/path"; a client of a unix socket: "unix:".
- * [::]:80 is written ":80". Always terminated; answers text. */
+/*
+ * "1.2.3.4:5", "[::1]:5", "unix:/path"; a client of a unix socket: "unix:";
+ * none or one of another family: "-". [::]:80 is written ":80". Always
+ * terminated; answers text.
+ */
 const char *endpoint_format(const struct endpoint *endpoint,
                             char text[ADDR_TEXT_MAX]);
 const char *addr_format(const struct addr *addr, char text[ADDR_TEXT_MAX]);
@@ -100,10 +113,12 @@ const char *addr_format(const struct addr *addr, char text[ADDR_TEXT_MAX]);
 uint64_t addr_hash(const struct addr *addr, unsigned prefix_v4,
                    unsigned prefix_v6);
 
-/* Compares addresses as numbers, without the port: <0, 0, >0. IPv4 first. */
+/* Compares addresses as numbers, without the port: <0, 0, >0. IPv4 first, then
+ * IPv6, then the rest. */
 int addr_compare_ip(const struct addr *a, const struct addr *b);
 
-/* The address that is offset after addr, e.g. in a range; port is kept. */
+/* The address that is offset after addr, e.g. in a range; port is kept. After
+ * the last address of the family comes the first. */
 struct addr addr_plus(const struct addr *addr, uint64_t offset);
 
 #endif
