@@ -25,8 +25,9 @@ enum log_level { LOG_RECORD, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
  * From now on writes to descriptor fd (2) without blocking: a socket by
  * MSG_DONTWAIT, anything else through a description of its own that is opened
  * O_NONBLOCK | O_APPEND by /proc/self/fd, so that the flags of the one
- * inherited stay as they are. Falls back to fd itself. Before it, lines go to
- * fd 2 as they are.
+ * inherited stay as they are. Falls back to fd itself, asking before each line
+ * whether it can take one. Before it, lines go to fd 2 as they are. fd stays
+ * the caller's, and must stay open.
  */
 void log_open(int fd, bool priorities);
 
@@ -34,16 +35,18 @@ void log_set_level(enum log_level level);
 
 /*
  * printf; a final newline is added. Control bytes in the text are written as
- * '?', so that no input can forge a line. Longer lines are cut.
+ * '?', so that no input can forge a line. Lines longer than LOG_LINE_MAX, with
+ * the newline and the prefix, are cut.
  */
 void log_write(enum log_level level, const char *format, ...) PRINTF(2, 3);
 
-/* Lines lost so far. */
+/* Lines lost so far, wholly or in part. */
 uint64_t log_lost(void);
 
 /*
  * The value as it is if it has no space, '"' or '=' and is not empty, else in
- * double quotes with '"' and '\' escaped, in the given buffer.
+ * double quotes with '"' and '\' escaped, in the given buffer (size at least
+ * 3), cut if it is too small for all.
  */
 const char *log_quote(const char *value, char *buffer, size_t size);
 

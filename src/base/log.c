@@ -1,0 +1,200 @@
+#include "base/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How a descriptor is kept from blocking. */
+enum log_mode {
+    LOG_AS_IS,  /* not at all: before log_open */
+    LOG_SOCKET, /* MSG_DONTWAIT */
+    LOG_OWN,    /* a description of our own with O_NONBLOCK */
+    LOG_ASKED,  /* poll before each line, the best that is left */
+};
+
+/* Written by log_open before there are threads, read by all. */
+static struct {
+    int fd;
+    enum log_mode mode;
+    bool priorities;
+} sink = {.fd = 2, .mode = LOG_AS_IS};
+
+/* Written by the control thread, read by all; relaxed: nothing hangs on the
+ * moment a level changes. */
+static _Atomic int log_level = LOG_INFO;
+
+/* Added to by all threads, read by the stats; relaxed: a count. */
+static _Atomic uint64_t lost;
+
+/* The last line was cut short by the other end. Set and taken by all threads;
+ * relaxed: it guards no other memory. */
+static _Atomic bool torn;
+
+static const char *const priority_prefix[] = {
+    [LOG_RECORD] = "<6>", [LOG_ERROR] = "<3>", [LOG_WARN] = "<4>",
+    [LOG_INFO] = "<6>",   [LOG_DEBUG] = "<7>",
+};
+
+static bool is_socket(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+static int reopen(int fd)
+{
+    char path[32];
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_WRONLY | O_NONBLOCK | O_APPEND | O_CLOEXEC | O_NOCTTY);
+}
+
+void log_open(int fd, bool priorities)
+{
+    bool by_socket = is_socket(fd);
+    int own = by_socket ? -1 : reopen(fd);
+
+    if (sink.mode == LOG_OWN) {
+        close(sink.fd);
+    }
+    sink.priorities = priorities;
+    if (own != -1) {
+        sink.fd = own;
+        sink.mode = LOG_OWN;
+    } else {
+        sink.fd = fd;
+        sink.mode = by_socket ? LOG_SOCKET : LOG_ASKED;
+    }
+}
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&log_level, (int)level, memory_order_relaxed);
+}
+
+uint64_t log_lost(void)
+{
+    return atomic_load_explicit(&lost, memory_order_relaxed);
+}
+
+static bool can_take(int fd)
+{
+    struct pollfd asked = {.fd = fd, .events = POLLOUT};
+
+    return poll(&asked, 1, 0) == 1 && asked.revents == POLLOUT;
+}
+
+/* One system call for the bytes, tried again only if a signal came first. */
+static ssize_t sink_write(const char *bytes, size_t count)
+{
+    ssize_t written;
+
+    if (sink.mode == LOG_ASKED && !can_take(sink.fd)) {
+        return -1;
+    }
+    do {
+        written = sink.mode == LOG_SOCKET
+                      ? send(sink.fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL)
+                      : write(sink.fd, bytes, count);
+    } while (written == -1 && errno == EINTR);
+    return written;
+}
+
+/*
+ * Writes count bytes that begin and end with a newline. The first is left out,
+ * unless it has to end the torso of a line before. (A pipe takes up to PIPE_BUF
+ * bytes whole or not at all: it needs no such end.)
+ */
+static void line_write(const char *line, size_t count)
+{
+    bool end = atomic_exchange_explicit(&torn, false, memory_order_relaxed);
+    size_t skipped = end ? 0 : 1;
+    ssize_t written = sink_write(line + skipped, count - skipped);
+
+    if (written == (ssize_t)(count - skipped)) {
+        return;
+    }
+    atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
+    if (written > 0 || end) {
+        atomic_store_explicit(&torn, true, memory_order_relaxed);
+    }
+}
+
+static void drop_control_bytes(char *text, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
+            text[i] = '?';
+        }
+    }
+}
+
+/* Formats into room of the given size; bytes written, without a final zero. */
+static size_t format_text(char *room, size_t size, const char *format,
+                          va_list args)
+{
+    int wanted = vsnprintf(room, size, format, args);
+    size_t length = wanted < 0 ? 0 : (size_t)wanted;
+
+    if (length >= size) {
+        length = size - 1;
+    }
+    drop_control_bytes(room, length);
+    return length;
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+    char line[1 + LOG_LINE_MAX] = "\n";
+    size_t at = 1;
+    int saved = errno;
+    va_list args;
+
+    if ((int)level > atomic_load_explicit(&log_level, memory_order_relaxed)) {
+        return;
+    }
+    if (sink.priorities) {
+        memcpy(line + at, priority_prefix[level], 3);
+        at += 3;
+    }
+    va_start(args, format);
+    at += format_text(line + at, sizeof(line) - at, format, args);
+    va_end(args);
+    line[at++] = '\n';
+    line_write(line, at);
+    errno = saved;
+}
+
+const char *log_quote(const char *value, char *buffer, size_t size)
+{
+    size_t at = 0;
+
+    assert(size >= 3);
+    if (value[0] != '\0' && strpbrk(value, " \"=") == NULL) {
+        return value;
+    }
+    buffer[at++] = '"';
+    for (; *value != '\0'; value++) {
+        size_t length = *value == '"' || *value == '\\' ? 2 : 1;
+
+        if (at + length + 2 > size) {
+            break;
+        }
+        if (length == 2) {
+            buffer[at++] = '\\';
+        }
+        buffer[at++] = *value;
+    }
+    buffer[at++] = '"';
+    buffer[at] = '\0';
+    return buffer;
+}
