@@ -1,11 +1,11 @@
 /*
  * config: a configuration file as an immutable, counted snapshot.
  *
- * One table (config.c) has a row for each key: its section, name, setter,
- * default, whether it may be repeated, whether a change needs a restart,
- * whether this build has it, and one line of help; the sample file, the manual
- * page and the README are checked against it. Pure but for config_load, which
+ * What a key is called, takes and means is a row of the table in config/key.h;
+ * here the rows become a whole that is checked. Pure but for config_load, which
  * reads the file: text in; a snapshot, or every error with its line, out.
+ * Whether an address can be opened or a user exists is not known here: that is
+ * the start's to find out.
  *
  * A snapshot never changes after config_parse answered it. Only the control
  * thread holds and drops it; sessions reach it through their generation.
@@ -24,6 +24,7 @@
 
 #define CONFIG_DEFAULT_FILE  "/etc/evproxy/evproxy.ini"
 #define CONFIG_UPSTREAMS_MAX 65535 /* of one service, after resolving */
+#define CONFIG_ERRORS_MAX    100   /* of one text; one more tells of the rest */
 
 enum config_mode { CONFIG_TCP, CONFIG_UDP };
 
@@ -141,9 +142,10 @@ struct config_errors {
 void config_errors_fini(struct config_errors *errors);
 
 /*
- * A snapshot, owned by the caller, or NULL with at least one error added. All
- * errors are found, not only the first. A default that the configuration left
- * alone is filled in; workers stays 0 for auto.
+ * A snapshot, owned by the caller, or NULL with at least one error added (none
+ * only if there is no memory for it). All errors are found, not only the first,
+ * up to CONFIG_ERRORS_MAX; those without a line stand last. A default that the
+ * configuration left alone is filled in; workers stays 0 for auto.
  */
 struct config *config_parse(const char *text, size_t count,
                             struct config_errors *errors) WARN_UNUSED;
@@ -170,10 +172,11 @@ struct config_key_info {
     const char *name;
     const char *default_text; /* as in the sample file; "" if there is none */
     const char *help;         /* one line */
+    bool required;            /* in each of its sections */
     bool available;           /* false: refused in this build */
 };
 
-/* The row of that number, or NULL after the last. */
-const struct config_key_info *config_key(size_t index);
+/* Fills in the row of that number, or answers false after the last. */
+bool config_key(size_t index, struct config_key_info *info) WARN_UNUSED;
 
 #endif

@@ -9,8 +9,9 @@
  *      comment = ("#" / ";") *any                  at the start of a line or
  *                                                  after white space
  *
- * White space around everything is dropped. A NUL byte, invalid UTF-8 or a
- * control byte is an error of its line.
+ * White space (space, tab) around everything is dropped; the last LF may be
+ * absent, a byte order mark first is skipped. A NUL byte, invalid UTF-8 or a
+ * control byte is an error of its line, in a comment too.
  */
 #ifndef EVPROXY_CONFIG_INI_H
 #define EVPROXY_CONFIG_INI_H
@@ -22,9 +23,13 @@
 enum ini_event { INI_SECTION, INI_PAIR, INI_ERROR };
 
 /*
- * INI_SECTION: name is the kind ("service"), value the name ("web") or "".
- * INI_PAIR:    name is the key, value the value, perhaps "".
- * INI_ERROR:   value is a sentence; parsing goes on with the next line.
+ * INI_SECTION: name is the kind ("service"), value the name ("web") or "". Both
+ *              are "" after an error in a section's line: the pairs that follow
+ *              belong to a section that is not known.
+ * INI_PAIR:    name is the key, never "", value the value, perhaps "".
+ * INI_ERROR:   value is a sentence without a final stop; parsing goes on with
+ *              the next line. Line 0 when the text is too large or memory ran
+ *              out, and nothing was parsed.
  * The strings live until the function returns.
  */
 typedef void (*ini_fn)(void *arg, enum ini_event event, unsigned line,

@@ -1,0 +1,232 @@
+#include "config/ini.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ini {
+    ini_fn fn;
+    void *arg;
+    unsigned line;
+};
+
+static void emit(const struct ini *ini, enum ini_event event, const char *name,
+                 const char *value)
+{
+    ini->fn(ini->arg, event, ini->line, name, value);
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Drops white space around the text, in place. */
+static char *trim(char *text)
+{
+    size_t count;
+
+    while (is_blank(*text)) {
+        text++;
+    }
+    count = strlen(text);
+    while (count > 0 && is_blank(text[count - 1])) {
+        count--;
+    }
+    text[count] = '\0';
+    return text;
+}
+
+static bool is_continuation(unsigned char byte)
+{
+    return (byte & 0xc0) == 0x80;
+}
+
+/*
+ * Bytes of the UTF-8 character at the start, or 0: table 3-7 of the Unicode
+ * standard, in which the second byte alone tells overlong forms, surrogates and
+ * what lies beyond U+10FFFF.
+ */
+static size_t utf8_length(const unsigned char *at, size_t left)
+{
+    unsigned char least = 0x80;
+    unsigned char most = 0xbf;
+    size_t length;
+
+    if (at[0] < 0x80) {
+        return 1;
+    }
+    if (at[0] < 0xc2 || at[0] > 0xf4) {
+        return 0;
+    }
+    length = at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+    least = at[0] == 0xe0 ? 0xa0 : at[0] == 0xf0 ? 0x90 : least;
+    most = at[0] == 0xed ? 0x9f : at[0] == 0xf4 ? 0x8f : most;
+    if (left < length || at[1] < least || at[1] > most) {
+        return 0;
+    }
+    for (size_t i = 2; i < length; i++) {
+        if (!is_continuation(at[i])) {
+            return 0;
+        }
+    }
+    return length;
+}
+
+/* NULL, or what is wrong with the bytes of the line. */
+static const char *check_bytes(const char *line, size_t count)
+{
+    const unsigned char *at = (const unsigned char *)line;
+    size_t length;
+
+    for (size_t i = 0; i < count; i += length) {
+        length = utf8_length(at + i, count - i);
+        if (length == 0) {
+            return "the line is not valid UTF-8";
+        }
+        if (at[i] == '\0') {
+            return "the line has a NUL byte";
+        }
+        if ((at[i] < 0x20 && at[i] != '\t') || at[i] == 0x7f) {
+            return "the line has a control byte";
+        }
+    }
+    return NULL;
+}
+
+static void cut_comment(char *line)
+{
+    for (char *at = line; *at != '\0'; at++) {
+        if ((*at == '#' || *at == ';') && (at == line || is_blank(at[-1]))) {
+            *at = '\0';
+            return;
+        }
+    }
+}
+
+/* The keys that follow belong to no section that is known. */
+static void section_lost(const struct ini *ini, const char *why)
+{
+    emit(ini, INI_ERROR, "", why);
+    emit(ini, INI_SECTION, "", "");
+}
+
+/* line starts with '['. */
+static void parse_section(const struct ini *ini, char *line)
+{
+    char *end = strchr(line, ']');
+    char *kind;
+    char *name;
+
+    if (end == NULL) {
+        section_lost(ini, "']' is missing at the end of the section's line");
+        return;
+    }
+    if (end[1] != '\0') {
+        section_lost(ini, "there is text after the ']' of the section");
+        return;
+    }
+    *end = '\0';
+    kind = trim(line + 1);
+    name = kind + strcspn(kind, " \t");
+    if (kind == name) {
+        section_lost(ini, "there is nothing between '[' and ']'");
+        return;
+    }
+    if (*name != '\0') {
+        *name++ = '\0';
+    }
+    emit(ini, INI_SECTION, kind, trim(name));
+}
+
+static void parse_pair(const struct ini *ini, char *line)
+{
+    char *equals = strchr(line, '=');
+    char why[128];
+
+    if (equals == NULL) {
+        snprintf(why, sizeof(why), "'=' is missing in '%.64s'", line);
+        emit(ini, INI_ERROR, "", why);
+        return;
+    }
+    if (equals == line) {
+        emit(ini, INI_ERROR, "", "there is no key before '='");
+        return;
+    }
+    *equals = '\0';
+    emit(ini, INI_PAIR, trim(line), trim(equals + 1));
+}
+
+/* line[count] is a zero. */
+static void parse_line(const struct ini *ini, char *line, size_t count)
+{
+    const char *why;
+
+    if (count > 0 && line[count - 1] == '\r') {
+        line[--count] = '\0';
+    }
+    why = check_bytes(line, count);
+    if (why != NULL && line[strspn(line, " \t")] == '[') {
+        section_lost(ini, why);
+        return;
+    }
+    if (why != NULL) {
+        emit(ini, INI_ERROR, "", why);
+        return;
+    }
+    cut_comment(line);
+    line = trim(line);
+    if (*line == '[') {
+        parse_section(ini, line);
+    } else if (*line != '\0') {
+        parse_pair(ini, line);
+    }
+}
+
+/* text[count] is a zero, as is every newline after its line was parsed. */
+static void parse_lines(struct ini *ini, char *text, size_t count)
+{
+    char *end = text + count;
+    char *stop;
+
+    for (char *line = text; line < end; line = stop + 1) {
+        stop = memchr(line, '\n', (size_t)(end - line));
+        if (stop == NULL) {
+            stop = end;
+        }
+        *stop = '\0';
+        ini->line++;
+        parse_line(ini, line, (size_t)(stop - line));
+    }
+}
+
+/* The byte order mark that some editors put before UTF-8. */
+static size_t mark_length(const char *text, size_t count)
+{
+    return count >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
+void ini_parse(const char *text, size_t count, ini_fn fn, void *arg)
+{
+    struct ini ini = {.fn = fn, .arg = arg};
+    size_t skip;
+    char *copy;
+
+    if (count > INI_BYTES_MAX) {
+        emit(&ini, INI_ERROR, "", "it is larger than 1 MiB");
+        return;
+    }
+    copy = malloc(count + 1);
+    if (copy == NULL) {
+        emit(&ini, INI_ERROR, "", "out of memory");
+        return;
+    }
+    if (count > 0) {
+        memcpy(copy, text, count);
+    }
+    copy[count] = '\0';
+    skip = mark_length(copy, count);
+    parse_lines(&ini, copy + skip, count - skip);
+    free(copy);
+}
