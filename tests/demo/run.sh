@@ -1,0 +1,98 @@
+#!/bin/bash
+# evproxy with conf/demo.ini in front of small servers, until Ctrl-C.
+#
+#   tests/demo/run.sh EVPROXY UPSTREAM        ("make run" builds both)
+set -euo pipefail
+
+# In the foreground of a terminal Ctrl-C goes to make as well, which would then
+# report a failure. So the rest runs in a process group of its own.
+read -r _ _ _ _ group _ _ foreground _ </proc/$$/stat
+if [ "$group" = "$foreground" ] && [ "$group" != $$ ]; then
+    set -m
+    "$0" "$@"
+    exit
+fi
+
+evproxy=$1
+upstream=$2
+conf=$(dirname "$0")/../../conf/demo.ini
+
+# values KEY: what the demo's configuration gives it, one a line
+values() {
+    sed -nE "s/^$1[ \t]*=[ \t]*([^ \t;#]+).*/\1/p" "$conf"
+}
+
+# answers HOST:PORT: whether something listens there
+answers() {
+    (exec 3<>"/dev/tcp/${1%:*}/${1##*:}") 2>/dev/null
+}
+
+children=()
+proxy=
+
+stop() {
+    trap - EXIT
+    if [ -n "$proxy" ]; then
+        kill "$proxy" 2>/dev/null || true
+        wait "$proxy" || true
+    fi
+    if [ ${#children[@]} -gt 0 ]; then
+        kill "${children[@]}" 2>/dev/null || true
+        wait "${children[@]}" 2>/dev/null || true
+    fi
+}
+
+interrupted() {
+    trap 'kill "$proxy" 2>/dev/null || true' INT TERM HUP
+    echo
+    echo 'stopping; what is still connected has a moment (Ctrl-C: none)'
+    stop
+    exit 0
+}
+
+listen=$(values listen | head -n 1)
+for address in $(values listen) $(values upstream); do
+    if answers "$address"; then
+        echo "$address is in use: stop what listens there, or change" \
+            'conf/demo.ini' >&2
+        exit 1
+    fi
+done
+
+trap stop EXIT
+trap interrupted INT TERM HUP
+
+for address in $(values upstream); do
+    "$upstream" "${address%:*}" "${address##*:}" &
+    children+=($!)
+done
+"$evproxy" -c "$conf" &
+proxy=$!
+
+until answers "$listen"; do
+    if ! kill -0 "$proxy" 2>/dev/null; then
+        wait "$proxy"
+        exit 1
+    fi
+    sleep 0.05
+done
+
+cat <<TEXT
+
+evproxy listens on $listen, in front of $(values upstream | tr '\n' ' ')
+In a second terminal, a few times (each connection is greeted by its upstream;
+what you type comes back; Ctrl-D ends it):
+
+    nc ${listen%:*} ${listen##*:}
+
+or, with nothing but bash, a single line:
+
+    exec 3<>/dev/tcp/${listen%:*}/${listen##*:}; head -n 1 <&3; exec 3>&-
+
+    kill -USR1 $proxy         writes the stats lines here
+    kill -HUP $proxy          reads conf/demo.ini again
+
+Ctrl-C stops everything.
+
+TEXT
+wait "$proxy"
