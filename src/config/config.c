@@ -118,6 +118,12 @@ static struct config_service *last_service(struct draft *draft)
     return &draft->config->services[draft->config->service_count - 1];
 }
 
+/* What stands between the kind of a section and its name. */
+static const char *gap(const char *name)
+{
+    return *name == '\0' ? "" : " ";
+}
+
 static unsigned *seen_line(struct seen *seen, const struct key *key)
 {
     return &seen->line[key - key_table];
@@ -224,18 +230,18 @@ static void complain_unknown(struct draft *draft, enum key_section section,
     enum key_section other = section == KEY_GLOBAL ? KEY_SERVICE : KEY_GLOBAL;
     const struct key *near = key_suggest(section, name);
     const char *of = section == KEY_SERVICE ? last_service(draft)->name : "";
-    const char *gap = *of == '\0' ? "" : " ";
 
     if (key_find(other, name) != NULL) {
         complain(draft, line, "key '%s' belongs in [%s], not in [%s%s%.64s]",
-                 name, section_names[other], section_names[section], gap, of);
+                 name, section_names[other], section_names[section], gap(of),
+                 of);
     } else if (near != NULL) {
         complain(draft, line,
                  "unknown key '%s' in [%s%s%.64s]; did you mean '%s'?", name,
-                 section_names[section], gap, of, near->name);
+                 section_names[section], gap(of), of, near->name);
     } else {
         complain(draft, line, "unknown key '%.64s' in [%s%s%.64s]", name,
-                 section_names[section], gap, of);
+                 section_names[section], gap(of), of);
     }
 }
 
@@ -476,8 +482,8 @@ static void check_required(struct draft *draft)
         for (size_t k = 0; k < key_table_count; k++) {
             if (key_table[k].section == KEY_SERVICE && key_table[k].required &&
                 *seen_line(seen, &key_table[k]) == 0) {
-                complain(draft, service->line, "[service %.64s] has no %s",
-                         service->name, key_table[k].name);
+                complain(draft, service->line, "[service%s%.64s] has no %s",
+                         gap(service->name), service->name, key_table[k].name);
             }
         }
     }

@@ -5,8 +5,6 @@
 #include "config/array.h"
 #include "config/config.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,17 +16,12 @@
 
 static const char out_of_memory[] = "out of memory";
 
-static const char *say(const char *format, ...) PRINTF(1, 2);
-
-static const char *say(const char *format, ...)
+/* The sentence why, after the text it is about unless it quotes that itself. */
+static const char *about(const char *text, const char *why)
 {
-    static _Thread_local char sentence[512];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(sentence, sizeof(sentence), format, args);
-    va_end(args);
-    return sentence;
+    return strstr(why, text) != NULL
+               ? why
+               : value_sentence(VALUE_QUOTE ": %s", text, why);
 }
 
 /* ---- setters of one field ---- */
@@ -111,7 +104,7 @@ static const char *set_block_size(const struct key *key, void *section,
     const char *why = value_size(text, key->min, key->max, &value);
 
     if (why == NULL && value % BLOCK_BYTES != 0) {
-        return say("'%.64s' is not a multiple of 4K", text);
+        return value_sentence(VALUE_QUOTE " is not a multiple of 4K", text);
     }
     return why != NULL ? why : set_size(key, section, text, line);
 }
@@ -142,11 +135,13 @@ static const char *set_time(const struct key *key, void *section,
         return why;
     }
     if (value < key->min) {
-        return say("'%.64s' is too short: it must be more than 0", text);
+        return value_sentence(
+            VALUE_QUOTE " is too short: it must be more than 0", text);
     }
     if (key->max > 0 && value > key->max) {
-        return say("'%.64s' is too long: it may be %ju seconds at most", text,
-                   (uintmax_t)(key->max / NS_PER_S));
+        return value_sentence(VALUE_QUOTE
+                              " is too long: it may be %ju seconds at most",
+                              text, (uintmax_t)(key->max / NS_PER_S));
     }
     store(key, section, value);
     return NULL;
@@ -213,10 +208,11 @@ static const char *set_listen(const struct key *key, void *section,
 
     (void)key;
     if (why != NULL) {
-        return say("'%.64s': %s", text, why);
+        return about(text, why);
     }
     if (address.kind == ADDRESS_NAME) {
-        return say("'%.64s': listen needs an address, not a name", text);
+        return value_sentence(
+            VALUE_QUOTE ": listen needs an address, not a name", text);
     }
     listen =
         array_push(&service->listens, &service->listen_count, sizeof(*listen));
@@ -232,16 +228,13 @@ static const char *set_upstream_address(struct config_upstream *upstream,
 {
     const char *why;
 
-    if (strncmp(text, "srv:", 4) == 0) {
-        return say("'%.64s': srv: is not available in this build", text);
-    }
     why = address_parse(text, &upstream->address);
     if (why != NULL) {
-        return say("'%.64s': %s", text, why);
+        return about(text, why);
     }
     if (upstream->address.kind == ADDRESS_ANY) {
-        return say("'%.64s': an upstream needs an address before the port",
-                   text);
+        return value_sentence(
+            VALUE_QUOTE ": an upstream needs an address before the port", text);
     }
     return NULL;
 }
@@ -320,18 +313,21 @@ static const char *set_option(struct config_upstream *upstream, char *word,
             continue;
         }
         if ((*seen & (1u << i)) != 0) {
-            return say("'%.64s': the option is given twice", word);
+            return value_sentence(VALUE_QUOTE ": the option is given twice",
+                                  word);
         }
         *seen |= 1u << i;
         if (value == NULL && !options[i].bare) {
-            return say("'%.64s': the option needs a value", word);
+            return value_sentence(VALUE_QUOTE ": the option needs a value",
+                                  word);
         }
         why = options[i].set(upstream, value == NULL ? NULL : value + 1);
-        return why == NULL ? NULL : say("'%.64s': %s", word, why);
+        return why == NULL ? NULL : about(word, why);
     }
-    return say("unknown option '%.64s' (options: weight=N, backup, "
-               "max_connections=N, proxy_protocol=off)",
-               word);
+    return value_sentence("unknown option " VALUE_QUOTE
+                          " (options: weight=N, backup, "
+                          "max_connections=N, proxy_protocol=off)",
+                          word);
 }
 
 /* Cuts the words of the text apart. */
@@ -393,7 +389,7 @@ static const char *set_rule(const struct key *key, void *section,
 
     (void)line;
     if (why != NULL) {
-        return say("'%.64s': %s", text, why);
+        return about(text, why);
     }
     rule = array_push(&service->rules, &service->rule_count, sizeof(*rule));
     if (rule == NULL) {
@@ -479,7 +475,7 @@ static const char *set_sources(const struct key *key, void *section,
         service->source_count = 0;
         free(service->sources);
         service->sources = NULL;
-        return why == out_of_memory ? why : say("'%.64s': %s", text, why);
+        return why == out_of_memory ? why : about(text, why);
     }
     return NULL;
 }
