@@ -1,0 +1,142 @@
+# What the interop scripts share: a directory, ports, children, and checks.
+#
+# To be sourced. Everything is on loopback, and everything that is started is
+# stopped by its process id when the script ends, the last one first.
+
+set -uo pipefail
+
+: "${EVPROXY:?names the evproxy to test}"
+
+dir=$(mktemp -d)
+chmod 711 "$dir"
+children=()
+proxy=
+checks=0
+
+cleanup() {
+    local i
+    for ((i = ${#children[@]} - 1; i >= 0; i--)); do
+        kill "${children[i]}" 2>/dev/null
+        wait "${children[i]}" 2>/dev/null
+    done
+    rm -rf "$dir"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+# report STATUS WHAT: one line of the result
+report() {
+    checks=$((checks + 1))
+    if [ "$1" -eq 0 ]; then
+        echo "ok $checks - $2"
+    else
+        echo "not ok $checks - $2"
+    fi
+}
+
+# check WHAT COMMAND...: passes if the command does; else shows what it said
+check() {
+    local what=$1 status=0
+    shift
+    "$@" >"$dir/output" 2>&1 || status=$?
+    report "$status" "$what"
+    if [ "$status" -ne 0 ]; then
+        tail -n 20 "$dir/output" | sed 's/^/# /'
+        if [ -n "$proxy" ]; then
+            tail -n 5 "$dir/evproxy.log" | sed 's/^/# evproxy: /'
+        fi
+    fi
+    return "$status"
+}
+
+# need PROGRAM...: without them there is nothing to test, which is a failure
+need() {
+    local program
+    for program in "$@"; do
+        if ! command -v "$program" >/dev/null; then
+            report 1 "$program is installed"
+            exit 1
+        fi
+    done
+}
+
+# answers PORT: whether something listens there
+answers() {
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# free_port: one below those that the system gives out by itself
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 10000))
+        if ! answers "$port"; then
+            echo "$port"
+            return
+        fi
+    done
+}
+
+# start NAME COMMAND...: in the background, its output in $dir/NAME.log
+start() {
+    local name=$1
+    shift
+    "$@" >"$dir/$name.log" 2>&1 </dev/null &
+    children+=($!)
+}
+
+# wait_for NAME PORT: until it listens; gives up when it has not after 10 s
+wait_for() {
+    local end=$((SECONDS + 10))
+    until answers "$2"; do
+        if [ $SECONDS -ge $end ]; then
+            report 1 "$1 starts"
+            sed 's/^/# /' "$dir/$1.log"
+            exit 1
+        fi
+        sleep 0.05
+    done
+}
+
+# start_proxy PORT: evproxy in front of that port; its own is in $through
+start_proxy() {
+    through=$(free_port)
+    start evproxy "$EVPROXY" -l "127.0.0.1:$through" -u "127.0.0.1:$1"
+    proxy=${children[-1]}
+    wait_for evproxy "$through"
+}
+
+# every_connection_ended: by the stats lines, within 5 s, none left, none lost
+every_connection_ended() {
+    local end=$((SECONDS + 5))
+    while [ $SECONDS -lt $end ]; do
+        kill -USR1 "$proxy" || return 1
+        sleep 0.2
+        if tac "$dir/evproxy.log" | grep -m 1 'stats service=' | awk '{
+            for (i = 1; i <= NF; i++) {
+                split($i, pair, "=")
+                if (pair[1] == "accepted") accepted = pair[2]
+                if (pair[1] == "active") active = pair[2]
+                if (pair[1] ~ /^ended_/) ended += pair[2]
+            }
+            exit !(accepted > 0 && active == 0 && accepted == ended)
+        }' && tac "$dir/evproxy.log" | grep -m 1 'stats uptime_s=' |
+            grep -q ' buffers_lent=0 '; then
+            return 0
+        fi
+    done
+    tail -n 3 "$dir/evproxy.log"
+    return 1
+}
+
+# stop_proxy: every connection was counted out, and it stops as it should. It
+# is the one started last.
+stop_proxy() {
+    check 'every connection has ended with a cause, no buffer is lent' \
+        every_connection_ended
+    kill -TERM "$proxy"
+    wait "$proxy"
+    report $? 'evproxy stops with status 0'
+    proxy=
+    unset 'children[-1]'
+}
