@@ -56,8 +56,8 @@ $(BUILD)/libevproxy.a: $(OBJECTS)
 	@rm -f $@
 	$(call say,AR)ar rcs $@ $^
 
-# The calls that the simulated kernel of tests/fault stands in for.
-FAULT_CALLS :=
+# FAULT_CALLS: those that the simulated kernel stands in for.
+-include tests/fault/wrap.mk
 $(FAULT): ALL_LDFLAGS += $(FAULT_CALLS:%=-Wl,--wrap=%)
 
 $(UNIT): $(call helpers-of,unit)
@@ -77,11 +77,11 @@ e2e: $(E2E) $(BUILD)/evproxy
 	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(E2E)
 
 asan:
-	@+$(MAKE) --no-print-directory test BUILD=$(BUILD)/asan \
+	@+EVPROXY_TEST_SLOW=1 $(MAKE) --no-print-directory test BUILD=$(BUILD)/asan \
 	    EXTRA='-fsanitize=address,undefined -fno-sanitize-recover=all \
 	    -fno-omit-frame-pointer'
 tsan:
-	@+$(MAKE) --no-print-directory test BUILD=$(BUILD)/tsan \
+	@+EVPROXY_TEST_SLOW=1 $(MAKE) --no-print-directory test BUILD=$(BUILD)/tsan \
 	    EXTRA='-fsanitize=thread -fno-omit-frame-pointer'
 
 .PHONY: interop
