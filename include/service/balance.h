@@ -2,27 +2,36 @@
  * balance: which upstream takes a connection. Pure: what changes from moment to
  * moment (who is up, how many connections each has) is asked by callbacks.
  *
- * source      weighted rendezvous hashing (Thaler and Ravishankar, "Using
- *             name-based mappings to increase hit rates", IEEE/ACM ToN 1998;
- *             weights as -weight / ln(hash), Schindelhauer and Schomaker, SPAA
- *             2005). Each upstream scores hash(client, upstream); the best
- * usable score wins. One pass over the upstreams, no table; when one goes, only
- * its clients move, and they spread over all others. The logarithm is computed
- * in integers, so that the choice is the same on every machine. roundrobin  a
- * sequence in which each upstream stands weight times, spread as nginx's smooth
- * weighted round robin spreads it; one cursor for all workers. leastconn   the
- * least connections per weight; ties by turns. random      two different ones
- * drawn by weight, the less loaded of them (Mitzenmacher, "The power of two
- * choices", 1996).
+ * source: weighted rendezvous hashing (Thaler and Ravishankar, "Using
+ * name-based mappings to increase hit rates", IEEE/ACM ToN 1998; weights as
+ * -weight / log(hash), Schindelhauer and Schomaker, "Weighted distributed hash
+ * tables", SPAA 2005). Each upstream scores by hash_mix(hash_mix(client) ^ id),
+ * and the best usable score wins. One pass over the upstreams, no table; when
+ * one goes, only its clients move, and they spread over all others. The
+ * logarithm is computed in integers, so that the choice is the same on every
+ * machine.
+ *
+ * roundrobin: a sequence in which each upstream stands weight times, spread as
+ * nginx's smooth weighted round robin spreads it; one cursor for all workers,
+ * so that any full cycle is exactly even. The turns of one that is not usable
+ * are passed over, and the others keep their shares.
+ *
+ * leastconn: the least connections per weight; ties by turns.
+ *
+ * random: two different ones drawn by weight, the less loaded of them
+ * (Mitzenmacher, "The power of two choices in randomized load balancing",
+ * 1996).
  *
  * Backups are picked only when no other is usable, by the same rule.
  */
 #ifndef EVPROXY_SERVICE_BALANCE_H
 #define EVPROXY_SERVICE_BALANCE_H
 
+#include "base/base.h"
 #include "config/config.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -32,25 +41,34 @@ struct balance_node {
     bool backup;
 };
 
+/* The primaries, or the backups. */
+struct balance_class {
+    uint32_t members;
+    uint32_t turn_count;
+    uint16_t *turns; /* roundrobin: the sequence of nodes */
+    uint32_t *reach; /* random: for each node, the sum of the members' weights
+                        up to it and with it */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t cursor; /* any thread, relaxed:
+                        whose turn it is; never wraps */
+};
+
 struct balance {
     enum config_balance kind;
     struct balance_node *nodes; /* a copy, in the caller's order */
     uint32_t count;
-    uint16_t *turns; /* roundrobin: the sequence, primaries then backups */
-    uint32_t turn_count[2];  /* of primaries, of backups */
-    uint32_t *reach;         /* random: running sums of weights, by class */
-    bool weighted;           /* not all weights are equal */
-    _Atomic uint32_t cursor; /* any thread, relaxed: whose turn it is */
+    bool weighted;                   /* not all weights are equal */
+    struct balance_class classes[2]; /* primaries, backups */
 };
 
-/* What a pick asks about upstream i, at most a few times each. */
+/* What a pick asks about upstream i. An answer may change from one moment to
+ * the next; `source` asks usable only of those that would win. */
 struct balance_probe {
     bool (*usable)(void *arg, uint32_t i);     /* up, not full, not tried */
     uint32_t (*active)(void *arg, uint32_t i); /* its connections */
     void *arg;
 };
 
-/* -1 with errno = ENOMEM. count may be 0. */
+/* -1 with errno = ENOMEM. count: 0 to CONFIG_UPSTREAMS_MAX; ids differ. */
 int balance_init(struct balance *balance, enum config_balance kind,
                  const struct balance_node *nodes, uint32_t count) WARN_UNUSED;
 void balance_fini(struct balance *balance);
@@ -58,7 +76,7 @@ void balance_fini(struct balance *balance);
 /*
  * The number of the upstream, or -1 if none is usable. client: the hash of the
  * client's address (addr_hash), used by `source`; random: 64 random bits.
- * Any thread. At most O(count) and a pass over the backups.
+ * Any thread. O(count), and once more for the backups.
  */
 ssize_t balance_pick(struct balance *balance, uint64_t client, uint64_t random,
                      const struct balance_probe *probe);

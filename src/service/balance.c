@@ -1,0 +1,499 @@
+#include "service/balance.h"
+
+#include "base/hash.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WEIGHT_MAX 256
+
+/*
+ * The longest sequence of turns, but for one turn that everyone has: exact
+ * weights for 4096 upstreams, whatever they are, in 2 MB. With more, weights
+ * are scaled down to fit.
+ */
+#define TURNS_MAX (UINT64_C(1) << 20)
+
+/* Draws at random before all are looked at: with half of the weight usable,
+ * one in 256 picks goes that far. */
+#define DRAWS 8
+
+/* One question to balance_pick, for one class. */
+struct pick {
+    struct balance *balance;
+    struct balance_class *class;
+    const struct balance_probe *probe;
+    uint64_t client;
+    uint64_t random; /* state of a sequence */
+    bool backup;
+};
+
+static bool is_member(const struct pick *pick, uint32_t i)
+{
+    return pick->balance->nodes[i].backup == pick->backup;
+}
+
+static bool is_usable(const struct pick *pick, uint32_t i)
+{
+    return pick->probe->usable(pick->probe->arg, i);
+}
+
+static uint64_t next_turn(const struct pick *pick)
+{
+    return atomic_fetch_add_explicit(&pick->class->cursor, 1,
+                                     memory_order_relaxed);
+}
+
+/*
+ * source. The cost of a node is -log2(hash / 2^64) / weight, and the least
+ * wins. It falls with the hash, so that of equal weights the greatest hash
+ * wins and no logarithm is needed.
+ */
+
+#define COST_BITS 48 /* of the fraction */
+
+struct score {
+    uint64_t hash;
+    uint64_t id;
+    uint64_t cost; /* -log2(hash / 2^64), COST_BITS after the point */
+    uint32_t weight;
+};
+
+/* Loses against every node. */
+static const struct score score_none = {
+    .id = UINT64_MAX, .cost = UINT64_C(65) << COST_BITS, .weight = 1};
+
+/*
+ * -log2(x / 2^64), rounded up, bit by bit: the square of a number of [1, 2) is
+ * 2 or more if the next bit of its logarithm is 1 (Knuth, "The Art of Computer
+ * Programming" 1, section 1.2.2). Never rises with x. 0 counts as 1.
+ */
+static uint64_t minus_log2(uint64_t x)
+{
+    int zeros = __builtin_clzll(x | 1);
+    uint64_t power = (x | (x == 0)) << zeros; /* of [1, 2), 63 bits after */
+    uint64_t log = 0;
+
+    for (unsigned bit = 0; bit < COST_BITS; bit++) {
+        uint64_t one;
+
+        power = (uint64_t)(((unsigned __int128)power * power) >> 64);
+        one = power >> 63;
+        log = log << 1 | one;
+        power <<= 1 - one;
+    }
+    return ((uint64_t)(zeros + 1) << COST_BITS) - log;
+}
+
+static bool beats_by_hash(const struct score *score, const struct score *best)
+{
+    return score->hash > best->hash ||
+           (score->hash == best->hash && score->id < best->id);
+}
+
+/*
+ * Costs are compared across, not divided. -log2(x) >= 1 - x tells without a
+ * logarithm of nearly all losers that they lose: of n nodes about ln n are
+ * looked at closely.
+ */
+static bool beats_by_cost(struct score *score, const struct score *best)
+{
+    uint64_t limit = best->cost * score->weight;
+    uint64_t cost;
+
+    if ((~score->hash >> (64 - COST_BITS)) * best->weight > limit) {
+        return false;
+    }
+    score->cost = minus_log2(score->hash);
+    cost = score->cost * best->weight;
+    return cost < limit || (cost == limit && beats_by_hash(score, best));
+}
+
+static ssize_t pick_source(struct pick *pick)
+{
+    const struct balance *balance = pick->balance;
+    uint64_t client = hash_mix(pick->client);
+    struct score best = score_none;
+    ssize_t found = -1;
+
+    for (uint32_t i = 0; i < balance->count; i++) {
+        const struct balance_node *node = &balance->nodes[i];
+        struct score score = {.hash = hash_mix(client ^ node->id),
+                              .id = node->id,
+                              .weight = node->weight};
+
+        if (is_member(pick, i) &&
+            (balance->weighted ? beats_by_cost(&score, &best)
+                               : beats_by_hash(&score, &best)) &&
+            is_usable(pick, i)) {
+            best = score;
+            found = i;
+        }
+    }
+    return found;
+}
+
+/* A number below the limit, each as likely as the other within 2^-32. */
+static uint32_t random_below(uint64_t *random, uint32_t limit)
+{
+    return (uint32_t)(((hash_random(random) >> 32) * limit) >> 32);
+}
+
+/*
+ * Any usable member but `except` (-1: none), by weight, in one pass: the n-th
+ * takes the place of the one before with the share that its weight has in all
+ * weights so far (reservoir sampling).
+ */
+static ssize_t draw_from_all(struct pick *pick, ssize_t except)
+{
+    uint32_t sum = 0;
+    ssize_t found = -1;
+
+    for (uint32_t i = 0; i < pick->balance->count; i++) {
+        uint32_t weight = pick->balance->nodes[i].weight;
+
+        if (is_member(pick, i) && i != except && is_usable(pick, i)) {
+            sum += weight;
+            if (random_below(&pick->random, sum) < weight) {
+                found = i;
+            }
+        }
+    }
+    return found;
+}
+
+/* A turn that cannot be used is gone, so that the neighbour of one that is down
+ * does not get its share on top. */
+static ssize_t pick_roundrobin(struct pick *pick)
+{
+    const struct balance_class *class = pick->class;
+
+    for (uint32_t tries = 0; tries < class->members; tries++) {
+        uint32_t i = class->turns[next_turn(pick) % class->turn_count];
+
+        if (is_usable(pick, i)) {
+            return i;
+        }
+    }
+    return draw_from_all(pick, -1);
+}
+
+/* Whether node a has less connections per weight than b. */
+static bool is_less_loaded(const struct pick *pick, uint32_t a,
+                           uint32_t a_active, uint32_t b, uint32_t b_active)
+{
+    const struct balance_node *nodes = pick->balance->nodes;
+
+    return (uint64_t)a_active * nodes[b].weight <
+           (uint64_t)b_active * nodes[a].weight;
+}
+
+static ssize_t pick_leastconn(struct pick *pick)
+{
+    uint32_t count = pick->balance->count;
+    uint32_t i = (uint32_t)(next_turn(pick) % count);
+    uint32_t least = 0;
+    ssize_t found = -1;
+
+    for (uint32_t seen = 0; seen < count; seen++, i = (i + 1) % count) {
+        uint32_t active;
+
+        if (!is_member(pick, i)) {
+            continue;
+        }
+        active = pick->probe->active(pick->probe->arg, i);
+        if (found >= 0 &&
+            !is_less_loaded(pick, i, active, (uint32_t)found, least)) {
+            continue;
+        }
+        if (is_usable(pick, i)) {
+            found = i;
+            least = active;
+        }
+    }
+    return found;
+}
+
+/* A member by weight, usable or not: the first whose reach is above the draw.
+ */
+static uint32_t draw_one(struct pick *pick)
+{
+    const uint32_t *reach = pick->class->reach;
+    uint32_t low = 0;
+    uint32_t high = pick->balance->count - 1;
+    uint32_t draw = random_below(&pick->random, reach[high]);
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (reach[middle] > draw) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+static ssize_t draw_usable(struct pick *pick, ssize_t except)
+{
+    for (unsigned draws = 0; draws < DRAWS; draws++) {
+        uint32_t i = draw_one(pick);
+
+        if (i != except && is_usable(pick, i)) {
+            return i;
+        }
+    }
+    return draw_from_all(pick, except);
+}
+
+static ssize_t pick_random(struct pick *pick)
+{
+    const struct balance_probe *probe = pick->probe;
+    ssize_t first = draw_usable(pick, -1);
+    ssize_t second = first < 0 ? -1 : draw_usable(pick, first);
+    uint32_t a = (uint32_t)first;
+    uint32_t b = (uint32_t)second;
+
+    if (second >= 0 && is_less_loaded(pick, b, probe->active(probe->arg, b), a,
+                                      probe->active(probe->arg, a))) {
+        return second;
+    }
+    return first;
+}
+
+static ssize_t (*const picks[])(struct pick *pick) = {
+    [BALANCE_SOURCE] = pick_source,
+    [BALANCE_ROUNDROBIN] = pick_roundrobin,
+    [BALANCE_LEASTCONN] = pick_leastconn,
+    [BALANCE_RANDOM] = pick_random,
+};
+
+ssize_t balance_pick(struct balance *balance, uint64_t client, uint64_t random,
+                     const struct balance_probe *probe)
+{
+    struct pick pick = {
+        .balance = balance, .probe = probe, .client = client, .random = random};
+    ssize_t found = -1;
+
+    for (unsigned backup = 0; backup < 2 && found < 0; backup++) {
+        pick.backup = backup;
+        pick.class = &balance->classes[backup];
+        if (pick.class->members > 0) {
+            found = picks[balance->kind](&pick);
+        }
+    }
+    return found;
+}
+
+/*
+ * The sequence of turns. Smooth weighted round robin adds to each node its
+ * weight at each turn, takes the first of the greatest, and takes the sum of
+ * all weights off it. Nodes of one weight are then taken by turns among
+ * themselves, so that it is enough to compare the next ones of each weight: at
+ * most 256, not all.
+ */
+struct group {
+    uint32_t *members; /* nodes of one weight, in order */
+    uint32_t size;
+    uint32_t turns; /* of each in the whole sequence */
+    uint32_t taken; /* turns so far, all members together */
+};
+
+static uint32_t group_next(const struct group *group)
+{
+    return group->members[group->taken % group->size];
+}
+
+static uint32_t gcd(uint32_t a, uint32_t b)
+{
+    while (b != 0) {
+        uint32_t rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Weights to turns: the least numbers of the same ratio, if they fit. Answers
+ * their sum. */
+static uint32_t groups_set_turns(struct group groups[WEIGHT_MAX + 1])
+{
+    uint32_t divisor = 0;
+    uint64_t sum = 0;
+    uint32_t total = 0;
+
+    for (uint32_t weight = 1; weight <= WEIGHT_MAX; weight++) {
+        if (groups[weight].size > 0) {
+            divisor = gcd(weight, divisor);
+            sum += (uint64_t)weight * groups[weight].size;
+        }
+    }
+    for (uint32_t weight = 1; weight <= WEIGHT_MAX; weight++) {
+        struct group *group = &groups[weight];
+
+        if (group->size > 0) {
+            group->turns = weight / divisor;
+            if (sum / divisor > TURNS_MAX) {
+                group->turns = (uint32_t)(weight * TURNS_MAX / sum);
+            }
+            if (group->turns == 0) {
+                group->turns = 1;
+            }
+            total += group->turns * group->size;
+        }
+    }
+    return total;
+}
+
+/* Lays the class's nodes out by weight in members, in order within each. */
+static void groups_fill(struct group groups[WEIGHT_MAX + 1], uint32_t *members,
+                        const struct balance *balance, bool backup)
+{
+    memset(groups, 0, (WEIGHT_MAX + 1) * sizeof(*groups));
+    for (uint32_t i = 0; i < balance->count; i++) {
+        const struct balance_node *node = &balance->nodes[i];
+
+        assert(node->weight >= 1 && node->weight <= WEIGHT_MAX);
+        groups[node->weight].size += node->backup == backup;
+    }
+    for (uint32_t weight = 1; weight <= WEIGHT_MAX; weight++) {
+        groups[weight].members = members;
+        members += groups[weight].size;
+        groups[weight].size = 0;
+    }
+    for (uint32_t i = 0; i < balance->count; i++) {
+        struct group *group = &groups[balance->nodes[i].weight];
+
+        if (balance->nodes[i].backup == backup) {
+            group->members[group->size++] = i;
+        }
+    }
+}
+
+/* The group whose next member has the greatest sum at this turn; of equals the
+ * one whose member comes first. */
+static struct group *groups_turn(struct group groups[WEIGHT_MAX + 1],
+                                 uint32_t total, uint32_t turn)
+{
+    struct group *best = NULL;
+    int64_t greatest = 0;
+
+    for (uint32_t weight = 1; weight <= WEIGHT_MAX; weight++) {
+        struct group *group = &groups[weight];
+        int64_t sum;
+
+        if (group->size == 0) {
+            continue;
+        }
+        sum = (int64_t)group->turns * ((int64_t)turn + 1) -
+              (int64_t)total * (group->taken / group->size);
+        if (best == NULL || sum > greatest ||
+            (sum == greatest && group_next(group) < group_next(best))) {
+            best = group;
+            greatest = sum;
+        }
+    }
+    return best;
+}
+
+static int class_set_turns(struct balance *balance, bool backup)
+{
+    struct balance_class *class = &balance->classes[backup];
+    struct group groups[WEIGHT_MAX + 1];
+    uint32_t *members = calloc(balance->count, sizeof(*members));
+
+    if (members == NULL) {
+        return -1;
+    }
+    groups_fill(groups, members, balance, backup);
+    class->turn_count = groups_set_turns(groups);
+    class->turns = calloc(class->turn_count, sizeof(*class->turns));
+    for (uint32_t i = 0; class->turns != NULL && i < class->turn_count; i++) {
+        struct group *group = groups_turn(groups, class->turn_count, i);
+
+        class->turns[i] = (uint16_t)group_next(group);
+        group->taken++;
+    }
+    free(members);
+    return class->turns == NULL ? -1 : 0;
+}
+
+static int class_set_reach(struct balance *balance, bool backup)
+{
+    struct balance_class *class = &balance->classes[backup];
+    uint32_t sum = 0;
+
+    class->reach = calloc(balance->count, sizeof(*class->reach));
+    if (class->reach == NULL) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < balance->count; i++) {
+        if (balance->nodes[i].backup == backup) {
+            sum += balance->nodes[i].weight;
+        }
+        class->reach[i] = sum;
+    }
+    return 0;
+}
+
+/* What the kind needs besides the nodes, for a class that has members. */
+static int class_init(struct balance *balance, bool backup)
+{
+    if (balance->classes[backup].members == 0) {
+        return 0;
+    }
+    switch (balance->kind) {
+    case BALANCE_ROUNDROBIN:
+        return class_set_turns(balance, backup);
+    case BALANCE_RANDOM:
+        return class_set_reach(balance, backup);
+    case BALANCE_SOURCE:
+    case BALANCE_LEASTCONN:
+        break;
+    }
+    return 0;
+}
+
+int balance_init(struct balance *balance, enum config_balance kind,
+                 const struct balance_node *nodes, uint32_t count)
+{
+    assert(count <= CONFIG_UPSTREAMS_MAX);
+    memset(balance, 0, sizeof(*balance));
+    balance->kind = kind;
+    balance->count = count;
+    if (count == 0) {
+        return 0;
+    }
+    balance->nodes = calloc(count, sizeof(*nodes));
+    if (balance->nodes == NULL) {
+        goto fail;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        balance->nodes[i] = nodes[i];
+        balance->classes[nodes[i].backup].members++;
+        balance->weighted |= nodes[i].weight != nodes[0].weight;
+    }
+    if (class_init(balance, false) < 0 || class_init(balance, true) < 0) {
+        goto fail;
+    }
+    return 0;
+
+fail:
+    balance_fini(balance);
+    errno = ENOMEM;
+    return -1;
+}
+
+void balance_fini(struct balance *balance)
+{
+    for (unsigned backup = 0; backup < 2; backup++) {
+        free(balance->classes[backup].turns);
+        free(balance->classes[backup].reach);
+    }
+    free(balance->nodes);
+    memset(balance, 0, sizeof(*balance));
+}
