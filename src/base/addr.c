@@ -338,7 +338,7 @@ static const char *parse_bracketed(const char *text, struct address *address)
 /*
  * Whether a resolver would take the name for a number (inet_aton reads "127.1",
  * "0x7f000001" and "0177.0.0.1"): its last label is decimal or hexadecimal. No
- * top-level domain is.
+ * top-level domain is. A dot at the end makes it a name for certain.
  */
 static bool name_is_number(const char *name)
 {
@@ -349,7 +349,7 @@ static bool name_is_number(const char *name)
         label += 2;
         return label[strspn(label, DIGITS "abcdefABCDEF")] == '\0';
     }
-    return label[strspn(label, DIGITS)] == '\0';
+    return label[0] != '\0' && label[strspn(label, DIGITS)] == '\0';
 }
 
 /* Labels of 1 to 63 characters with dots between; one may stand at the end. */
