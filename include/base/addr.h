@@ -121,4 +121,8 @@ int addr_compare_ip(const struct addr *a, const struct addr *b);
  * the last address of the family comes the first. */
 struct addr addr_plus(const struct addr *addr, uint64_t offset);
 
+/* How many addresses there are from first to last, both included, which are of
+ * one family and in order; at most UINT32_MAX. */
+uint64_t addr_range_size(const struct addr *first, const struct addr *last);
+
 #endif

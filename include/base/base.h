@@ -28,6 +28,7 @@ enum io {
     IO_OK,    /* moved at least one byte */
     IO_AGAIN, /* nothing now; an event will come */
     IO_EOF,   /* the peer ended its stream */
+    IO_BUSY,  /* the machine is short of something; no event will come */
     IO_ERROR, /* errno says why; the descriptor is of no further use */
 };
 

@@ -19,7 +19,6 @@
 #include "net/mailbox.h"
 #include "net/poller.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -53,7 +52,6 @@ struct loop {
     struct mailbox mailbox;
     const struct loop_owner *owner;
     bool stopped;
-    _Atomic uint64_t turns; /* written by the loop, read by the watchdog */
     struct poller poller;
 };
 

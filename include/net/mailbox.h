@@ -12,6 +12,8 @@
 #include "base/list.h"
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 struct letter {
     struct list link;

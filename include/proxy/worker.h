@@ -49,8 +49,7 @@ struct worker_report {
     struct letter letter; /* subject: enum worker_subject */
     unsigned worker;
     struct generation *generation;
-    struct service *service;
-    uint32_t upstream; /* of the service */
+    struct upstream *upstream;
 };
 
 struct worker;
@@ -61,7 +60,8 @@ struct worker *worker_start(unsigned number,
 
 /*
  * From now on new connections are born with this generation, and its listening
- * sockets (fds[number] of each) are accepted from. Sockets of the generation
+ * sockets (fds[number] of each, which the worker owns from now on) are accepted
+ * from. Sockets of the generation
  * before that it does not have are emptied and closed by the worker. -1 with
  * errno = ENOMEM, and nothing has changed.
  */

@@ -59,8 +59,9 @@ struct service {
 struct listen_socket {
     struct endpoint endpoint;
     struct service *service;
-    int *fds; /* one a worker; for unix sockets the same one each time. Shared
-                 with the generations before and after that keep it open. */
+    int *fds; /* one a worker (of a unix socket: duplicates), which closes it when
+                 it goes; shared with the generations before and after that
+                 keep it open */
 };
 
 struct generation {

@@ -571,3 +571,16 @@ struct addr addr_plus(const struct addr *addr, uint64_t offset)
     }
     return sum;
 }
+
+uint64_t addr_range_size(const struct addr *first, const struct addr *last)
+{
+    uint64_t distance = 0;
+
+    for (unsigned i = 0; i < ip_bytes(first); i++) {
+        distance = distance * 256 + last->ip[i] - first->ip[i];
+        if (distance >= UINT32_MAX) {
+            return UINT32_MAX;
+        }
+    }
+    return distance + 1;
+}

@@ -1,0 +1,28 @@
+/*
+ * admission: may this connection come in? Everything that counts or limits new
+ * connections, in one place, each check with its way back. Any plane; the
+ * counts are shared by all.
+ */
+#ifndef EVPROXY_PROXY_ADMISSION_H
+#define EVPROXY_PROXY_ADMISSION_H
+
+#include "proxy/plane.h"
+
+#include <stdbool.h>
+
+/* Counts one more connection of the process, unless it is full. */
+bool admission_enter_process(struct plane *plane) WARN_UNUSED;
+void admission_leave_process(struct plane *plane);
+
+/*
+ * Access rules, accept rates and the limits of the service and the source, in
+ * that order. CAUSE_NONE: it is counted in, and admission_leave_service is due;
+ * *in_source says whether by its source too.
+ */
+enum cause admission_enter_service(struct plane *plane, struct service *service,
+                                   const struct addr *client,
+                                   bool *in_source) WARN_UNUSED;
+void admission_leave_service(struct service *service, const struct addr *client,
+                             bool in_source);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * attempt: finds a session its upstream: picks one, begins to connect, and when
+ * that fails picks another.
+ *
+ * No byte of the client is read before a connect has succeeded, so none can be
+ * sent twice. A shortage of this machine (ports, descriptors, memory) ends an
+ * attempt without a word against the upstream.
+ */
+#ifndef EVPROXY_PROXY_ATTEMPT_H
+#define EVPROXY_PROXY_ATTEMPT_H
+
+#include "proxy/session.h"
+
+/* Begins the next attempt; the session is closed if there is none left. */
+void attempt_begin(struct plane *plane, struct session *session);
+
+/* The upstream's socket has an event while connecting. */
+void attempt_event(struct plane *plane, struct session *session);
+
+/* connect_timeout has passed. */
+void attempt_timeout(struct plane *plane, struct session *session);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * plane: one thread's share of the data plane: what its listeners and sessions
+ * work with. No thread of its own: a worker runs one, and so does a test.
+ *
+ * Everything in it belongs to the thread that turns its loop, but for what
+ * worker_shared says of itself.
+ */
+#ifndef EVPROXY_PROXY_PLANE_H
+#define EVPROXY_PROXY_PLANE_H
+
+#include "base/pool.h"
+#include "base/slab.h"
+#include "net/loop.h"
+#include "proxy/worker.h"
+#include "service/generation.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Kinds of events and timers in a plane's loop. */
+enum plane_kind {
+    PLANE_LISTENER = LOOP_KIND_MAIL + 1,
+    PLANE_SESSION,
+    PLANE_TRIM,   /* timer: blocks may go back to the system */
+    PLANE_RETRY,  /* timer: relays that met a shortage */
+    PLANE_ACCEPT, /* timer: accepting was paused */
+};
+
+/* Letters that a plane sends to itself; a worker's commands are above. */
+enum plane_subject {
+    PLANE_MEMORY_UP, /* a block was granted to this direction */
+    PLANE_MEMORY_DOWN,
+    PLANE_SUBJECTS,
+};
+
+/* One direction's blocks, and who waits for one. */
+struct plane_memory {
+    struct slab_cache cache;
+    struct list queue;     /* of struct relay, RELAY_MEMORY */
+    struct letter granted; /* the cache's wake posts it */
+    struct plane *plane;
+};
+
+struct listener;
+
+/* A generation that sessions here may hold, and the letter that says they are
+ * gone: made beforehand, so that saying so cannot fail. */
+struct plane_tenancy {
+    struct list link;
+    struct generation *generation;
+    struct worker_report *done;
+};
+
+struct plane {
+    struct loop loop;
+    unsigned number;
+    struct worker_shared *shared;
+    loop_letter_fn command;
+    struct generation *generation; /* of new connections; NULL before any */
+    struct list tenancies;         /* of the generations before it, and it */
+    struct pool sessions;
+    uint32_t birth; /* serial number: makes the tokens of a record unlike */
+    uint64_t random;
+    struct plane_memory memory[DIRECTIONS];
+    struct list retry; /* of struct relay, RELAY_RETRY */
+    struct wheel_timer trim_timer;
+    struct wheel_timer retry_timer;
+
+    struct listener *listeners; /* by slot; see listener.h */
+    uint32_t listener_slots;
+    struct wheel_timer accept_timer;
+    bool accept_ready;  /* some listener has connections */
+    bool accept_paused; /* no listener is watched */
+    bool draining;
+    uint32_t active; /* sessions that have not ended */
+};
+
+/* An open plane without listeners. -1 with errno. command is given the letters
+ * that are not the plane's own; it may be NULL if none come. */
+int plane_open(struct plane *plane, unsigned number,
+               struct worker_shared *shared,
+               loop_letter_fn command) WARN_UNUSED;
+
+/* Resets every session, closes the listeners, frees all. */
+void plane_close(struct plane *plane);
+
+/*
+ * See worker_apply. Takes the tenancy (and its report), which is freed, or
+ * posted, when the generation's last session here has ended.
+ */
+void plane_apply(struct plane *plane, struct plane_tenancy *tenancy);
+
+/* Stops accepting; reports WORKER_DRAINED when no session is left. */
+void plane_drain(struct plane *plane);
+
+/* Ends all sessions with cause drain. */
+void plane_reset_all(struct plane *plane);
+
+/* A session was born with, or has left, the generation. */
+void plane_hold(struct plane *plane, struct generation *generation);
+void plane_release(struct plane *plane, struct generation *generation);
+
+/* Blocks are moving: gives back what is idle, a while after. */
+void plane_memory_used(struct plane *plane);
+
+/* Relays are on the retry queue: runs them again in a while. */
+void plane_retry_later(struct plane *plane);
+
+static inline struct plane *plane_of(struct loop *loop)
+{
+    return container_of(loop, struct plane, loop);
+}
+
+#endif

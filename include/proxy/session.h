@@ -1,0 +1,98 @@
+/*
+ * session: one proxied connection: two sides that are alike and two relays that
+ * are alike. It turns an event on a descriptor into "this side", keeps the
+ * state and the deadlines, and ends with exactly one cause.
+ *
+ *      accept ──▶ CONNECT ──▶ RELAY ──▶ LINGER ──▶ CLOSED
+ *                  │   ▲        │          │          ▲
+ *                  └───┘ next   └──────────┴──────────┘
+ *                  upstream       session_close(cause)
+ *
+ * LINGER: one side was reset; the other is reset too as soon as its kernel has
+ * delivered the bytes that came before.
+ *
+ * The record is small, for there may be a million: four cache lines, the first
+ * of which is all that an event of an idle session touches besides its relay.
+ */
+#ifndef EVPROXY_PROXY_SESSION_H
+#define EVPROXY_PROXY_SESSION_H
+
+#include "proxy/plane.h"
+#include "proxy/relay.h"
+
+/* The most that a session may take, in bytes. */
+#define SESSION_BYTES_MAX 256
+
+enum session_state {
+    SESSION_CONNECT,
+    SESSION_RELAY,
+    SESSION_LINGER,
+    SESSION_CLOSED,
+};
+
+/* The sides, as indices: relay[i] reads from side i and writes to the other, so
+ * that the directions UP and DOWN are the sides they come from. */
+#define CLIENT   UP
+#define UPSTREAM DOWN
+
+struct session {
+    struct sock sock[2];
+    struct service *service;
+    struct upstream *upstream; /* NULL: none was picked yet */
+    struct throttle *throttle; /* one a direction; NULL: no byte rates */
+    uint64_t *tried;           /* bit n: upstream n failed us; NULL: none did */
+    uint32_t index;            /* in the pool */
+    uint32_t birth;            /* in the tokens; plus attempts for upstream's */
+    uint16_t attempts;         /* connects begun */
+    uint8_t state;             /* enum session_state */
+    uint8_t cause;             /* enum cause: of the last failed attempt */
+    bool in_source : 1;        /* counted in by limits_enter */
+    bool in_upstream : 1;      /* counted in by upstream_enter */
+    bool pausing : 1; /* no connect is under way; the timer begins one */
+
+    struct relay relay[DIRECTIONS];
+
+    struct wheel_timer timer;
+    uint64_t born_ns;
+    uint64_t stage_ns;   /* when the last attempt, or LINGER, began */
+    uint32_t connect_us; /* how long the successful one took */
+    struct addr client;
+};
+
+_Static_assert(sizeof(struct session) <= SESSION_BYTES_MAX,
+               "an idle connection costs no more than its record");
+
+/*
+ * Begins a session for an accepted connection that was let in by
+ * admission_enter; takes its descriptor. in_source: it is counted by source.
+ */
+void session_begin(struct plane *plane, struct service *service,
+                   const struct sock *sock, const struct addr *client,
+                   bool in_source);
+
+/* Counts, logs and resets an accepted connection that gets no session. */
+void session_refuse(struct plane *plane, struct service *service,
+                    struct sock *sock, const struct addr *client,
+                    enum cause cause);
+
+/* The upstream has taken the connection: bytes may move. */
+void session_established(struct plane *plane, struct session *session);
+
+/* Sees to it that the timer rings no later than the next deadline. */
+void session_arm(struct plane *plane, struct session *session);
+
+/* Ends it, with its one cause. Every way out leads here. */
+void session_close(struct plane *plane, struct session *session,
+                   enum cause cause);
+
+/* The loop's handlers. */
+void session_event(struct plane *plane, uint32_t index, uint32_t generation,
+                   uint32_t events);
+void session_timer(struct plane *plane, struct wheel_timer *timer);
+void session_run(struct plane *plane, struct list *link);
+void session_bury(struct plane *plane, struct list *link);
+
+/* A block was granted to this direction: the waiting relays go on, in order. */
+void session_memory_granted(struct plane *plane, enum direction direction);
+
+#endif

@@ -1,0 +1,150 @@
+#include "net/loop.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TOKEN_KIND(token)       ((unsigned)((token)&15))
+#define TOKEN_INDEX(token)      ((uint32_t)(token) >> 4)
+#define TOKEN_GENERATION(token) ((uint32_t)((token) >> 32))
+
+int loop_open(struct loop *loop, const struct loop_owner *owner)
+{
+    uint64_t token = loop_token(LOOP_KIND_MAIL, 0, 0);
+    int error;
+
+    memset(loop, 0, sizeof(*loop));
+    loop->owner = owner;
+    loop->now_ns = clock_now_ns();
+    wheel_init(&loop->wheel, loop->now_ns);
+    if (poller_open(&loop->poller) < 0) {
+        return -1;
+    }
+    if (mailbox_open(&loop->mailbox) < 0) {
+        goto close_poller;
+    }
+    if (poller_add_level(&loop->poller, loop->mailbox.fd, token, false) < 0) {
+        goto close_mailbox;
+    }
+    return 0;
+
+close_mailbox:
+    error = errno;
+    mailbox_close(&loop->mailbox);
+    errno = error;
+close_poller:
+    error = errno;
+    poller_close(&loop->poller);
+    errno = error;
+    return -1;
+}
+
+void loop_close(struct loop *loop)
+{
+    mailbox_close(&loop->mailbox);
+    poller_close(&loop->poller);
+}
+
+static void read_mail(struct loop *loop)
+{
+    struct letter *letter;
+
+    while ((letter = mailbox_take(&loop->mailbox)) != NULL) {
+        loop->owner->letter(loop, letter);
+    }
+}
+
+static void hand_out_events(struct loop *loop)
+{
+    for (int i = 0; i < loop->poller.count; i++) {
+        const struct epoll_event *event = &loop->poller.events[i];
+        uint64_t token = event->data.u64;
+
+        if (TOKEN_KIND(token) == LOOP_KIND_MAIL) {
+            read_mail(loop);
+        } else {
+            loop->owner->event[TOKEN_KIND(token)](loop, TOKEN_INDEX(token),
+                                                  TOKEN_GENERATION(token),
+                                                  event->events);
+        }
+    }
+}
+
+/* Once each: those that still have more to do come again next turn. */
+static void run_runnable(struct loop *loop)
+{
+    struct list turn = {0};
+    struct list *link;
+
+    list_splice(&turn, &loop->runnable);
+    while ((link = list_pop(&turn)) != NULL) {
+        loop->owner->run(loop, link);
+    }
+}
+
+static void hand_out_timers(struct loop *loop)
+{
+    struct wheel_timer *timer;
+
+    while ((timer = wheel_expire(&loop->wheel, loop->now_ns)) != NULL) {
+        loop->owner->timer[timer->kind](loop, timer);
+    }
+}
+
+static void bury_dead(struct loop *loop)
+{
+    struct list *link;
+
+    while ((link = list_pop(&loop->buried)) != NULL) {
+        loop->owner->bury(loop, link);
+    }
+}
+
+/* How long to wait, at most limit_ms (-1: for ever). */
+static int timeout_ms(const struct loop *loop, int limit_ms)
+{
+    uint64_t next_ns = wheel_next_ns(&loop->wheel);
+    uint64_t wait_ms;
+
+    if (!list_empty(&loop->runnable)) {
+        return 0;
+    }
+    if (next_ns == UINT64_MAX) {
+        return limit_ms;
+    }
+    if (next_ns <= loop->now_ns) {
+        return 0;
+    }
+    /* Rounded up, or the loop would spin through the last millisecond. */
+    wait_ms = (next_ns - loop->now_ns + NS_PER_MS - 1) / NS_PER_MS;
+    if (limit_ms >= 0 && wait_ms > (uint64_t)limit_ms) {
+        return limit_ms;
+    }
+    return wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms;
+}
+
+void loop_turn(struct loop *loop, int limit_ms)
+{
+    poller_wait(&loop->poller, timeout_ms(loop, limit_ms));
+    loop->now_ns = clock_now_ns();
+    hand_out_events(loop);
+    run_runnable(loop);
+    hand_out_timers(loop);
+    if (loop->owner->batch_end != NULL) {
+        loop->owner->batch_end(loop);
+    }
+    bury_dead(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+    while (!loop->stopped) {
+        loop_turn(loop, -1);
+    }
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stopped = true;
+}

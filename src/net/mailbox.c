@@ -1,0 +1,51 @@
+#include "net/mailbox.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int mailbox_open(struct mailbox *mailbox)
+{
+    mailbox->letters = (struct list){0};
+    mailbox->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (mailbox->fd < 0) {
+        return -1;
+    }
+    pthread_mutex_init(&mailbox->lock, NULL);
+    return 0;
+}
+
+void mailbox_close(struct mailbox *mailbox)
+{
+    close(mailbox->fd);
+    mailbox->fd = -1;
+    pthread_mutex_destroy(&mailbox->lock);
+}
+
+void mailbox_post(struct mailbox *mailbox, struct letter *letter)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    if (!list_linked(&letter->link)) {
+        bool first = list_empty(&mailbox->letters);
+
+        list_append(&mailbox->letters, &letter->link);
+        if (first) {
+            /* Cannot fail: the counter is cleared with each batch. */
+            (void)!write(mailbox->fd, &(uint64_t){1}, sizeof(uint64_t));
+        }
+    }
+    pthread_mutex_unlock(&mailbox->lock);
+}
+
+struct letter *mailbox_take(struct mailbox *mailbox)
+{
+    struct list *link;
+
+    pthread_mutex_lock(&mailbox->lock);
+    link = list_pop(&mailbox->letters);
+    if (link == NULL) {
+        /* Under the lock, or a letter posted here would wake nobody. */
+        (void)!read(mailbox->fd, &(uint64_t){0}, sizeof(uint64_t));
+    }
+    pthread_mutex_unlock(&mailbox->lock);
+    return link == NULL ? NULL : container_of(link, struct letter, link);
+}

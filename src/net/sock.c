@@ -1,0 +1,388 @@
+#include "net/sock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* One urgent byte can stand for many; the rest of the list of accept(2)'s
+ * passing errors is endless only if the peers are. */
+#define ACCEPT_PASS_MAX 64
+
+void sock_event(struct sock *sock, uint32_t events)
+{
+    if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+        sock->ready |= SOCK_READABLE;
+    }
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
+        sock->ready |= SOCK_WRITABLE;
+    }
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+        sock->ready |= SOCK_HANGUP;
+    }
+    if (events & EPOLLPRI) {
+        sock->ready |= SOCK_URGENT;
+    }
+}
+
+/* After this, reading gives the bytes that are left and then IO_ERROR. */
+static void remember_reset(struct sock *sock)
+{
+    sock->ready |= SOCK_RESET | SOCK_HANGUP | SOCK_READABLE;
+}
+
+/* The answer to a failed call; ready_bit is what EAGAIN takes away. */
+static enum io failure(struct sock *sock, uint8_t ready_bit)
+{
+    switch (errno) {
+    case EAGAIN:
+        sock->ready &= (uint8_t)~ready_bit;
+        return IO_AGAIN;
+    case ENOBUFS:
+    case ENOMEM:
+        return IO_BUSY;
+    default:
+        remember_reset(sock);
+        return IO_ERROR;
+    }
+}
+
+enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
+{
+    ssize_t got;
+
+    do {
+        got = recv(sock->fd, buffer, size, 0);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        return failure(sock, SOCK_READABLE);
+    }
+    if (got == 0) {
+        sock->ready &= (uint8_t)~SOCK_READABLE;
+        if (sock->ready & SOCK_RESET) {
+            errno = ECONNRESET;
+            return IO_ERROR;
+        }
+        return IO_EOF;
+    }
+    if ((size_t)got < size && !(sock->ready & (SOCK_HANGUP | SOCK_URGENT))) {
+        sock->ready &= (uint8_t)~SOCK_READABLE;
+    }
+    *count = (size_t)got;
+    return IO_OK;
+}
+
+enum io sock_send(struct sock *sock, const void *bytes, size_t size,
+                  size_t *count)
+{
+    ssize_t put;
+
+    do {
+        put = send(sock->fd, bytes, size, MSG_NOSIGNAL);
+    } while (put < 0 && errno == EINTR);
+    if (put < 0) {
+        return failure(sock, SOCK_WRITABLE);
+    }
+    *count = (size_t)put;
+    return IO_OK;
+}
+
+int sock_error(struct sock *sock)
+{
+    int error = 0;
+    socklen_t length = sizeof(error);
+
+    if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) {
+        error = errno;
+    }
+    if (error != 0) {
+        remember_reset(sock);
+    }
+    return error;
+}
+
+uint32_t sock_unacknowledged(const struct sock *sock)
+{
+    int bytes = 0;
+
+    if (ioctl(sock->fd, SIOCOUTQ, &bytes) < 0 || bytes < 0) {
+        return 0;
+    }
+    return (uint32_t)bytes;
+}
+
+bool sock_has_bytes(const struct sock *sock)
+{
+    int bytes = 0;
+
+    return ioctl(sock->fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+void sock_shutdown(struct sock *sock)
+{
+    shutdown(sock->fd, SHUT_WR);
+}
+
+void sock_close(struct sock *sock)
+{
+    if (sock->fd >= 0) {
+        close(sock->fd);
+    }
+    sock->fd = -1;
+    sock->ready = 0;
+}
+
+void sock_reset(struct sock *sock)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+    if (sock->fd >= 0) {
+        setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+    sock_close(sock);
+}
+
+/* Sets an option that the socket can do without. */
+static void set_int(int fd, int level, int name, int value)
+{
+    (void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* What a connection wants of its socket; a listener's are inherited. */
+static void set_options(int fd, const struct sock_options *options)
+{
+    set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+    set_int(fd, SOL_SOCKET, SO_KEEPALIVE, options->keepalive_s > 0);
+    if (options->keepalive_s > 0) {
+        set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)options->keepalive_s);
+    }
+    set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
+    set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+            (int)options->notsent_lowat_bytes);
+}
+
+/* A socket of that family; IPv4 where a machine without IPv6 is to listen on
+ * all addresses of both. */
+static int open_listener(struct endpoint *endpoint)
+{
+    int family = endpoint->u.any.sa_family;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 && errno == EAFNOSUPPORT && family == AF_INET6 &&
+        IN6_IS_ADDR_UNSPECIFIED(&endpoint->u.in6.sin6_addr)) {
+        in_port_t port = endpoint->u.in6.sin6_port;
+
+        endpoint->u.in =
+            (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
+        endpoint->length = sizeof(endpoint->u.in);
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    }
+    return fd;
+}
+
+/* Removes the file of a unix socket that nobody answers on any more. */
+static bool remove_stale(const struct endpoint *endpoint)
+{
+    const char *path = endpoint->u.un.sun_path;
+    struct stat file;
+    bool stale;
+    int fd;
+
+    if (lstat(path, &file) < 0 || !S_ISSOCK(file.st_mode)) {
+        return false;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return false;
+    }
+    stale = connect(fd, &endpoint->u.any, endpoint->length) < 0 &&
+            errno == ECONNREFUSED;
+    close(fd);
+    return stale && unlink(path) == 0;
+}
+
+static int bind_listener(int fd, const struct endpoint *endpoint)
+{
+    if (endpoint->u.any.sa_family != AF_UNIX) {
+        set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    }
+    if (endpoint->u.any.sa_family == AF_INET6) {
+        set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+                !IN6_IS_ADDR_UNSPECIFIED(&endpoint->u.in6.sin6_addr));
+    }
+    if (bind(fd, &endpoint->u.any, endpoint->length) == 0) {
+        return 0;
+    }
+    if (errno != EADDRINUSE || endpoint->u.any.sa_family != AF_UNIX) {
+        return -1;
+    }
+    if (!remove_stale(endpoint)) {
+        errno = EADDRINUSE;
+        return -1;
+    }
+    return bind(fd, &endpoint->u.any, endpoint->length);
+}
+
+int sock_bind(const struct endpoint *endpoint)
+{
+    struct endpoint local = *endpoint;
+    int fd = open_listener(&local);
+    int error;
+
+    if (fd < 0) {
+        return -1;
+    }
+    if (bind_listener(fd, &local) < 0) {
+        error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+int sock_listen(int fd, const struct sock_options *options)
+{
+    set_options(fd, options);
+    set_int(fd, IPPROTO_TCP, TCP_FASTOPEN,
+            options->fastopen ? (int)options->backlog : 0);
+    return listen(fd, (int)options->backlog);
+}
+
+/* The connection died while it was in the queue, or the network hiccuped. */
+static bool accept_error_passes(int error)
+{
+    switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case EPERM: /* a firewall's word */
+        return true;
+    default:
+        return false;
+    }
+}
+
+enum sock_accept sock_accept(int listen_fd, struct sock *sock,
+                             struct addr *client)
+{
+    struct endpoint peer = {0};
+
+    for (int passed = 0; passed < ACCEPT_PASS_MAX; passed++) {
+        peer.length = sizeof(peer.u);
+        sock->fd = accept4(listen_fd, &peer.u.any, &peer.length,
+                           SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (sock->fd >= 0) {
+            sock->ready = SOCK_WRITABLE;
+            addr_from_sockaddr(client, &peer.u.any);
+            return SOCK_ACCEPTED;
+        }
+        if (errno == EAGAIN) {
+            return SOCK_ACCEPT_EMPTY;
+        }
+        if (!accept_error_passes(errno)) {
+            return SOCK_ACCEPT_EXHAUSTED;
+        }
+    }
+    return SOCK_ACCEPT_EMPTY;
+}
+
+bool sock_error_is_local(int error)
+{
+    switch (error) {
+    case EADDRNOTAVAIL:
+    case EAGAIN:
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case EACCES:
+    case EPERM:
+    case EAFNOSUPPORT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int bind_source(int fd, const struct addr *source)
+{
+    struct endpoint local;
+
+    endpoint_from_addr(&local, source);
+    /* The port is chosen by connect, for this destination alone: ip(7). */
+    set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+    return bind(fd, &local.u.any, local.length);
+}
+
+static enum sock_connect begin_connect(int fd, const struct endpoint *endpoint)
+{
+    int result;
+
+    do {
+        result = connect(fd, &endpoint->u.any, endpoint->length);
+    } while (result < 0 && errno == EINTR);
+    if (result == 0) {
+        return SOCK_CONNECTED;
+    }
+    if (errno == EINPROGRESS) {
+        return SOCK_CONNECTING;
+    }
+    if (errno == EAGAIN && endpoint->u.any.sa_family == AF_UNIX) {
+        return SOCK_CONNECT_BUSY;
+    }
+    return sock_error_is_local(errno) ? SOCK_CONNECT_LOCAL
+                                      : SOCK_CONNECT_FAILED;
+}
+
+enum sock_connect sock_connect(struct sock *sock,
+                               const struct endpoint *endpoint,
+                               const struct addr *source,
+                               const struct sock_options *options)
+{
+    int family = endpoint->u.any.sa_family;
+    enum sock_connect result = SOCK_CONNECT_LOCAL;
+    int error;
+
+    sock->ready = 0;
+    sock->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (sock->fd < 0) {
+        return SOCK_CONNECT_LOCAL;
+    }
+    if (family != AF_UNIX) {
+        set_options(sock->fd, options);
+    }
+    if (source == NULL || bind_source(sock->fd, source) == 0) {
+        result = begin_connect(sock->fd, endpoint);
+    }
+    if (result != SOCK_CONNECTING && result != SOCK_CONNECTED) {
+        error = errno;
+        sock_close(sock);
+        errno = error;
+    }
+    return result;
+}
+
+void sock_quality(const struct sock *sock, uint32_t *rtt_us,
+                  uint32_t *retransmits)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof(info);
+
+    (void)getsockopt(sock->fd, IPPROTO_TCP, TCP_INFO, &info, &length);
+    *rtt_us = info.tcpi_rtt;
+    *retransmits = info.tcpi_total_retrans;
+}

@@ -1,0 +1,264 @@
+#include "proxy/plane.h"
+
+#include "base/hash.h"
+#include "proxy/listener.h"
+#include "proxy/relay.h"
+#include "proxy/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRIM_NS  NS_PER_S
+#define RETRY_NS (10 * NS_PER_MS)
+
+static void on_listener(struct loop *loop, uint32_t index, uint32_t generation,
+                        uint32_t events)
+{
+    (void)events;
+    listener_event(plane_of(loop), index, generation);
+}
+
+static void on_session(struct loop *loop, uint32_t index, uint32_t generation,
+                       uint32_t events)
+{
+    session_event(plane_of(loop), index, generation, events);
+}
+
+static void on_session_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    session_timer(plane_of(loop), timer);
+}
+
+static void on_trim_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    struct plane *plane = plane_of(loop);
+    bool more = false;
+
+    (void)timer;
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        more |= slab_trim(&plane->memory[i].cache);
+    }
+    if (more) {
+        plane_memory_used(plane);
+    }
+}
+
+static void on_retry_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    struct plane *plane = plane_of(loop);
+
+    (void)timer;
+    list_splice(&loop->runnable, &plane->retry);
+}
+
+static void on_accept_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    (void)timer;
+    listener_timer(plane_of(loop));
+}
+
+static void on_run(struct loop *loop, struct list *link)
+{
+    session_run(plane_of(loop), link);
+}
+
+static void on_bury(struct loop *loop, struct list *link)
+{
+    session_bury(plane_of(loop), link);
+}
+
+static void on_batch_end(struct loop *loop)
+{
+    listener_accept_ready(plane_of(loop));
+}
+
+static void on_letter(struct loop *loop, struct letter *letter)
+{
+    struct plane *plane = plane_of(loop);
+
+    switch (letter->subject) {
+    case PLANE_MEMORY_UP:
+        session_memory_granted(plane, UP);
+        break;
+    case PLANE_MEMORY_DOWN:
+        session_memory_granted(plane, DOWN);
+        break;
+    default:
+        plane->command(loop, letter);
+        break;
+    }
+}
+
+static const struct loop_owner plane_owner = {
+    .event = {[PLANE_LISTENER] = on_listener, [PLANE_SESSION] = on_session},
+    .timer = {[PLANE_SESSION] = on_session_timer,
+              [PLANE_TRIM] = on_trim_timer,
+              [PLANE_RETRY] = on_retry_timer,
+              [PLANE_ACCEPT] = on_accept_timer},
+    .run = on_run,
+    .bury = on_bury,
+    .letter = on_letter,
+    .batch_end = on_batch_end,
+};
+
+/* From whichever thread returned the block. */
+static void memory_wake(void *arg)
+{
+    struct plane_memory *memory = arg;
+
+    mailbox_post(&memory->plane->loop.mailbox, &memory->granted);
+}
+
+int plane_open(struct plane *plane, unsigned number,
+               struct worker_shared *shared, loop_letter_fn command)
+{
+    memset(plane, 0, sizeof(*plane));
+    if (loop_open(&plane->loop, &plane_owner) < 0) {
+        return -1;
+    }
+    plane->number = number;
+    plane->shared = shared;
+    plane->command = command;
+    plane->random = hash_mix(plane->loop.now_ns + number);
+    pool_init(&plane->sessions, sizeof(struct session));
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        struct plane_memory *memory = &plane->memory[i];
+
+        memory->plane = plane;
+        memory->granted.subject = i == UP ? PLANE_MEMORY_UP : PLANE_MEMORY_DOWN;
+        slab_cache_init(&memory->cache, &shared->slab[i], memory_wake, memory);
+    }
+    plane->trim_timer.kind = PLANE_TRIM;
+    plane->retry_timer.kind = PLANE_RETRY;
+    plane->accept_timer.kind = PLANE_ACCEPT;
+    return 0;
+}
+
+void plane_close(struct plane *plane)
+{
+    struct list *link;
+
+    listener_close_all(plane);
+    plane_reset_all(plane);
+    while ((link = list_pop(&plane->loop.buried)) != NULL) {
+        session_bury(plane, link);
+    }
+    while ((link = list_pop(&plane->tenancies)) != NULL) {
+        struct plane_tenancy *tenancy =
+            container_of(link, struct plane_tenancy, link);
+
+        free(tenancy->done);
+        free(tenancy);
+    }
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        slab_pass_on(&plane->memory[i].cache);
+        slab_cache_fini(&plane->memory[i].cache);
+    }
+    free(plane->listeners);
+    pool_fini(&plane->sessions);
+    loop_close(&plane->loop);
+}
+
+/* Says that this plane is done with the generation. */
+static void give_back(struct plane *plane, struct generation *generation)
+{
+    for (struct list *link = list_first(&plane->tenancies); link != NULL;
+         link = link->next) {
+        struct plane_tenancy *tenancy =
+            container_of(link, struct plane_tenancy, link);
+
+        if (tenancy->generation == generation) {
+            list_remove(link);
+            mailbox_post(plane->shared->control, &tenancy->done->letter);
+            free(tenancy);
+            return;
+        }
+    }
+}
+
+void plane_apply(struct plane *plane, struct plane_tenancy *tenancy)
+{
+    struct generation *before = plane->generation;
+
+    plane->generation = tenancy->generation;
+    tenancy->done->letter.subject = WORKER_GENERATION_DONE;
+    tenancy->done->worker = plane->number;
+    tenancy->done->generation = tenancy->generation;
+    list_append(&plane->tenancies, &tenancy->link);
+    listener_apply(plane, tenancy->generation);
+    if (before != NULL && before->sessions[plane->number] == 0) {
+        give_back(plane, before);
+    }
+}
+
+void plane_hold(struct plane *plane, struct generation *generation)
+{
+    generation->sessions[plane->number]++;
+    plane->active++;
+}
+
+static void report_drained(struct plane *plane)
+{
+    struct worker_report *report = calloc(1, sizeof(*report));
+
+    /* Without it the control thread waits for drain_timeout, and no longer. */
+    if (report != NULL) {
+        report->letter.subject = WORKER_DRAINED;
+        report->worker = plane->number;
+        mailbox_post(plane->shared->control, &report->letter);
+    }
+}
+
+void plane_release(struct plane *plane, struct generation *generation)
+{
+    generation->sessions[plane->number]--;
+    plane->active--;
+    if (plane->accept_paused) {
+        plane->accept_ready = true;
+    }
+    if (generation->sessions[plane->number] == 0 &&
+        generation != plane->generation) {
+        give_back(plane, generation);
+    }
+    if (plane->draining && plane->active == 0) {
+        report_drained(plane);
+    }
+}
+
+void plane_drain(struct plane *plane)
+{
+    listener_close_all(plane);
+    plane->draining = true;
+    if (plane->active == 0) {
+        report_drained(plane);
+    }
+}
+
+void plane_reset_all(struct plane *plane)
+{
+    struct session *session;
+
+    for (uint32_t i = 0; (session = pool_next(&plane->sessions, &i)) != NULL;
+         i++) {
+        if (session->state != SESSION_CLOSED) {
+            session_close(plane, session, CAUSE_DRAIN);
+        }
+    }
+}
+
+void plane_memory_used(struct plane *plane)
+{
+    if (!wheel_armed(&plane->trim_timer)) {
+        wheel_arm(&plane->loop.wheel, &plane->trim_timer,
+                  plane->loop.now_ns + TRIM_NS);
+    }
+}
+
+void plane_retry_later(struct plane *plane)
+{
+    if (!wheel_armed(&plane->retry_timer)) {
+        wheel_arm(&plane->loop.wheel, &plane->retry_timer,
+                  plane->loop.now_ns + RETRY_NS);
+    }
+}

@@ -1,0 +1,507 @@
+#include "proxy/session.h"
+
+#include "base/log.h"
+#include "proxy/admission.h"
+#include "proxy/attempt.h"
+#include "proxy/deadline.h"
+#include "proxy/listener.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static enum direction other(enum direction side)
+{
+    return side == UP ? DOWN : UP;
+}
+
+static enum cause reset_of(enum direction side)
+{
+    return side == CLIENT ? CAUSE_CLIENT_RESET : CAUSE_UPSTREAM_RESET;
+}
+
+static enum cause fin_of(enum direction side)
+{
+    return side == CLIENT ? CAUSE_CLIENT_FIN : CAUSE_UPSTREAM_FIN;
+}
+
+static struct service_counters *counters_of(struct plane *plane,
+                                            struct service *service)
+{
+    return &service->state->counters[plane->number];
+}
+
+static struct relay_context context_of(struct plane *plane,
+                                       struct session *session,
+                                       enum direction direction)
+{
+    struct service_counters *service = counters_of(plane, session->service);
+    struct upstream_counters *upstream =
+        &session->upstream->counters[plane->number];
+
+    return (struct relay_context){
+        .loop = &plane->loop,
+        .from = &session->sock[direction],
+        .to = &session->sock[other(direction)],
+        .blocks = &plane->memory[direction].cache,
+        .memory_queue = &plane->memory[direction].queue,
+        .retry_queue = &plane->retry,
+        .throttle =
+            session->throttle == NULL ? NULL : &session->throttle[direction],
+        .service_bytes = &service->bytes[direction],
+        .upstream_bytes = &upstream->bytes[direction],
+    };
+}
+
+void session_arm(struct plane *plane, struct session *session)
+{
+    struct deadline next = deadline_earliest(session, plane->loop.now_ns);
+    struct wheel_timer *timer = &session->timer;
+
+    /* Ringing early is harmless; moving the timer for each change is not. */
+    if (next.at_ns != UINT64_MAX &&
+        (!wheel_armed(timer) || next.at_ns < wheel_due_ns(timer))) {
+        wheel_arm(&plane->loop.wheel, timer, next.at_ns);
+    }
+}
+
+/*
+ * The line of a connection that ended. Before its sockets are closed: the
+ * kernel's view of the client is asked for here.
+ */
+static void log_end(const struct plane *plane, const struct session *session,
+                    enum cause cause)
+{
+    const struct config_service *config = session->service->config;
+    const char *upstream =
+        session->upstream == NULL ? "-" : session->upstream->text;
+    char client[ADDR_TEXT_MAX];
+    char quoted[sizeof(session->upstream->text) + 2];
+    uint32_t rtt_us, retransmits;
+
+    if (!config->access_log) {
+        return;
+    }
+    sock_quality(&session->sock[CLIENT], &rtt_us, &retransmits);
+    log_write(LOG_RECORD,
+              "conn service=%s client=%s upstream=%s cause=%s bytes_up=%" PRIu64
+              " bytes_down=%" PRIu64 " connect_us=%" PRIu32
+              " duration_ms=%" PRIu64 " rtt_us=%" PRIu32
+              " retransmits=%" PRIu32,
+              config->name, addr_format(&session->client, client),
+              log_quote(upstream, quoted, sizeof(quoted)), cause_name(cause),
+              session->relay[UP].bytes, session->relay[DOWN].bytes,
+              session->connect_us,
+              (plane->loop.now_ns - session->born_ns) / NS_PER_MS, rtt_us,
+              retransmits);
+}
+
+/* The end of a stream, or of our patience with a quiet one: a FIN will do. Any
+ * other end must not look like one. */
+static bool ends_with_fin(enum cause cause)
+{
+    switch (cause) {
+    case CAUSE_CLIENT_FIN:
+    case CAUSE_UPSTREAM_FIN:
+    case CAUSE_IDLE_TIMEOUT:
+    case CAUSE_READ_TIMEOUT:
+    case CAUSE_HALF_CLOSE_TIMEOUT:
+    case CAUSE_MAX_LIFETIME:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Gives up what the relays hold. True if bytes were lost by it. */
+static bool drop_relays(struct plane *plane, struct session *session)
+{
+    bool lost = false;
+
+    if (session->state != SESSION_RELAY) {
+        return false;
+    }
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        struct relay_context context = context_of(plane, session, i);
+
+        lost |= !ring_empty(&session->relay[i].ring);
+        relay_drop(&session->relay[i], &context);
+    }
+    return lost;
+}
+
+/* What the session counted in, it counts out. */
+static void leave(struct plane *plane, struct session *session)
+{
+    if (session->in_upstream) {
+        upstream_leave(session->upstream);
+    }
+    admission_leave_service(session->service, &session->client,
+                            session->in_source);
+    admission_leave_process(plane);
+    plane_release(plane, session->service->generation);
+}
+
+void session_close(struct plane *plane, struct session *session,
+                   enum cause cause)
+{
+    bool fin = !drop_relays(plane, session) && ends_with_fin(cause);
+
+    counter_add(&counters_of(plane, session->service)->ended[cause], 1);
+    log_end(plane, session, cause);
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        if (fin) {
+            sock_close(&session->sock[i]);
+        } else {
+            sock_reset(&session->sock[i]);
+        }
+    }
+    wheel_disarm(&plane->loop.wheel, &session->timer);
+    free(session->throttle);
+    free(session->tried);
+    session->state = SESSION_CLOSED;
+    list_append(&plane->loop.buried, &session->relay[UP].link);
+    leave(plane, session);
+}
+
+void session_bury(struct plane *plane, struct list *link)
+{
+    const struct session *session =
+        container_of(link, struct session, relay[UP].link);
+
+    pool_return(&plane->sessions, session->index);
+}
+
+/*
+ * Side was reset by its peer, and all that it sent before is written to the
+ * other: that one is reset too, once its kernel has delivered it.
+ */
+static void side_was_reset(struct plane *plane, struct session *session,
+                           enum direction side)
+{
+    drop_relays(plane, session);
+    sock_close(&session->sock[side]);
+    if (sock_unacknowledged(&session->sock[other(side)]) == 0) {
+        session_close(plane, session, reset_of(side));
+        return;
+    }
+    session->state = SESSION_LINGER;
+    session->cause = (uint8_t)reset_of(side);
+    session->stage_ns = plane->loop.now_ns;
+    session_arm(plane, session);
+}
+
+static void stream_ended(struct plane *plane, struct session *session,
+                         enum direction direction)
+{
+    enum direction back = other(direction);
+
+    if (session->relay[back].wait == RELAY_ENDED) {
+        /* Closing sends our FIN; the one that ended first is the cause. */
+        session_close(plane, session, fin_of(back));
+    } else {
+        sock_shutdown(&session->sock[back]);
+    }
+}
+
+static void pump(struct plane *plane, struct session *session,
+                 enum direction direction, bool first_in_line);
+
+/* Writing to the sink failed. What it sent before is still to be delivered; if
+ * nothing is, or when it is, the other side is reset. */
+static void sink_was_reset(struct plane *plane, struct session *session,
+                           enum direction direction)
+{
+    enum direction sink = other(direction);
+
+    switch (session->relay[sink].wait) {
+    case RELAY_ENDED:
+    case RELAY_BROKEN:
+        side_was_reset(plane, session, sink);
+        break;
+    case RELAY_SOURCE:
+        pump(plane, session, sink, false);
+        break;
+    default:
+        break; /* it is queued, and will come to the end by itself */
+    }
+}
+
+static void pump(struct plane *plane, struct session *session,
+                 enum direction direction, bool first_in_line)
+{
+    struct relay *relay = &session->relay[direction];
+    struct relay_context context = context_of(plane, session, direction);
+    uint8_t before = relay->wait;
+
+    context.first_in_line = first_in_line;
+    switch (relay_pump(relay, &context)) {
+    case PUMP_WAITS:
+        break;
+    case PUMP_ENDED:
+        stream_ended(plane, session, direction);
+        break;
+    case PUMP_NO_SOURCE:
+        side_was_reset(plane, session, direction);
+        break;
+    case PUMP_NO_SINK:
+        sink_was_reset(plane, session, direction);
+        break;
+    }
+    if (relay->wait != before && session->state == SESSION_RELAY) {
+        session_arm(plane, session);
+    }
+    if (relay->wait == RELAY_RETRY) {
+        plane_retry_later(plane);
+    }
+    plane_memory_used(plane);
+}
+
+/* The side may have become readable or writable. */
+static void side_is_ready(struct plane *plane, struct session *session,
+                          enum direction side)
+{
+    const struct sock *sock = &session->sock[side];
+
+    if (session->relay[side].wait == RELAY_SOURCE &&
+        sock->ready & SOCK_READABLE) {
+        pump(plane, session, side, false);
+    }
+    if (session->state == SESSION_RELAY &&
+        session->relay[other(side)].wait == RELAY_SINK &&
+        sock->ready & SOCK_WRITABLE) {
+        pump(plane, session, other(side), false);
+    }
+}
+
+static void relay_event(struct plane *plane, struct session *session,
+                        enum direction side, uint32_t events)
+{
+    uint8_t wait = session->relay[side].wait;
+
+    /* Nobody reads this side any more, so nobody would meet the error. */
+    if (events & EPOLLERR && (wait == RELAY_ENDED || wait == RELAY_BROKEN) &&
+        sock_error(&session->sock[side]) != 0) {
+        side_was_reset(plane, session, side);
+        return;
+    }
+    side_is_ready(plane, session, side);
+}
+
+static void connect_event(struct plane *plane, struct session *session,
+                          enum direction side, uint32_t events)
+{
+    if (side == UPSTREAM) {
+        attempt_event(plane, session);
+    } else if (events & (EPOLLERR | EPOLLHUP)) {
+        session_close(plane, session, CAUSE_CLIENT_RESET);
+    }
+}
+
+/* Another look at what the kernel has yet to deliver to the side that is left.
+ */
+static void look_again(struct plane *plane, struct session *session)
+{
+    enum direction left =
+        session->cause == CAUSE_CLIENT_RESET ? UPSTREAM : CLIENT;
+
+    if (sock_unacknowledged(&session->sock[left]) == 0 ||
+        sock_error(&session->sock[left]) != 0 ||
+        deadline_lingered_out(session, plane->loop.now_ns)) {
+        session_close(plane, session, (enum cause)session->cause);
+    } else {
+        session_arm(plane, session);
+    }
+}
+
+void session_event(struct plane *plane, uint32_t index, uint32_t generation,
+                   uint32_t events)
+{
+    struct session *session = pool_at(&plane->sessions, index / 2);
+    enum direction side = index % 2 == 0 ? CLIENT : UPSTREAM;
+
+    if (session == NULL || session->state == SESSION_CLOSED ||
+        generation !=
+            session->birth + (side == UPSTREAM ? session->attempts : 0)) {
+        return; /* of this batch, about one that is no more */
+    }
+    sock_event(&session->sock[side], events);
+    switch (session->state) {
+    case SESSION_CONNECT:
+        connect_event(plane, session, side, events);
+        break;
+    case SESSION_RELAY:
+        relay_event(plane, session, side, events);
+        break;
+    default:
+        look_again(plane, session);
+        break;
+    }
+}
+
+void session_established(struct plane *plane, struct session *session)
+{
+    uint64_t now_ns = plane->loop.now_ns;
+
+    counter_add(&session->upstream->counters[plane->number].total, 1);
+    session->connect_us = (uint32_t)((now_ns - session->stage_ns) / 1000);
+    session->state = SESSION_RELAY;
+    session->relay[UP].moved_ns = now_ns;
+    session->relay[DOWN].moved_ns = now_ns;
+    free(session->tried);
+    session->tried = NULL;
+    session_arm(plane, session);
+    side_is_ready(plane, session, CLIENT);
+    if (session->state == SESSION_RELAY) {
+        side_is_ready(plane, session, UPSTREAM);
+    }
+}
+
+static bool make_throttle(struct session *session)
+{
+    struct service *service = session->service;
+
+    if (!service->throttled) {
+        return true;
+    }
+    session->throttle = calloc(DIRECTIONS, sizeof(*session->throttle));
+    if (session->throttle == NULL) {
+        return false;
+    }
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        session->throttle[i].shared = &service->state->rate[i];
+        session->throttle[i].own_limit = &service->rate[i];
+        session->throttle[i].shared_limit = &service->service_rate[i];
+    }
+    return true;
+}
+
+static void describe(struct session *session, struct plane *plane,
+                     struct service *service, const struct sock *sock,
+                     const struct addr *client)
+{
+    session->sock[CLIENT] = *sock;
+    session->sock[UPSTREAM].fd = -1;
+    session->service = service;
+    session->client = *client;
+    session->born_ns = plane->loop.now_ns;
+    session->relay[UP].direction = UP;
+    session->relay[DOWN].direction = DOWN;
+    session->timer.kind = PLANE_SESSION;
+}
+
+void session_begin(struct plane *plane, struct service *service,
+                   const struct sock *sock, const struct addr *client,
+                   bool in_source)
+{
+    uint32_t index;
+    struct session *session = pool_borrow(&plane->sessions, &index);
+    struct sock refused = *sock;
+
+    if (session == NULL) {
+        admission_leave_service(service, client, in_source);
+        admission_leave_process(plane);
+        session_refuse(plane, service, &refused, client, CAUSE_LOCAL_RESOURCE);
+        return;
+    }
+    describe(session, plane, service, sock, client);
+    session->in_source = in_source;
+    session->index = index;
+    session->birth = plane->birth;
+    /* The tokens of its attempts come after, and are not used again soon. */
+    plane->birth += 1 + service->config->connect_attempts;
+    plane_hold(plane, service->generation);
+    if (!make_throttle(session) ||
+        poller_add(&plane->loop.poller, sock->fd,
+                   loop_token(PLANE_SESSION, index * 2 + CLIENT,
+                              session->birth)) < 0) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+        return;
+    }
+    attempt_begin(plane, session);
+}
+
+void session_refuse(struct plane *plane, struct service *service,
+                    struct sock *sock, const struct addr *client,
+                    enum cause cause)
+{
+    struct session refused = {.birth = 0};
+
+    describe(&refused, plane, service, sock, client);
+    counter_add(&counters_of(plane, service)->ended[cause], 1);
+    log_end(plane, &refused, cause);
+    sock_reset(sock);
+}
+
+/* Tokens that a relay waited for may be there. */
+static void resume_throttled(struct plane *plane, struct session *session)
+{
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        if (session->state == SESSION_RELAY &&
+            session->relay[i].wait == RELAY_TOKENS &&
+            session->throttle[i].resume_ns <= plane->loop.now_ns) {
+            pump(plane, session, i, false);
+        }
+    }
+}
+
+/* The timer rang for something that is to be done now. */
+static void proceed(struct plane *plane, struct session *session)
+{
+    if (session->state == SESSION_CONNECT) {
+        attempt_begin(plane, session);
+    } else {
+        resume_throttled(plane, session);
+    }
+    if (session->state != SESSION_CLOSED) {
+        session_arm(plane, session);
+    }
+}
+
+void session_timer(struct plane *plane, struct wheel_timer *timer)
+{
+    struct session *session = container_of(timer, struct session, timer);
+    struct deadline now;
+
+    if (session->state == SESSION_LINGER) {
+        look_again(plane, session);
+        return;
+    }
+    now = deadline_earliest(session, plane->loop.now_ns);
+    if (now.at_ns > plane->loop.now_ns) {
+        session_arm(plane, session);
+    } else if (now.cause == CAUSE_NONE) {
+        proceed(plane, session);
+    } else if (now.cause == CAUSE_CONNECT_TIMEOUT) {
+        attempt_timeout(plane, session);
+    } else {
+        session_close(plane, session, now.cause);
+    }
+}
+
+static struct session *session_of(struct relay *relay)
+{
+    return container_of(relay - relay->direction, struct session, relay);
+}
+
+void session_run(struct plane *plane, struct list *link)
+{
+    struct relay *relay = container_of(link, struct relay, link);
+
+    pump(plane, session_of(relay), (enum direction)relay->direction, false);
+}
+
+void session_memory_granted(struct plane *plane, enum direction direction)
+{
+    struct plane_memory *memory = &plane->memory[direction];
+    struct list *link;
+
+    while ((link = list_first(&memory->queue)) != NULL) {
+        struct relay *relay = container_of(link, struct relay, link);
+
+        pump(plane, session_of(relay), direction, true);
+        if (relay->wait == RELAY_MEMORY) {
+            return; /* none left: the cache is in line again */
+        }
+    }
+    slab_pass_on(&memory->cache);
+}
