@@ -12,8 +12,9 @@
  *
  * The stack's low-water mark since the last trim tells how many blocks nobody
  * has needed meanwhile; slab_trim gives exactly those back to the system
- * (MADV_DONTNEED), off the fast path. (Low-water trimming: as in the magazine
- * layer of Bonwick and Adams, "Magazines and Vmem", USENIX 2001.)
+ * (MADV_DONTNEED), off the fast path and outside the lock. (Low-water trimming:
+ * as in the magazine layer of Bonwick and Adams, "Magazines and Vmem", USENIX
+ * 2001.)
  *
  * At the ceiling slab_borrow answers NULL and the cache stands in a FIFO. Each
  * returned block then bypasses the caches and is granted to the first in line,
@@ -40,18 +41,25 @@
 #define SLAB_CACHE_BLOCKS 8
 
 struct slab {
-    pthread_mutex_t lock; /* guards all below but the atomics */
+    /* Written by slab_init, then only read. */
     unsigned char *arena; /* mapped, not resident until used */
     uint32_t block_bytes;
     uint32_t blocks;          /* in all: the ceiling */
-    uint32_t *free;           /* stack of the numbers of free blocks */
-    uint32_t count;           /* on the stack */
-    uint32_t low;             /* least count since the last trim */
-    uint32_t clean;           /* so many at the bottom hold no memory */
-    uint32_t granted;         /* free blocks promised to woken caches */
-    struct list waiters;      /* of struct slab_cache */
+    uint32_t cache_full;      /* a cache that holds so many spills half; 1 in a
+                                 small arena: then caches stay empty */
     _Atomic uint32_t waiting; /* length of waiters; written under the lock,
-                                 read by every return */
+                                 read without by every borrow and return */
+    char apart[CACHE_LINE_BYTES]; /* from what the lock's holders write */
+
+    pthread_mutex_t lock; /* guards all below */
+    uint32_t *free;       /* stack of the numbers of free blocks */
+    uint32_t count;       /* on the stack */
+    uint32_t low;         /* least count since the last trim */
+    uint32_t clean;       /* so many at the bottom hold no memory */
+    uint32_t granted;     /* free blocks promised to woken caches */
+    uint32_t trims;       /* of the arena, so far */
+    struct list waiters;  /* of struct slab_cache; while it is not empty, every
+                             free block is promised */
 };
 
 typedef void (*slab_wake_fn)(void *arg);
@@ -59,9 +67,11 @@ typedef void (*slab_wake_fn)(void *arg);
 struct slab_cache {
     struct slab *slab;
     void *blocks[SLAB_CACHE_BLOCKS];
-    uint32_t count; /* blocks in the cache */
-    uint32_t low;   /* least count since the last trim */
-    uint32_t grant; /* blocks promised to this cache; under the slab's lock */
+    uint32_t count;      /* blocks in the cache */
+    uint32_t low;        /* least count since the last trim */
+    uint32_t seen_trims; /* slab->trims at this cache's last trim */
+    bool asked;          /* in line or granted, as far as the owner knows */
+    bool granted;        /* a block is promised to it; under the slab's lock */
     slab_wake_fn wake;
     void *wake_arg;
     struct list waiting;   /* in slab->waiters */
@@ -82,30 +92,39 @@ void slab_fini(struct slab *slab);
 void slab_cache_init(struct slab_cache *cache, struct slab *slab,
                      slab_wake_fn wake, void *arg);
 
-/* Returns what the cache holds to the arena. Nothing may be lent through it. */
+/*
+ * Returns what the cache holds to the arena and leaves the line. Nothing may be
+ * lent through it. A thread that returned a block may be about to run the wake
+ * function still: the cache's memory and arg stay until the others have
+ * stopped.
+ */
 void slab_cache_fini(struct slab_cache *cache);
 
 /*
  * A block of slab->block_bytes, its contents undefined; or NULL at the ceiling,
  * and then the wake function is called once when a block was granted. The
- * woken one borrows until it needs no more or gets NULL (and so is in line
- * again), and then calls slab_pass_on.
+ * woken one borrows until it gets NULL, and so is in line again, or until it
+ * needs no more, and then calls slab_pass_on.
  */
 void *slab_borrow(struct slab_cache *cache);
 
+/* To the cache that lent it. */
 void slab_return(struct slab_cache *cache, void *block);
 
 /*
  * The owner wants no block now: leaves the line, and hands a promise it did not
- * use to the next in line. Harmless at any time.
+ * use to the next in line. Harmless at any time, and cheap if there is nothing
+ * to do.
  */
 void slab_pass_on(struct slab_cache *cache);
 
 /*
  * Gives back what was not needed since the last call: the cache's surplus to
- * the arena, the arena's to the system. Answers whether another call in a
- * while could give back more. To be called about once a second while blocks
- * come and go, and never by a worker on its fast path.
+ * the arena (all of it while others wait), the arena's to the system. Answers
+ * whether another call in a while could give back more. To be called about
+ * once a second while blocks come and go, and never by a worker on its fast
+ * path. The arena's share is done by one caller in each such interval, however
+ * many caches there are.
  */
 bool slab_trim(struct slab_cache *cache);
 
