@@ -4,13 +4,18 @@
  * Active checks (health_check = tcp) of every upstream of the current
  * generation, every health_interval, their beginnings spread over the interval;
  * and, for one that fail_threshold took out, a connect every fail_window until
- * one succeeds. A probe that got through is closed with a FIN at once. A probe
- * that fails for want of local ports, descriptors or memory says nothing of the
- * upstream. Runs in the control thread's loop.
+ * one succeeds. A probe that got through is closed with a FIN at once, and
+ * speaks for both. A probe that fails for want of local ports, descriptors or
+ * memory says nothing of the upstream. Runs in the control thread's loop.
  *
- * Every change of state is one log line:
+ *      idle ──timer──▶ waiting ──turn──▶ connecting ──event, timer──▶ idle
+ *                      (at HEALTH_PROBES_MAX under way)
+ *
+ * Every change of state is one log line (folded here):
+ *
  *      upstream service=web address=10.0.0.1:80 state=down
- * cause=connect_refused upstream service=web address=10.0.0.1:80 state=up
+ *          cause=connect_refused
+ *      upstream service=web address=10.0.0.1:80 state=up
  */
 #ifndef EVPROXY_CONTROL_HEALTH_H
 #define EVPROXY_CONTROL_HEALTH_H
@@ -19,6 +24,9 @@
 #include "service/generation.h"
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#define HEALTH_PROBES_MAX 256 /* under way at once; the others wait */
 
 struct health;
 

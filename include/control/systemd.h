@@ -2,18 +2,20 @@
  * systemd: the service manager's protocol (sd_notify(3)), without its library.
  *
  * One datagram to the socket that NOTIFY_SOCKET names (a path, or '@' for the
- * abstract namespace); silent without it. Control thread.
+ * abstract namespace), sent without waiting; silent without it. Control thread.
  */
 #ifndef EVPROXY_CONTROL_SYSTEMD_H
 #define EVPROXY_CONTROL_SYSTEMD_H
 
+#include "base/addr.h"
 #include "base/base.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct systemd {
-    int fd;               /* -1: no manager */
+    int fd;                  /* -1: no manager */
+    struct endpoint manager; /* where the datagrams go */
     uint64_t watchdog_ns; /* 0: no watchdog asked for, or for another process */
 };
 
@@ -22,6 +24,7 @@ struct systemd {
 void systemd_open(struct systemd *systemd);
 void systemd_close(struct systemd *systemd);
 
+/* status: one line for `systemctl status`. */
 void systemd_ready(const struct systemd *systemd, const char *status);
 
 /* RELOADING=1 with MONOTONIC_USEC; systemd_ready must follow. */
@@ -29,8 +32,7 @@ void systemd_reloading(const struct systemd *systemd, uint64_t now_ns);
 void systemd_stopping(const struct systemd *systemd);
 void systemd_watchdog(const struct systemd *systemd);
 
-/* True if standard error is the journal: JOURNAL_STREAM names its device and
- * inode. */
+/* True if fd is the journal: JOURNAL_STREAM names its device and inode. */
 bool systemd_journal_is(int fd);
 
 #endif

@@ -1,0 +1,464 @@
+#include "control/daemon.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/crew.h"
+#include "control/descriptors.h"
+#include "control/health.h"
+#include "control/lineage.h"
+#include "control/listeners.h"
+#include "control/privileges.h"
+#include "control/report.h"
+#include "control/signals.h"
+#include "control/systemd.h"
+#include "net/loop.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Until a change that met a shortage is tried again. */
+#define SPREAD_RETRY_NS (100 * NS_PER_MS)
+
+#define REASON_MAX 512
+
+/* Kinds of events and timers in the control loop. */
+enum {
+    DAEMON_SIGNAL = LOOP_KIND_MAIL + 1,
+    DAEMON_HEALTH,
+    DAEMON_STATS,
+    DAEMON_WATCHDOG,
+    DAEMON_DRAIN,
+    DAEMON_SPREAD,
+};
+
+struct daemon {
+    struct loop loop;
+    const struct source *source;
+    struct systemd systemd;
+    struct crew crew;
+    struct lineage lineage;
+    struct health *health;
+    int signal_fd;
+    uint64_t limit; /* RLIMIT_NOFILE */
+    uint64_t started_ns;
+    bool stopping;
+    struct wheel_timer stats_timer;
+    struct wheel_timer watchdog_timer;
+    struct wheel_timer drain_timer;
+    struct wheel_timer spread_timer;
+};
+
+static struct daemon *daemon_of(struct loop *loop)
+{
+    return container_of(loop, struct daemon, loop);
+}
+
+/* Applying a configuration. */
+
+static uint32_t count_upstreams(const struct generation *generation)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < generation->service_count; i++) {
+        count += generation->services[i].upstream_count;
+    }
+    return count;
+}
+
+static void arm_stats(struct daemon *daemon)
+{
+    uint64_t interval =
+        lineage_current(&daemon->lineage)->config->stats_interval_ns;
+
+    wheel_disarm(&daemon->loop.wheel, &daemon->stats_timer);
+    if (interval > 0) {
+        wheel_arm(&daemon->loop.wheel, &daemon->stats_timer,
+                  daemon->loop.now_ns + interval);
+    }
+}
+
+static void arm_spread(struct daemon *daemon)
+{
+    if (!lineage_settled(&daemon->lineage)) {
+        wheel_arm(&daemon->loop.wheel, &daemon->spread_timer,
+                  daemon->loop.now_ns + SPREAD_RETRY_NS);
+    }
+}
+
+/* Makes what was prepared the current one. -1 with errno. */
+static int commit(struct daemon *daemon)
+{
+    const struct config *config;
+
+    if (lineage_commit(&daemon->lineage, &daemon->crew, daemon->health) < 0) {
+        return -1;
+    }
+    config = lineage_current(&daemon->lineage)->config;
+    log_set_level(config->log_level);
+    atomic_store_explicit(&daemon->crew.shared.max_connections,
+                          config->max_connections, memory_order_relaxed);
+    arm_stats(daemon);
+    arm_spread(daemon);
+    return 0;
+}
+
+/* Reload. */
+
+/* Replaces the current generation; takes the config. NULL or a sentence. */
+static const char *replace(struct daemon *daemon, struct config *config)
+{
+    struct lineage *lineage = &daemon->lineage;
+    const char *error =
+        lineage_prepare(lineage, config, daemon->crew.count, daemon->limit);
+
+    if (error == NULL && commit(daemon) < 0) {
+        lineage_abandon(lineage);
+        error = "no memory is left";
+    }
+    return error;
+}
+
+/* NULL, or why nothing has changed: where in the configuration, and what. */
+static const char *try_reload(struct daemon *daemon)
+{
+    static char reason[REASON_MAX];
+    struct config_errors errors = {0};
+    struct config_error error = {.line = 0};
+    struct config *config;
+
+    if (!lineage_settled(&daemon->lineage)) {
+        return "the reload before is not complete yet";
+    }
+    config = source_load(daemon->source, &errors);
+    if (config != NULL) {
+        error.message = (char *)replace(daemon, config);
+    } else if (errors.count > 0) {
+        error = errors.list[0];
+    } else {
+        error.message = (char *)"no memory is left";
+    }
+    if (error.message != NULL) {
+        source_format_error(daemon->source, &error, reason, sizeof(reason));
+    }
+    config_errors_fini(&errors);
+    return error.message != NULL ? reason : NULL;
+}
+
+static void refuse(struct daemon *daemon, const char *reason)
+{
+    char status[REASON_MAX + 32];
+
+    log_write(LOG_ERROR, "reload refused: %s", reason);
+    snprintf(status, sizeof(status), "reload refused: %s", reason);
+    systemd_ready(&daemon->systemd, status);
+}
+
+static void reload(struct daemon *daemon)
+{
+    const struct generation *current;
+    const char *reason;
+
+    systemd_reloading(&daemon->systemd, daemon->loop.now_ns);
+    reason = try_reload(daemon);
+    if (reason != NULL) {
+        refuse(daemon, reason);
+        return;
+    }
+    current = lineage_current(&daemon->lineage);
+    log_write(LOG_INFO,
+              "reloaded generation=%" PRIu64 " services=%zu upstreams=%" PRIu32,
+              current->number, current->service_count,
+              count_upstreams(current));
+    systemd_ready(&daemon->systemd, "running");
+}
+
+/* Stop. */
+
+static void stop(struct daemon *daemon, int signal)
+{
+    const struct generation *current = lineage_current(&daemon->lineage);
+    uint64_t timeout_ns = current->config->drain_timeout_ns;
+
+    if (daemon->stopping) {
+        _exit(0);
+    }
+    daemon->stopping = true;
+    log_write(
+        LOG_INFO,
+        "stopping signal=SIG%s connections=%" PRIu32
+        " drain_timeout_ms=%" PRIu64,
+        sigabbrev_np(signal),
+        atomic_load_explicit(&daemon->crew.shared.active, memory_order_relaxed),
+        timeout_ns / NS_PER_MS);
+    systemd_stopping(&daemon->systemd);
+    listeners_unlink(current);
+    wheel_disarm(&daemon->loop.wheel, &daemon->spread_timer);
+    crew_drain(&daemon->crew);
+    if (timeout_ns == 0) {
+        crew_reset_all(&daemon->crew);
+    } else {
+        wheel_arm(&daemon->loop.wheel, &daemon->drain_timer,
+                  daemon->loop.now_ns + timeout_ns);
+    }
+}
+
+/* What the loop hands out. */
+
+static void write_stats(struct daemon *daemon)
+{
+    report_write(&daemon->lineage, &daemon->crew,
+                 daemon->loop.now_ns - daemon->started_ns);
+}
+
+static void obey(struct daemon *daemon, int signal)
+{
+    switch (signal) {
+    case SIGHUP:
+        if (!daemon->stopping) {
+            reload(daemon);
+        }
+        break;
+    case SIGUSR1:
+        write_stats(daemon);
+        break;
+    default:
+        stop(daemon, signal);
+        break;
+    }
+}
+
+static void on_signal(struct loop *loop, uint32_t index, uint32_t generation,
+                      uint32_t events)
+{
+    struct daemon *daemon = daemon_of(loop);
+    int signal;
+
+    (void)index, (void)generation, (void)events;
+    while ((signal = signals_next(daemon->signal_fd)) != 0) {
+        obey(daemon, signal);
+    }
+}
+
+static void on_health_event(struct loop *loop, uint32_t index,
+                            uint32_t generation, uint32_t events)
+{
+    health_event(daemon_of(loop)->health, index, generation, events);
+}
+
+static void on_health_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    health_timer(daemon_of(loop)->health, timer);
+}
+
+static void on_stats_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    (void)timer;
+    write_stats(daemon_of(loop));
+    arm_stats(daemon_of(loop));
+}
+
+static void on_watchdog_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    struct daemon *daemon = daemon_of(loop);
+
+    if (crew_beat(&daemon->crew)) {
+        systemd_watchdog(&daemon->systemd);
+    }
+    wheel_arm(&loop->wheel, timer,
+              loop->now_ns + daemon->systemd.watchdog_ns / 2);
+}
+
+static void on_drain_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    (void)timer;
+    crew_reset_all(&daemon_of(loop)->crew);
+}
+
+static void on_spread_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    struct daemon *daemon = daemon_of(loop);
+
+    (void)timer;
+    lineage_spread(&daemon->lineage, &daemon->crew, daemon->health);
+    arm_spread(daemon);
+}
+
+static void on_letter(struct loop *loop, struct letter *letter)
+{
+    struct daemon *daemon = daemon_of(loop);
+    struct worker_report *report =
+        container_of(letter, struct worker_report, letter);
+
+    switch ((enum worker_subject)letter->subject) {
+    case WORKER_GENERATION_DONE:
+        lineage_done(&daemon->lineage, report->generation);
+        break;
+    case WORKER_UPSTREAM_FAILED:
+        health_upstream_failed(daemon->health, report->upstream);
+        break;
+    case WORKER_DRAINED:
+        if (crew_drained(&daemon->crew)) {
+            loop_stop(loop);
+        }
+        break;
+    case WORKER_BEAT:
+        crew_answered(&daemon->crew, report->worker);
+        break;
+    }
+    free(report);
+}
+
+static const struct loop_owner daemon_owner = {
+    .event =
+        {
+            [DAEMON_SIGNAL] = on_signal,
+            [DAEMON_HEALTH] = on_health_event,
+        },
+    .timer =
+        {
+            [DAEMON_HEALTH] = on_health_timer,
+            [DAEMON_STATS] = on_stats_timer,
+            [DAEMON_WATCHDOG] = on_watchdog_timer,
+            [DAEMON_DRAIN] = on_drain_timer,
+            [DAEMON_SPREAD] = on_spread_timer,
+        },
+    .letter = on_letter,
+};
+
+/* Start and end. */
+
+static int open_household(struct daemon *daemon)
+{
+    daemon->stats_timer.kind = DAEMON_STATS;
+    daemon->watchdog_timer.kind = DAEMON_WATCHDOG;
+    daemon->drain_timer.kind = DAEMON_DRAIN;
+    daemon->spread_timer.kind = DAEMON_SPREAD;
+    if (loop_open(&daemon->loop, &daemon_owner) < 0) {
+        return -1;
+    }
+    daemon->signal_fd = signals_open();
+    if (daemon->signal_fd < 0 ||
+        poller_add_level(&daemon->loop.poller, daemon->signal_fd,
+                         loop_token(DAEMON_SIGNAL, 0, 0), false) < 0) {
+        goto close_loop;
+    }
+    daemon->health = health_create(&daemon->loop, DAEMON_HEALTH);
+    if (daemon->health == NULL) {
+        goto close_loop;
+    }
+    return 0;
+
+close_loop:
+    if (daemon->signal_fd >= 0) {
+        close(daemon->signal_fd);
+    }
+    loop_close(&daemon->loop);
+    return -1;
+}
+
+static void close_household(struct daemon *daemon)
+{
+    struct letter *letter;
+
+    while ((letter = mailbox_take(&daemon->loop.mailbox)) != NULL) {
+        free(container_of(letter, struct worker_report, letter));
+    }
+    health_destroy(daemon->health);
+    close(daemon->signal_fd);
+    loop_close(&daemon->loop);
+}
+
+static const char *start_workers(struct daemon *daemon)
+{
+    static char sentence[128];
+    const struct config *config = daemon->lineage.prepared->config;
+    const char *error = privileges_drop(config->user, config->group);
+
+    if (error != NULL) {
+        return error;
+    }
+    if (crew_start(&daemon->crew, config, &daemon->loop.mailbox) < 0 ||
+        commit(daemon) < 0) {
+        snprintf(sentence, sizeof(sentence), "cannot start the workers: %s",
+                 strerror(errno));
+        return sentence;
+    }
+    return NULL;
+}
+
+/* Takes the config. NULL or a sentence; workers that run by then end with the
+ * process. */
+static const char *start(struct daemon *daemon, struct config *config)
+{
+    const char *error;
+
+    daemon->limit = descriptors_raise();
+    error = lineage_prepare(&daemon->lineage, config, crew_size(config),
+                            daemon->limit);
+    if (error != NULL) {
+        return error;
+    }
+    error = start_workers(daemon);
+    if (error != NULL) {
+        lineage_abandon(&daemon->lineage);
+    }
+    return error;
+}
+
+static void announce(struct daemon *daemon)
+{
+    const struct generation *current = lineage_current(&daemon->lineage);
+
+    log_write(
+        LOG_INFO,
+        "ready version=%s services=%zu workers=%u max_connections=%" PRIu32,
+        EVPROXY_VERSION, current->service_count, daemon->crew.count,
+        current->config->max_connections);
+    systemd_ready(&daemon->systemd, "running");
+    if (daemon->systemd.watchdog_ns > 0) {
+        wheel_arm(&daemon->loop.wheel, &daemon->watchdog_timer,
+                  daemon->loop.now_ns);
+    }
+}
+
+static int run(struct daemon *daemon, struct config *config)
+{
+    const char *error = start(daemon, config);
+
+    if (error != NULL) {
+        log_write(LOG_ERROR, "evproxy: %s", error);
+        return 1;
+    }
+    announce(daemon);
+    loop_run(&daemon->loop);
+    crew_join(&daemon->crew);
+    lineage_fini(&daemon->lineage);
+    crew_fini(&daemon->crew);
+    log_write(LOG_INFO, "stopped");
+    return 0;
+}
+
+int daemon_run(const struct source *source, struct config *config)
+{
+    struct daemon daemon = {.source = source, .signal_fd = -1};
+    int status;
+
+    daemon.started_ns = clock_now_ns();
+    log_open(STDERR_FILENO, systemd_journal_is(STDERR_FILENO));
+    log_set_level(config->log_level);
+    if (open_household(&daemon) < 0) {
+        log_write(LOG_ERROR, "evproxy: cannot start: %s", strerror(errno));
+        config_destroy(config);
+        return 1;
+    }
+    systemd_open(&daemon.systemd);
+    status = run(&daemon, config);
+    systemd_close(&daemon.systemd);
+    close_household(&daemon);
+    return status;
+}

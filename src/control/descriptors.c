@@ -1,0 +1,72 @@
+#include "control/descriptors.h"
+
+#include "control/health.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+enum {
+    PER_CONNECTION = 2,
+    PER_LOOP = 2, /* epoll, eventfd */
+    /* Standard streams, log, notify socket, signalfd, and what the C library
+     * opens for a look-up; the rest is for sockets that a reload opens while
+     * those it closes are still being emptied. */
+    RESERVED = 32,
+};
+
+uint64_t descriptors_raise(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return 0;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
+        rlim_t soft = limit.rlim_cur;
+
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+            limit.rlim_cur = soft;
+        }
+    }
+    return limit.rlim_cur;
+}
+
+static uint32_t connections_within(uint64_t limit, const struct config *config,
+                                   unsigned workers)
+{
+    uint64_t others =
+        RESERVED + HEALTH_PROBES_MAX + PER_LOOP * ((uint64_t)workers + 1);
+    uint64_t connections;
+
+    for (size_t i = 0; i < config->service_count; i++) {
+        others += (uint64_t)config->services[i].listen_count * workers;
+    }
+    connections = limit > others ? (limit - others) / PER_CONNECTION : 0;
+    return connections > UINT32_MAX ? UINT32_MAX : (uint32_t)connections;
+}
+
+const char *descriptors_admit(uint64_t limit, const struct config *config,
+                              unsigned workers, uint32_t *connections)
+{
+    static char sentence[160];
+
+    *connections = connections_within(limit, config, workers);
+    if (*connections == 0) {
+        snprintf(sentence, sizeof(sentence),
+                 "RLIMIT_NOFILE = %" PRIu64
+                 " leaves no descriptors for connections",
+                 limit);
+        return sentence;
+    }
+    if (config->max_connections > *connections) {
+        snprintf(sentence, sizeof(sentence),
+                 "max_connections = %" PRIu32
+                 " is more than RLIMIT_NOFILE = %" PRIu64
+                 " holds, which is %" PRIu32,
+                 config->max_connections, limit, *connections);
+        return sentence;
+    }
+    return NULL;
+}

@@ -1,0 +1,251 @@
+#include "control/listeners.h"
+
+#include "base/log.h"
+#include "net/sock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What listen_socket.fds points into. */
+struct listener_set {
+    unsigned holders;  /* generations that have it */
+    dev_t path_device; /* of the socket file: it is removed only while it is */
+    ino_t path_inode;  /* the one that was made here */
+    int fds[];
+};
+
+static struct listener_set *set_of(const struct listen_socket *listen)
+{
+    return container_of(listen->fds, struct listener_set, fds[0]);
+}
+
+static bool is_unix(const struct endpoint *endpoint)
+{
+    return endpoint->u.any.sa_family == AF_UNIX;
+}
+
+static struct sock_options options_of(const struct config_service *service)
+{
+    return (struct sock_options){
+        .keepalive_s = (uint32_t)(service->tcp_keepalive_ns / NS_PER_S),
+        .user_timeout_ms = (uint32_t)(service->tcp_user_timeout_ns / NS_PER_MS),
+        .notsent_lowat_bytes = (uint32_t)service->tcp_notsent_lowat,
+        .backlog = service->backlog,
+        .fastopen = service->tcp_fastopen,
+    };
+}
+
+static bool options_equal(const struct sock_options *a,
+                          const struct sock_options *b)
+{
+    return a->keepalive_s == b->keepalive_s &&
+           a->user_timeout_ms == b->user_timeout_ms &&
+           a->notsent_lowat_bytes == b->notsent_lowat_bytes &&
+           a->backlog == b->backlog && a->fastopen == b->fastopen;
+}
+
+static void release(struct listen_socket *listen)
+{
+    struct listener_set *set;
+
+    if (listen->fds == NULL) {
+        return;
+    }
+    set = set_of(listen);
+    listen->fds = NULL;
+    if (--set->holders == 0) {
+        free(set);
+    }
+}
+
+static void carry(struct listen_socket *listen,
+                  const struct listen_socket *from)
+{
+    listen->fds = from->fds;
+    set_of(listen)->holders++;
+}
+
+static void remember_path(struct listener_set *set,
+                          const struct endpoint *endpoint)
+{
+    struct stat status;
+
+    if (is_unix(endpoint) && stat(endpoint->u.un.sun_path, &status) == 0) {
+        set->path_device = status.st_dev;
+        set->path_inode = status.st_ino;
+    }
+}
+
+static void unlink_path(const struct listen_socket *listen)
+{
+    const struct listener_set *set = set_of(listen);
+    const char *path = listen->endpoint.u.un.sun_path;
+    struct stat status;
+
+    if (is_unix(&listen->endpoint) && stat(path, &status) == 0 &&
+        status.st_dev == set->path_device && status.st_ino == set->path_inode) {
+        unlink(path);
+    }
+}
+
+static void close_all(struct listen_socket *listen, unsigned workers)
+{
+    for (unsigned i = 0; i < workers; i++) {
+        if (listen->fds[i] >= 0) {
+            close(listen->fds[i]);
+        }
+    }
+    unlink_path(listen);
+    release(listen);
+}
+
+static int bind_one(const struct listen_socket *listen, unsigned i)
+{
+    if (i > 0 && is_unix(&listen->endpoint)) {
+        return fcntl(listen->fds[0], F_DUPFD_CLOEXEC, 0);
+    }
+    return sock_bind(&listen->endpoint);
+}
+
+static int bind_all(struct listen_socket *listen, unsigned workers)
+{
+    struct listener_set *set =
+        calloc(1, sizeof(*set) + workers * sizeof(set->fds[0]));
+
+    if (set == NULL) {
+        return -1;
+    }
+    set->holders = 1;
+    memset(set->fds, 0xff, workers * sizeof(set->fds[0]));
+    listen->fds = set->fds;
+    for (unsigned i = 0; i < workers; i++) {
+        set->fds[i] = bind_one(listen, i);
+        if (set->fds[i] < 0) {
+            return -1;
+        }
+        if (i == 0) {
+            remember_path(set, &listen->endpoint);
+        }
+    }
+    return 0;
+}
+
+static int listen_all(const struct listen_socket *listen, unsigned workers)
+{
+    struct sock_options options = options_of(listen->service->config);
+
+    for (unsigned i = 0; i < workers; i++) {
+        if (sock_listen(listen->fds[i], &options) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int listeners_open(struct generation *wanted, const struct generation *running,
+                   const struct reload_plan *plan,
+                   const struct endpoint **failed)
+{
+    struct listen_socket *listens = wanted->listens;
+    size_t i;
+    int error;
+
+    assert(plan->listen_count == wanted->listen_count);
+    for (i = 0; i < plan->listen_count; i++) {
+        if (plan->listens[i].action == RELOAD_KEEP) {
+            carry(&listens[i], &running->listens[plan->listens[i].old_index]);
+        } else if (bind_all(&listens[i], wanted->workers) < 0) {
+            goto fail;
+        }
+    }
+    for (i = 0; i < plan->listen_count; i++) {
+        if (plan->listens[i].action == RELOAD_OPEN &&
+            listen_all(&listens[i], wanted->workers) < 0) {
+            goto fail;
+        }
+    }
+    return 0;
+
+fail:
+    error = errno;
+    *failed = &listens[i].endpoint;
+    listeners_abandon(wanted, plan);
+    errno = error;
+    return -1;
+}
+
+void listeners_abandon(struct generation *wanted,
+                       const struct reload_plan *plan)
+{
+    for (size_t i = 0; i < plan->listen_count; i++) {
+        struct listen_socket *listen = &wanted->listens[i];
+
+        if (listen->fds == NULL) {
+            continue;
+        }
+        if (plan->listens[i].action == RELOAD_OPEN) {
+            close_all(listen, wanted->workers);
+        } else {
+            release(listen);
+        }
+    }
+}
+
+static void adjust(const struct listen_socket *listen,
+                   const struct listen_socket *before, unsigned workers)
+{
+    struct sock_options now = options_of(listen->service->config);
+    struct sock_options then = options_of(before->service->config);
+    char text[ADDR_TEXT_MAX];
+
+    if (!options_equal(&now, &then) && listen_all(listen, workers) < 0) {
+        log_write(LOG_WARN, "listen address=%s error=\"%s\"",
+                  endpoint_format(&listen->endpoint, text), strerror(errno));
+    }
+}
+
+void listeners_settle(const struct generation *wanted,
+                      const struct generation *running,
+                      const struct reload_plan *plan)
+{
+    for (size_t i = 0; i < plan->listen_count; i++) {
+        const struct reload_listen *step = &plan->listens[i];
+
+        if (step->action == RELOAD_KEEP) {
+            adjust(&wanted->listens[i], &running->listens[step->old_index],
+                   wanted->workers);
+        }
+    }
+    for (size_t i = 0; i < plan->close_count; i++) {
+        unlink_path(&running->listens[plan->closes[i]]);
+    }
+}
+
+void listeners_release(struct generation *generation)
+{
+    for (size_t i = 0; i < generation->listen_count; i++) {
+        release(&generation->listens[i]);
+    }
+}
+
+void listeners_unlink(const struct generation *generation)
+{
+    for (size_t i = 0; i < generation->listen_count; i++) {
+        unlink_path(&generation->listens[i]);
+    }
+}
+
+struct endpoint *listeners_addresses(const struct generation *generation)
+{
+    struct endpoint *list = calloc(generation->listen_count + 1, sizeof(*list));
+
+    for (size_t i = 0; list != NULL && i < generation->listen_count; i++) {
+        list[i] = generation->listens[i].endpoint;
+    }
+    return list;
+}

@@ -1,0 +1,153 @@
+#include "control/report.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+
+#define REPORT_NAME_MAX 512
+
+/* The service of a generation that shares the state, or NULL. */
+static const struct service *heir_of(const struct service *service,
+                                     const struct generation *newer)
+{
+    for (size_t i = 0; newer != NULL && i < newer->service_count; i++) {
+        if (newer->services[i].state == service->state) {
+            return &newer->services[i];
+        }
+    }
+    return NULL;
+}
+
+static bool lists(const struct service *service,
+                  const struct upstream *upstream)
+{
+    for (uint32_t i = 0; service != NULL && i < service->upstream_count; i++) {
+        if (service->upstreams[i] == upstream) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void upstream_line(const char *service, const struct upstream *upstream)
+{
+    char name[REPORT_NAME_MAX];
+    struct upstream_sums sums;
+
+    upstream_counters_sum(upstream->counters, upstream->workers, &sums);
+    log_write(LOG_RECORD,
+              "stats service=%s upstream=%s state=%s active=%" PRIu32
+              " total=%" PRIu64 " failed=%" PRIu64 " bytes_up=%" PRIu64
+              " bytes_down=%" PRIu64,
+              service, log_quote(upstream->text, name, sizeof(name)),
+              upstream_up(upstream) ? "up" : "down",
+              atomic_load_explicit(&upstream->active, memory_order_relaxed),
+              sums.total, sums.failed, sums.bytes[UP], sums.bytes[DOWN]);
+}
+
+static void service_line(const char *service, const struct service_sums *sums)
+{
+    char ended[STATS_ENDED_MAX];
+
+    stats_format_ended(sums, ended, sizeof(ended));
+    log_write(LOG_RECORD,
+              "stats service=%s active=%" PRIu64 " accepted=%" PRIu64
+              " bytes_up=%" PRIu64 " bytes_down=%" PRIu64 "%s",
+              service, sums->active, sums->accepted, sums->bytes[UP],
+              sums->bytes[DOWN], ended);
+}
+
+/* What of the service a newer generation has not listed; of what is no longer
+ * configured, only what still has connections. */
+static void report_service(const struct service *service,
+                           const struct generation *newer)
+{
+    const struct service *heir = heir_of(service, newer);
+    const struct service_state *state = service->state;
+    char name[REPORT_NAME_MAX];
+    const char *quoted = log_quote(state->name, name, sizeof(name));
+    struct service_sums sums;
+
+    service_counters_sum(state->counters, state->workers, &sums);
+    if (newer == NULL || (heir == NULL && sums.active > 0)) {
+        service_line(quoted, &sums);
+    }
+    for (uint32_t i = 0; i < service->upstream_count; i++) {
+        const struct upstream *upstream = service->upstreams[i];
+        bool used =
+            atomic_load_explicit(&upstream->active, memory_order_relaxed) > 0;
+
+        if (newer == NULL || (used && !lists(heir, upstream))) {
+            upstream_line(quoted, upstream);
+        }
+    }
+}
+
+static void add_service(struct service_sums *all,
+                        const struct service_state *state)
+{
+    struct service_sums sums;
+
+    service_counters_sum(state->counters, state->workers, &sums);
+    all->active += sums.active;
+    all->accepted += sums.accepted;
+    all->bytes[UP] += sums.bytes[UP];
+    all->bytes[DOWN] += sums.bytes[DOWN];
+}
+
+/*
+ * Calls nothing twice: a service that a reload keeps is in every generation
+ * from its first to its last, so that a look at the next newer one tells
+ * whether any newer one has it.
+ */
+static const struct generation *newer_than(const struct lineage *lineage,
+                                           size_t i)
+{
+    return i + 1 < lineage->count ? lineage->alive[i + 1] : NULL;
+}
+
+static void process_line(const struct lineage *lineage, const struct crew *crew,
+                         uint64_t uptime_ns)
+{
+    const struct worker_shared *shared = &crew->shared;
+    struct service_sums all = lineage->gone;
+    uint64_t lent, peak;
+
+    for (size_t i = 0; i < lineage->count; i++) {
+        const struct generation *generation = lineage->alive[i];
+
+        for (size_t j = 0; j < generation->service_count; j++) {
+            const struct service *service = &generation->services[j];
+
+            if (heir_of(service, newer_than(lineage, i)) == NULL) {
+                add_service(&all, service->state);
+            }
+        }
+    }
+    crew_memory(crew, &lent, &peak);
+    log_write(
+        LOG_RECORD,
+        "stats uptime_s=%" PRIu64 " workers=%u active=%" PRIu64
+        " accepted=%" PRIu64 " bytes_up=%" PRIu64 " bytes_down=%" PRIu64
+        " buffers_lent=%" PRIu64 " buffers_peak=%" PRIu64
+        " buffer_bytes=%" PRIu64 " accept_paused=%" PRIu64
+        " generation=%" PRIu64 " log_lost=%" PRIu64,
+        uptime_ns / NS_PER_S, crew->count, all.active, all.accepted,
+        all.bytes[UP], all.bytes[DOWN], lent, peak,
+        lent * shared->slab[UP].block_bytes,
+        atomic_load_explicit(&shared->accept_paused, memory_order_relaxed),
+        lineage_current(lineage)->number, log_lost());
+}
+
+void report_write(const struct lineage *lineage, const struct crew *crew,
+                  uint64_t uptime_ns)
+{
+    process_line(lineage, crew, uptime_ns);
+    for (size_t i = lineage->count; i-- > 0;) {
+        const struct generation *generation = lineage->alive[i];
+
+        for (size_t j = 0; j < generation->service_count; j++) {
+            report_service(&generation->services[j], newer_than(lineage, i));
+        }
+    }
+}

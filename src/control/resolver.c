@@ -1,0 +1,78 @@
+#include "control/resolver.h"
+
+#include "base/log.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int endpoint_order(const void *a, const void *b)
+{
+    struct addr left, right;
+
+    addr_from_sockaddr(&left, &((const struct endpoint *)a)->u.any);
+    addr_from_sockaddr(&right, &((const struct endpoint *)b)->u.any);
+    return addr_compare_ip(&left, &right);
+}
+
+static size_t unique(struct endpoint *list, size_t count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || !endpoint_equal(&list[kept - 1], &list[i])) {
+            list[kept++] = list[i];
+        }
+    }
+    return kept;
+}
+
+static size_t collect(const struct addrinfo *answer, struct endpoint **found)
+{
+    struct endpoint *list;
+    size_t count = 0;
+
+    for (const struct addrinfo *at = answer; at != NULL; at = at->ai_next) {
+        count++;
+    }
+    list = calloc(count, sizeof(*list));
+    if (list == NULL) {
+        return 0;
+    }
+    count = 0;
+    for (const struct addrinfo *at = answer; at != NULL; at = at->ai_next) {
+        struct addr addr;
+
+        addr_from_sockaddr(&addr, at->ai_addr);
+        endpoint_from_addr(&list[count++], &addr);
+    }
+    qsort(list, count, sizeof(*list), endpoint_order);
+    *found = list;
+    return unique(list, count);
+}
+
+size_t resolver_lookup(const char *host, uint16_t port, struct endpoint **found)
+{
+    /* Families that this machine has no address of cannot be reached. */
+    const struct addrinfo hints = {
+        .ai_family = AF_UNSPEC,
+        .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV,
+    };
+    struct addrinfo *answer;
+    char service[8];
+    size_t count;
+    int error;
+
+    *found = NULL;
+    snprintf(service, sizeof(service), "%u", (unsigned)port);
+    error = getaddrinfo(host, service, &hints, &answer);
+    if (error != 0) {
+        log_write(LOG_DEBUG, "resolve name=%s error=\"%s\"", host,
+                  gai_strerror(error));
+        return 0;
+    }
+    count = collect(answer, found);
+    freeaddrinfo(answer);
+    return count;
+}

@@ -1,0 +1,47 @@
+#include "control/source.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *source_name(const struct source *source)
+{
+    return source->path != NULL ? source->path : "command line";
+}
+
+struct config *source_load(const struct source *source,
+                           struct config_errors *errors)
+{
+    if (source->path != NULL) {
+        return config_load(source->path, errors);
+    }
+    return config_parse(source->text, strlen(source->text), errors);
+}
+
+void source_format_error(const struct source *source,
+                         const struct config_error *error, char *text,
+                         size_t size)
+{
+    /* The lines of a text that was made up from options mean nothing. */
+    if (source->path == NULL || error->line == 0) {
+        snprintf(text, size, "%s: %s", source_name(source), error->message);
+    } else {
+        snprintf(text, size, "%s:%u: %s", source->path, error->line,
+                 error->message);
+    }
+}
+
+void source_print_errors(const struct source *source,
+                         const struct config_errors *errors)
+{
+    for (size_t i = 0; i < errors->count; i++) {
+        char text[LOG_LINE_MAX];
+
+        source_format_error(source, &errors->list[i], text, sizeof(text));
+        log_write(LOG_ERROR, "%s", text);
+    }
+    if (errors->count == 0) {
+        log_write(LOG_ERROR, "%s: no memory is left", source_name(source));
+    }
+}

@@ -1,0 +1,132 @@
+#include "control/systemd.h"
+
+#include "base/value.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SYSTEMD_MESSAGE_MAX 512
+
+static bool manager_parse(const char *path, struct endpoint *manager)
+{
+    struct sockaddr_un *un = &manager->u.un;
+    size_t length = path == NULL ? 0 : strlen(path);
+
+    memset(manager, 0, sizeof(*manager));
+    if (length < 2 || length >= sizeof(un->sun_path) ||
+        (path[0] != '/' && path[0] != '@')) {
+        return false;
+    }
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path, length);
+    if (path[0] == '@') {
+        un->sun_path[0] = '\0';
+    }
+    manager->length =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    return true;
+}
+
+static uint64_t watchdog_parse(const char *period_us, const char *pid)
+{
+    uint64_t us, number;
+
+    if (period_us == NULL ||
+        value_number(period_us, 1, UINT64_MAX / 1000, &us) != NULL) {
+        return 0;
+    }
+    if (pid != NULL && (value_number(pid, 1, INT32_MAX, &number) != NULL ||
+                        number != (uint64_t)getpid())) {
+        return 0;
+    }
+    return us * 1000;
+}
+
+void systemd_open(struct systemd *systemd)
+{
+    systemd->fd = -1;
+    if (manager_parse(getenv("NOTIFY_SOCKET"), &systemd->manager)) {
+        systemd->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    }
+    systemd->watchdog_ns =
+        watchdog_parse(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
+    if (systemd->fd < 0) {
+        systemd->watchdog_ns = 0;
+    }
+    unsetenv("NOTIFY_SOCKET");
+    unsetenv("WATCHDOG_USEC");
+    unsetenv("WATCHDOG_PID");
+}
+
+void systemd_close(struct systemd *systemd)
+{
+    if (systemd->fd >= 0) {
+        close(systemd->fd);
+        systemd->fd = -1;
+    }
+}
+
+static PRINTF(2, 3) void notify(const struct systemd *systemd,
+                                const char *format, ...)
+{
+    char message[SYSTEMD_MESSAGE_MAX];
+    va_list args;
+
+    if (systemd->fd < 0) {
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    /* A manager that does not listen is its own trouble, not ours. */
+    (void)!sendto(systemd->fd, message, strlen(message),
+                  MSG_DONTWAIT | MSG_NOSIGNAL, &systemd->manager.u.any,
+                  systemd->manager.length);
+}
+
+void systemd_ready(const struct systemd *systemd, const char *status)
+{
+    char line[SYSTEMD_MESSAGE_MAX / 2];
+
+    snprintf(line, sizeof(line), "%s", status);
+    /* A newline in it would begin an assignment of its own. */
+    for (char *at = line; *at != '\0'; at++) {
+        if ((unsigned char)*at < ' ' || *at == 127) {
+            *at = '?';
+        }
+    }
+    notify(systemd, "READY=1\nSTATUS=%s\n", line);
+}
+
+void systemd_reloading(const struct systemd *systemd, uint64_t now_ns)
+{
+    notify(systemd, "RELOADING=1\nMONOTONIC_USEC=%llu\n",
+           (unsigned long long)(now_ns / 1000));
+}
+
+void systemd_stopping(const struct systemd *systemd)
+{
+    notify(systemd, "STOPPING=1\nSTATUS=stopping\n");
+}
+
+void systemd_watchdog(const struct systemd *systemd)
+{
+    notify(systemd, "WATCHDOG=1\n");
+}
+
+bool systemd_journal_is(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat status;
+    char rest;
+
+    return stream != NULL &&
+           sscanf(stream, "%llu:%llu%c", &device, &inode, &rest) == 2 &&
+           fstat(fd, &status) == 0 && status.st_dev == device &&
+           status.st_ino == inode;
+}

@@ -1,0 +1,264 @@
+/* evproxy: a TCP proxy. This file: the command line. */
+#include "control/daemon.h"
+#include "control/source.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct arguments {
+    const char *path; /* -c; NULL: not given */
+    bool check;
+    bool version;
+    bool help;
+    const char *workers; /* -w; NULL: not given */
+    unsigned listens;
+    unsigned upstreams;
+    FILE *service; /* the keys that -l and -u amount to, into text */
+    char *text;
+    size_t text_size;
+};
+
+static const char usage[] =
+    "usage: evproxy [-c FILE] [-t] [-V] [-h]\n"
+    "       evproxy -l ADDR -u ADDR[,ADDR...] [-w N]\n"
+    "\n"
+    "  -c, --config FILE    configuration (" CONFIG_DEFAULT_FILE ")\n"
+    "  -t, --check          read and check the configuration, and exit\n"
+    "  -l, --listen ADDR    no file: a TCP service on this address "
+    "(repeatable)\n"
+    "  -u, --upstream ADDR  its upstreams (repeatable, or comma-separated)\n"
+    "  -w, --workers N      worker threads; auto: one for each CPU\n"
+    "  -V, --version        version, and what was built in\n"
+    "  -h, --help           this text\n";
+
+static const struct option long_options[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"check", no_argument, NULL, 't'},
+    {"listen", required_argument, NULL, 'l'},
+    {"upstream", required_argument, NULL, 'u'},
+    {"workers", required_argument, NULL, 'w'},
+    {"version", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+static PRINTF(1, 2) int wrong_usage(const char *format, ...)
+{
+    va_list args;
+
+    fputs("evproxy: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputs("; see evproxy --help\n", stderr);
+    return EXIT_USAGE;
+}
+
+/* A newline in a value would begin a key of its own, and what looks like a
+ * comment would hide the rest of it. */
+static bool is_plain(const char *value)
+{
+    bool space = true;
+
+    for (const char *at = value; *at != '\0'; at++) {
+        if ((unsigned char)*at < ' ' || *at == 127 ||
+            (space && (*at == '#' || *at == ';'))) {
+            return false;
+        }
+        space = *at == ' ';
+    }
+    return true;
+}
+
+static void add_upstreams(struct arguments *arguments, const char *list)
+{
+    for (;;) {
+        size_t length = strcspn(list, ",");
+
+        fprintf(arguments->service, "upstream = %.*s\n", (int)length, list);
+        arguments->upstreams++;
+        if (list[length] == '\0') {
+            return;
+        }
+        list += length + 1;
+    }
+}
+
+/* 0, or the exit status. */
+static int take_option(struct arguments *arguments, int option)
+{
+    if (optarg != NULL && option != 'c' && !is_plain(optarg)) {
+        return wrong_usage("the value of -%c has a character that no value may "
+                           "have",
+                           option);
+    }
+    switch (option) {
+    case 'c':
+        arguments->path = optarg;
+        return 0;
+    case 't':
+        arguments->check = true;
+        return 0;
+    case 'l':
+        fprintf(arguments->service, "listen = %s\n", optarg);
+        arguments->listens++;
+        return 0;
+    case 'u':
+        add_upstreams(arguments, optarg);
+        return 0;
+    case 'w':
+        arguments->workers = optarg;
+        return 0;
+    case 'V':
+        arguments->version = true;
+        return 0;
+    case 'h':
+        arguments->help = true;
+        return 0;
+    default:
+        return EXIT_USAGE; /* getopt has said why */
+    }
+}
+
+/* Which options go together. 0, or the exit status. */
+static int check_together(const struct arguments *arguments)
+{
+    if (arguments->listens > 0 && arguments->path != NULL) {
+        return wrong_usage("-c and -l exclude each other");
+    }
+    if (arguments->listens > 0 && arguments->upstreams == 0) {
+        return wrong_usage("-l needs -u");
+    }
+    if (arguments->listens == 0 && arguments->upstreams > 0) {
+        return wrong_usage("-u needs -l");
+    }
+    if (arguments->listens == 0 && arguments->workers != NULL) {
+        return wrong_usage("-w needs -l; in a file it is the key 'workers'");
+    }
+    return 0;
+}
+
+/* The text of the one service, after the global section. */
+static char *make_text(const struct arguments *arguments)
+{
+    char *text;
+    const char *workers =
+        arguments->workers == NULL ? "auto" : arguments->workers;
+
+    if (asprintf(&text, "[global]\nworkers = %s\n[service main]\n%s", workers,
+                 arguments->text) < 0) {
+        return NULL;
+    }
+    return text;
+}
+
+/* 0, or the exit status. */
+static int read_arguments(struct arguments *arguments, int argc, char **argv)
+{
+    int option, status = 0;
+
+    arguments->service =
+        open_memstream(&arguments->text, &arguments->text_size);
+    if (arguments->service == NULL) {
+        perror("evproxy");
+        return EXIT_FAILED;
+    }
+    while (status == 0 && (option = getopt_long(argc, argv, "c:tl:u:w:Vh",
+                                                long_options, NULL)) != -1) {
+        status = take_option(arguments, option);
+    }
+    if (fclose(arguments->service) != 0 && status == 0) {
+        perror("evproxy");
+        status = EXIT_FAILED;
+    }
+    if (status == 0 && optind < argc) {
+        status = wrong_usage("'%s' is no option", argv[optind]);
+    }
+    return status != 0 ? status : check_together(arguments);
+}
+
+static int print(const char *text)
+{
+    return fputs(text, stdout) == EOF || fflush(stdout) == EOF ? EXIT_FAILED
+                                                               : EXIT_GOOD;
+}
+
+static int check(const struct source *source, struct config *config)
+{
+    config_destroy(config);
+    return printf("%s: ok\n", source_name(source)) < 0 || fflush(stdout) == EOF
+               ? EXIT_FAILED
+               : EXIT_GOOD;
+}
+
+/* Reads the configuration and does with it what was asked for. */
+static int serve(const struct arguments *arguments, const struct source *source)
+{
+    struct config_errors errors = {0};
+    struct config *config = source_load(source, &errors);
+
+    if (config == NULL) {
+        source_print_errors(source, &errors);
+        config_errors_fini(&errors);
+        return EXIT_FAILED;
+    }
+    config_errors_fini(&errors);
+    return arguments->check ? check(source, config)
+                            : daemon_run(source, config);
+}
+
+static int serve_command_line(const struct arguments *arguments)
+{
+    char *text = make_text(arguments);
+    const struct source source = {.text = text};
+    int status = EXIT_FAILED;
+
+    if (text == NULL) {
+        perror("evproxy");
+    } else {
+        status = serve(arguments, &source);
+    }
+    free(text);
+    return status;
+}
+
+static int serve_file(const struct arguments *arguments)
+{
+    const struct source source = {
+        .path = arguments->path == NULL ? CONFIG_DEFAULT_FILE : arguments->path,
+    };
+
+    return serve(arguments, &source);
+}
+
+static int obey(const struct arguments *arguments)
+{
+    if (arguments->help) {
+        return print(usage);
+    }
+    if (arguments->version) {
+        return print("evproxy " EVPROXY_VERSION "\nbuilt in: tcp\n");
+    }
+    if (arguments->listens > 0) {
+        return serve_command_line(arguments);
+    }
+    return serve_file(arguments);
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {.path = NULL};
+    int status = read_arguments(&arguments, argc, argv);
+
+    if (status == 0) {
+        status = obey(&arguments);
+    }
+    free(arguments.text);
+    return status;
+}
