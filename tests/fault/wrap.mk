@@ -1,0 +1,5 @@
+# The calls that the simulated kernel stands in for: each is linked with --wrap.
+FAULT_CALLS := recv send read write ioctl socket bind listen connect accept4 \
+               getsockname getpeername getsockopt setsockopt shutdown close \
+               epoll_create1 epoll_ctl epoll_wait eventfd clock_gettime \
+               getrandom
