@@ -112,6 +112,7 @@ check-samples: $(BUILD)/evproxy
 	$(call say,)tests/check_samples.sh $(BUILD)/evproxy
 check-documents:
 	$(call say,)tests/check_manuals.sh
+	@tests/check_links.sh
 check-unit:
 	$(call say,)tests/check_service.sh
 

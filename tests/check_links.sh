@@ -1,0 +1,13 @@
+#!/bin/bash
+# Every path that the README names exists, so that its tour stays true.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+status=0
+while read -r path; do
+    if [ ! -e "$path" ]; then
+        echo "README.md: no such file: $path" >&2
+        status=1
+    fi
+done < <(grep -oE '\]\([^):#]+\)' README.md | sed 's/^](//; s/)$//' | sort -u)
+exit $status
