@@ -163,7 +163,7 @@ const char *value_rate(const char *text, uint64_t *out)
         *out = 0;
         return NULL;
     }
-    if (length > 2 && strcmp(text + length - 2, "/s") == 0) {
+    if (length >= 2 && strcmp(text + length - 2, "/s") == 0) {
         length -= 2;
     }
     if (length < sizeof(size)) {

@@ -458,6 +458,25 @@ static void garbage_is_answered(void **state)
     }
 }
 
+/* Whatever room a part of the text is copied to is exceeded by some length. */
+static void parts_of_any_length_are_answered(void **state)
+{
+    static const char *const starts[] = {"", "[", "[fe80::1%", "unix:/", "::/"};
+    static const char *const ends[] = {"", ":80", "]:80", "/8"};
+    char text[400];
+
+    (void)state;
+    for (size_t length = 0; length < 300; length++) {
+        for (size_t i = 0; i < ARRAY_LEN(starts) * ARRAY_LEN(ends); i++) {
+            size_t start = strlen(strcpy(text, starts[i % ARRAY_LEN(starts)]));
+
+            memset(text + start, '1', length);
+            strcpy(text + start + length, ends[i / ARRAY_LEN(starts)]);
+            check_answer(text);
+        }
+    }
+}
+
 static void a_mapped_address_is_an_ipv4_address(void **state)
 {
     struct addr four = good_ip("1.2.3.4");
@@ -503,14 +522,15 @@ static void unix_clients_and_unknown_families_have_a_text(void **state)
 /* The kernel may fill the path to the last byte, and then ends it with none. */
 static void a_path_without_a_final_zero_is_not_overread(void **state)
 {
-    struct endpoint full = {.length = sizeof(struct sockaddr_un)};
-    struct endpoint same = full;
+    struct endpoint full;
+    struct endpoint same;
     char text[ADDR_TEXT_MAX];
 
     (void)state;
+    memset(&full, '/', sizeof(full));
+    full.length = sizeof(struct sockaddr_un);
     full.u.un.sun_family = AF_UNIX;
-    memset(full.u.un.sun_path, '/', PATH_BYTES);
-    same.u = full.u;
+    same = full;
     assert_int_equal(strlen(endpoint_format(&full, text)), 5 + PATH_BYTES);
     assert_true(endpoint_equal(&full, &same));
     same.u.un.sun_path[PATH_BYTES - 1] = 'x';
@@ -795,6 +815,7 @@ int main(void)
         cmocka_unit_test(every_beginning_of_an_address_is_answered),
         cmocka_unit_test(every_address_with_a_wrong_byte_is_answered),
         cmocka_unit_test(garbage_is_answered),
+        cmocka_unit_test(parts_of_any_length_are_answered),
         cmocka_unit_test(a_mapped_address_is_an_ipv4_address),
         cmocka_unit_test(unix_clients_and_unknown_families_have_a_text),
         cmocka_unit_test(a_path_without_a_final_zero_is_not_overread),

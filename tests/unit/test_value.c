@@ -374,6 +374,21 @@ static void garbage_is_answered_by_a_sentence_or_a_value(void **state)
     }
 }
 
+static void texts_of_any_length_are_answered(void **state)
+{
+    char text[100] = "";
+
+    (void)state;
+    for (size_t length = 0; length < sizeof(text) - 1; length++) {
+        text[length] = '0';
+        for (size_t i = 0; i < ARRAY_LEN(readers); i++) {
+            uint64_t out;
+
+            (void)read_exactly(readers[i], text, &out);
+        }
+    }
+}
+
 static void a_sentence_can_be_part_of_the_next(void **state)
 {
     const char *sentence = value_sentence("inner %d", 7);
@@ -433,6 +448,7 @@ int main(void)
         cmocka_unit_test(a_long_bad_text_is_cut_and_control_bytes_are_hidden),
         cmocka_unit_test(a_number_comes_back_as_it_was_written),
         cmocka_unit_test(garbage_is_answered_by_a_sentence_or_a_value),
+        cmocka_unit_test(texts_of_any_length_are_answered),
         cmocka_unit_test(a_sentence_can_be_part_of_the_next),
         cmocka_unit_test(each_thread_has_a_sentence_of_its_own),
     };
