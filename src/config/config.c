@@ -162,28 +162,34 @@ static void check_service_name(struct draft *draft, unsigned line,
     }
 }
 
-/* Adds a service with all its defaults. */
+/* Adds a service with all its defaults, and the place for its keys' lines. */
 static int add_service(struct draft *draft, unsigned line, const char *name)
 {
     struct config *config = draft->config;
     struct config_service *service;
     struct seen *seen;
+    char *copy = strdup(name);
 
+    if (copy == NULL) {
+        return -1;
+    }
     seen = array_push(&draft->services, &draft->service_count, sizeof(*seen));
     if (seen == NULL) {
-        return -1;
+        goto free_copy;
     }
     service =
         array_push(&config->services, &config->service_count, sizeof(*service));
     if (service == NULL) {
-        return -1;
+        goto drop_seen;
     }
+    service->name = copy;
     service->line = line;
-    service->name = strdup(name);
-    if (service->name == NULL || key_set_defaults(KEY_SERVICE, service)) {
-        return -1;
-    }
-    return 0;
+    return key_set_defaults(KEY_SERVICE, service) == NULL ? 0 : -1;
+drop_seen:
+    draft->service_count--;
+free_copy:
+    free(copy);
+    return -1;
 }
 
 static void begin_service(struct draft *draft, unsigned line, const char *name)
@@ -192,6 +198,7 @@ static void begin_service(struct draft *draft, unsigned line, const char *name)
     draft->place = PLACE_SERVICE;
     if (add_service(draft, line, name) != 0) {
         draft->place = PLACE_LOST;
+        draft->lost = true;
         complain(draft, line, "out of memory");
     }
 }
