@@ -3,9 +3,9 @@
  * keeps until its end.
  *
  *      generation ──▶ service[] ──▶ state      counters, limits, rates: the
- * same │             │                     object over all reloads │ └───────▶
- * upstream[]  likewise, by address └────────────▶ listen[]             sockets,
- * one a worker
+ *          │             │                     same over all reloads
+ *          │             └────────▶ upstream[] likewise, by address
+ *          └────────────▶ listen[]             sockets, one a worker
  *
  * Built by the control thread from a snapshot and the generation before;
  * immutable afterwards (the states, upstreams and the round robin cursor are
@@ -59,8 +59,8 @@ struct service {
 struct listen_socket {
     struct endpoint endpoint;
     struct service *service;
-    int *fds; /* one a worker (of a unix socket: duplicates), which closes it when
-                 it goes; shared with the generations before and after that
+    int *fds; /* one a worker (of a unix socket: duplicates), which closes it
+                 when it goes; shared with the generations before and after that
                  keep it open */
 };
 
@@ -72,7 +72,8 @@ struct generation {
     struct listen_socket *listens;
     size_t listen_count;
     unsigned workers;
-    unsigned holders; /* control thread: workers that have not mailed it back */
+    unsigned holders;   /* control thread: those that have not done with it yet;
+                           0 until it is given to any */
     uint32_t *sessions; /* one a worker, written by it alone */
 };
 
@@ -85,10 +86,16 @@ typedef size_t (*generation_resolve_fn)(const char *host, uint16_t port,
 
 /*
  * Takes the config (it is freed with the generation; on failure it stays the
- * caller's) and carries the states and upstreams of the same name and address
- * over from previous (NULL at the start). listens are laid out for each service
- * and listen in the order of the config, with fds NULL: the caller opens or
- * carries them. connections: what the process can hold. NULL with errno.
+ * caller's, and all is as it was) and carries the states and upstreams of the
+ * same name and address over from previous (NULL at the start; the number of
+ * workers is the same). A name stands for all its addresses, each with the
+ * line's weight; one that does not resolve for an upstream that is down, with
+ * "name:port" for its text. Of two lines with one address the first counts.
+ *
+ * listens are laid out for each service and listen in the order of the config,
+ * with fds NULL: the caller opens or carries them. connections: what the
+ * process can hold. NULL with errno: ENOMEM, or E2BIG for more than
+ * CONFIG_UPSTREAMS_MAX upstreams of a service.
  */
 struct generation *generation_create(struct config *config,
                                      const struct generation *previous,
