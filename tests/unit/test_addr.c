@@ -782,6 +782,24 @@ static void adding_to_an_address_is_adding_to_a_number(void **state)
     }
 }
 
+static void a_range_counts_both_its_ends(void **state)
+{
+    uint64_t random = SEED;
+
+    (void)state;
+    for (unsigned i = 0; i < 20000; i++) {
+        struct addr first = random_addr(&random);
+        uint64_t shift = hash_random(&random) % 64;
+        struct addr last = addr_plus(&first, hash_random(&random) >> shift);
+        wide size = addr_number(&last) - addr_number(&first) + 1;
+
+        if (addr_compare_ip(&first, &last) <= 0) {
+            size = size > UINT32_MAX ? UINT32_MAX : size;
+            assert_true(addr_range_size(&first, &last) == size);
+        }
+    }
+}
+
 static void a_carry_runs_through_every_byte(void **state)
 {
     struct addr last4 = good_ip("255.255.255.255");
@@ -830,6 +848,7 @@ int main(void)
         cmocka_unit_test(only_the_leading_bits_and_no_port_are_hashed),
         cmocka_unit_test(addresses_compare_as_numbers),
         cmocka_unit_test(adding_to_an_address_is_adding_to_a_number),
+        cmocka_unit_test(a_range_counts_both_its_ends),
         cmocka_unit_test(a_carry_runs_through_every_byte),
     };
 
