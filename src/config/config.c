@@ -423,21 +423,65 @@ static char *address_text(const struct address *address)
     return name;
 }
 
-/* An upstream that is a listen address of its own service is a loop. */
-static void check_loop(struct draft *draft, const struct mention *upstream,
+static const struct mention *find_mention(const struct mentions *sorted,
+                                          char *text)
+{
+    const struct mention wanted = {.text = text};
+
+    return sorted->count == 0 ? NULL
+                              : bsearch(&wanted, sorted->list, sorted->count,
+                                        sizeof(wanted), compare_texts);
+}
+
+static bool is_loopback(const struct addr *addr)
+{
+    static const uint8_t ip6[16] = {[15] = 1};
+
+    return addr->family == AF_INET
+               ? addr->ip[0] == 127
+               : addr->family == AF_INET6 && memcmp(addr->ip, ip6, 16) == 0;
+}
+
+/* The listen address at which a connect to the endpoint arrives: the same, or
+ * one for all addresses if the endpoint is certainly this machine. */
+static const struct mention *find_listen(const struct mentions *listens,
+                                         const struct endpoint *endpoint)
+{
+    char text[ADDR_TEXT_MAX];
+    const struct mention *found;
+    struct addr addr;
+
+    endpoint_format(endpoint, text);
+    found = find_mention(listens, text);
+    addr_from_sockaddr(&addr, &endpoint->u.any);
+    if (found == NULL && is_loopback(&addr)) {
+        snprintf(text, sizeof(text), ":%u", addr.port);
+        found = find_mention(listens, text);
+    }
+    if (found == NULL && is_loopback(&addr) && addr.family == AF_INET) {
+        snprintf(text, sizeof(text), "0.0.0.0:%u", addr.port);
+        found = find_mention(listens, text);
+    }
+    return found;
+}
+
+/* An upstream at which its own service listens is a loop. */
+static void check_loop(struct draft *draft, size_t service,
+                       const struct config_upstream *upstream,
                        const struct mentions *listens)
 {
-    const struct mention *listen = NULL;
+    char text[ADDR_TEXT_MAX];
+    const struct mention *listen;
 
-    if (listens->count > 0) {
-        listen = bsearch(upstream, listens->list, listens->count,
-                         sizeof(*upstream), compare_texts);
+    if (upstream->address.kind == ADDRESS_NAME) {
+        return;
     }
-    if (listen != NULL && listen->service == upstream->service) {
+    listen = find_listen(listens, &upstream->address.endpoint);
+    if (listen != NULL && listen->service == service) {
         complain(draft, upstream->line,
-                 "upstream %s is a listen address of the same service (line "
-                 "%u): a loop",
-                 upstream->text, listen->line);
+                 "upstream %s is where this service listens (line %u): a loop",
+                 endpoint_format(&upstream->address.endpoint, text),
+                 listen->line);
     }
 }
 
@@ -454,8 +498,8 @@ static void check_upstreams(struct draft *draft, size_t index,
                 upstream->line, index);
     }
     check_unique(draft, &upstreams, "upstream");
-    for (size_t i = 0; i < upstreams.count; i++) {
-        check_loop(draft, &upstreams.list[i], listens);
+    for (size_t i = 0; i < service->upstream_count; i++) {
+        check_loop(draft, index, &service->upstreams[i], listens);
     }
     mentions_fini(&upstreams);
 }

@@ -673,11 +673,36 @@ static void bad_upstreams_are_refused(void **state)
     assert_refused(SERVICE "upstream = db.example:1\n"
                            "upstream = DB.example:1\n",
                    5, "upstream db.example:1 stands in line 4 already");
+}
+
+static void an_upstream_at_which_its_service_listens_is_refused(void **state)
+{
+    (void)state;
     assert_refused(SERVICE "listen = 127.0.0.1:1\n"
                            "upstream = 127.0.0.1:1\n",
                    5,
-                   "upstream 127.0.0.1:1 is a listen address of the same "
-                   "service (line 4): a loop");
+                   "upstream 127.0.0.1:1 is where this service listens (line "
+                   "4): a loop");
+    assert_refused(SERVICE "listen = unix:/run/a\n"
+                           "upstream = unix:/run/a\n",
+                   5,
+                   "upstream unix:/run/a is where this service listens (line "
+                   "4): a loop");
+    assert_line_refused("upstream = 127.0.0.2:80",
+                        "upstream 127.0.0.2:80 is where this service listens "
+                        "(line 2): a loop");
+    assert_line_refused("upstream = [::1]:80",
+                        "upstream [::1]:80 is where this service listens (line "
+                        "2): a loop");
+    assert_refused(SERVICE "listen = 0.0.0.0:1\n"
+                           "upstream = 127.0.0.1:1\n",
+                   5,
+                   "upstream 127.0.0.1:1 is where this service listens (line "
+                   "4): a loop");
+    config_destroy(parse_good(SERVICE "listen = 0.0.0.0:1\n"
+                                      "upstream = [::1]:1\n"
+                                      "upstream = 127.0.0.1:81\n"
+                                      "upstream = web.example:80\n"));
 }
 
 static void bad_upstream_options_are_refused(void **state)
@@ -1125,6 +1150,7 @@ int main(void)
         cmocka_unit_test(empty_values_are_refused),
         cmocka_unit_test(bad_listens_are_refused),
         cmocka_unit_test(bad_upstreams_are_refused),
+        cmocka_unit_test(an_upstream_at_which_its_service_listens_is_refused),
         cmocka_unit_test(bad_upstream_options_are_refused),
         cmocka_unit_test(bad_networks_and_ranges_are_refused),
         cmocka_unit_test(what_this_build_has_not_is_refused),
