@@ -11,6 +11,11 @@
  * small quantum at the end of the virtual schedule and waits for its turn;
  * others come behind it, whatever their thread. What was reserved and not used
  * is refunded.
+ *
+ * The line is at most five seconds long. The quantum shrinks as it grows; a
+ * longer one, which a slower limit left before a reload, or more waiters than
+ * tokens in that time, is cut. So a limit may be exchanged for another between
+ * any two calls.
  */
 #ifndef EVPROXY_BASE_RATE_H
 #define EVPROXY_BASE_RATE_H
@@ -36,8 +41,10 @@ struct rate {
 /*
  * Takes up to want tokens, want > 0. Answers 0 when *granted (1 to want) may be
  * spent now. Otherwise answers the time in ns from which *granted (1 to want, a
- * quantum of at most 1/128 s or 1024 tokens, whichever is more) may be spent:
- * they are taken already, and the caller waits for that time.
+ * quantum of at most 1/128 s or 1024 tokens, whichever is more, and never more
+ * than the burst) may be spent: they are taken already, and the caller waits
+ * for that time. Fewer than a quantum that are left are not handed out before
+ * the rest of it has come: no dribble of small reads.
  */
 uint64_t rate_reserve(struct rate *rate, const struct rate_limit *limit,
                       uint64_t now_ns, uint64_t want, uint64_t *granted);
