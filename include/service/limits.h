@@ -6,7 +6,8 @@
  * nothing and may be taken by another source; the table is made large enough
  * that entries with connections always fit (twice the connections the process
  * can hold, at most LIMITS_ENTRIES_MAX), and if it is ever full of such all the
- * same, the new source is refused. The hash is seeded by a secret. Memory of
+ * same, the new source is refused. A full part is searched for entries to take
+ * at most ten times a second. The hash is seeded by a secret. Memory of
  * untouched parts is not resident.
  *
  * Threads: any, concurrently; the table is cut into parts with a lock each.
@@ -30,15 +31,15 @@ bool limits_allowed(const struct config_rule *rules, size_t count,
 
 struct limits; /* the table of one service, over all reloads */
 
-/* NULL with errno = ENOMEM. connections: what the process can hold. */
+/* NULL with errno. connections: what the process can hold. */
 struct limits *limits_create(uint32_t connections) WARN_UNUSED;
 void limits_destroy(struct limits *limits);
 
 /*
  * One more connection of this source (its IP address; a unix client counts as
  * one source): CAUSE_NONE if it may come in, and then limits_leave ends it;
- * CAUSE_LIMIT_SOURCE above max_connections, CAUSE_LIMIT_RATE above rate_per_s
- * (a bucket one second deep); 0 is no limit.
+ * CAUSE_LIMIT_SOURCE above max_connections or when the table is full,
+ * CAUSE_LIMIT_RATE above rate_per_s (a bucket one second deep); 0 is no limit.
  */
 enum cause limits_enter(struct limits *limits, const struct addr *client,
                         uint32_t max_connections, uint64_t rate_per_s,

@@ -1,0 +1,388 @@
+#include "service/limits.h"
+
+#include "base/hash.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct addr ipv4(uint32_t ip)
+{
+    struct addr addr = {.family = AF_INET, .port = (uint16_t)ip};
+
+    ip = htonl(ip);
+    memcpy(addr.ip, &ip, sizeof(ip));
+    return addr;
+}
+
+static struct addr ip(const char *text)
+{
+    struct addr addr;
+
+    assert_null(addr_parse_ip(text, &addr));
+    return addr;
+}
+
+static struct config_rule rule(bool allow, const char *text)
+{
+    struct config_rule made = {.allow = allow};
+
+    assert_null(network_parse(text, &made.network));
+    return made;
+}
+
+static void the_first_rule_that_matches_decides(void **state)
+{
+    struct config_rule rules[] = {
+        rule(false, "10.1.0.0/16"),
+        rule(true, "10.0.0.0/8"),
+        rule(false, "::/0"),
+    };
+    struct addr denied = ip("10.1.2.3");
+    struct addr allowed = ip("10.2.2.3");
+    struct addr six = ip("2001:db8::1");
+
+    (void)state;
+    assert_false(limits_allowed(rules, 3, &denied));
+    assert_true(limits_allowed(rules, 3, &allowed));
+    assert_false(limits_allowed(rules, 3, &six));
+}
+
+static void without_a_match_only_an_allow_denies_the_rest(void **state)
+{
+    struct config_rule deny = rule(false, "10.0.0.0/8");
+    struct config_rule allow = rule(true, "10.0.0.0/8");
+    struct addr other = ip("192.168.0.1");
+
+    (void)state;
+    assert_true(limits_allowed(NULL, 0, &other));
+    assert_true(limits_allowed(&deny, 1, &other));
+    assert_false(limits_allowed(&allow, 1, &other));
+}
+
+static void a_client_without_an_address_is_allowed(void **state)
+{
+    struct config_rule rules[] = {
+        rule(true, "10.0.0.0/8"),
+        rule(false, "0.0.0.0/0"),
+        rule(false, "::/0"),
+    };
+    struct addr local = {.family = AF_UNIX};
+
+    (void)state;
+    assert_true(limits_allowed(rules, 3, &local));
+}
+
+static struct limits *table(uint32_t connections)
+{
+    struct limits *limits = limits_create(connections);
+
+    assert_non_null(limits);
+    return limits;
+}
+
+static void a_source_has_so_many_connections(void **state)
+{
+    struct limits *limits = table(100);
+    struct addr a = ipv4(1);
+    struct addr b = ipv4(2);
+
+    (void)state;
+    assert_int_equal(limits_enter(limits, &a, 2, 0, 1), CAUSE_NONE);
+    a.port = 4711; /* plays no part */
+    assert_int_equal(limits_enter(limits, &a, 2, 0, 1), CAUSE_NONE);
+    assert_int_equal(limits_enter(limits, &a, 2, 0, 1), CAUSE_LIMIT_SOURCE);
+    assert_int_equal(limits_enter(limits, &b, 2, 0, 1), CAUSE_NONE);
+    assert_int_equal(limits_used(limits, 1), 2);
+    limits_leave(limits, &a);
+    assert_int_equal(limits_enter(limits, &a, 2, 0, 1), CAUSE_NONE);
+    limits_leave(limits, &a);
+    limits_leave(limits, &a);
+    limits_leave(limits, &b);
+    assert_int_equal(limits_used(limits, 1), 0);
+    limits_destroy(limits);
+}
+
+static void sources_of_all_families_are_told_apart(void **state)
+{
+    struct limits *limits = table(100);
+    struct addr sources[] = {
+        ip("1.2.3.4"),       ip("102:304::"),   ip("::102:304"),
+        ip("2001:db8::1"),   ip("2001:db8::2"), ip("2001:db9::1"),
+        {.family = AF_UNIX},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
+        assert_int_equal(limits_enter(limits, &sources[i], 1, 0, 1),
+                         CAUSE_NONE);
+        assert_int_equal(limits_enter(limits, &sources[i], 1, 0, 1),
+                         CAUSE_LIMIT_SOURCE);
+    }
+    assert_int_equal(limits_used(limits, 1), ARRAY_LEN(sources));
+    limits_destroy(limits);
+}
+
+static void a_source_has_a_bucket_one_second_deep(void **state)
+{
+    struct limits *limits = table(100);
+    struct addr a = ipv4(1);
+    uint64_t now = 1000 * NS_PER_S;
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(limits_enter(limits, &a, 0, 10, now), CAUSE_NONE);
+    }
+    assert_int_equal(limits_enter(limits, &a, 0, 10, now), CAUSE_LIMIT_RATE);
+    now += NS_PER_S / 10;
+    assert_int_equal(limits_enter(limits, &a, 0, 10, now), CAUSE_NONE);
+    assert_int_equal(limits_enter(limits, &a, 0, 10, now), CAUSE_LIMIT_RATE);
+    limits_destroy(limits);
+}
+
+static void one_refused_for_its_connections_spends_no_token(void **state)
+{
+    struct limits *limits = table(100);
+    struct addr a = ipv4(1);
+
+    (void)state;
+    assert_int_equal(limits_enter(limits, &a, 1, 2, 1), CAUSE_NONE);
+    assert_int_equal(limits_enter(limits, &a, 1, 2, 1), CAUSE_LIMIT_SOURCE);
+    limits_leave(limits, &a);
+    assert_int_equal(limits_enter(limits, &a, 1, 2, 1), CAUSE_NONE);
+    limits_leave(limits, &a);
+    assert_int_equal(limits_enter(limits, &a, 1, 2, 1), CAUSE_LIMIT_RATE);
+    limits_destroy(limits);
+}
+
+static void an_entry_ages_when_its_bucket_is_full(void **state)
+{
+    struct limits *limits = table(100);
+    uint64_t now = 1000 * NS_PER_S;
+    struct addr a = ipv4(1);
+
+    (void)state;
+    assert_int_equal(limits_enter(limits, &a, 0, 1, now), CAUSE_NONE);
+    assert_int_equal(limits_used(limits, now + 2 * NS_PER_S), 1);
+    limits_leave(limits, &a);
+    assert_int_equal(limits_used(limits, now), 1);
+    assert_int_equal(limits_used(limits, now + NS_PER_S - 1), 1);
+    assert_int_equal(limits_used(limits, now + NS_PER_S), 0);
+    limits_destroy(limits);
+}
+
+static uint32_t enter_range(struct limits *limits, uint32_t first,
+                            uint32_t count, uint64_t now_ns)
+{
+    uint32_t entered = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct addr addr = ipv4(first + i);
+
+        entered += limits_enter(limits, &addr, 1, 1, now_ns) == CAUSE_NONE;
+    }
+    return entered;
+}
+
+static void as_many_sources_fit_as_there_are_connections(void **state)
+{
+    struct limits *limits = table(100000);
+
+    (void)state;
+    assert_int_equal(enter_range(limits, 0, 100000, 1), 100000);
+    assert_int_equal(limits_used(limits, 1), 100000);
+    assert_int_equal(enter_range(limits, 0, 100000, 3 * NS_PER_S), 0);
+    for (uint32_t i = 0; i < 100000; i++) {
+        struct addr addr = ipv4(i);
+
+        limits_leave(limits, &addr);
+    }
+    assert_int_equal(limits_used(limits, 3 * NS_PER_S), 0);
+    limits_destroy(limits);
+}
+
+/* The least table has 65,536 entries in 64 parts. */
+static void a_full_table_refuses_new_sources_only(void **state)
+{
+    struct limits *limits = table(1);
+    uint64_t now = 1000 * NS_PER_S;
+    uint32_t entered = enter_range(limits, 0, 100000, now);
+
+    (void)state;
+    assert_int_equal(entered, 65536);
+    assert_int_equal(limits_used(limits, now), 65536);
+    /* Those inside are known: their own limit counts, and they can leave. */
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct addr addr = ipv4(i);
+
+        assert_int_equal(limits_enter(limits, &addr, 2, 0, now), CAUSE_NONE);
+        limits_leave(limits, &addr);
+        limits_leave(limits, &addr);
+    }
+    /* The buckets of those that left are not full until a second later. */
+    assert_int_equal(enter_range(limits, 200000, 10000, now), 0);
+    entered = enter_range(limits, 200000, 10000, now + NS_PER_S);
+    assert_int_equal(entered, 1000);
+    limits_destroy(limits);
+}
+
+static void entries_are_taken_again_for_ever(void **state)
+{
+    struct limits *limits = table(1);
+    uint64_t now = NS_PER_S;
+
+    (void)state;
+    for (uint32_t round = 0; round < 10; round++, now += 2 * NS_PER_S) {
+        assert_int_equal(enter_range(limits, round << 20, 30000, now), 30000);
+        for (uint32_t i = 0; i < 30000; i++) {
+            struct addr addr = ipv4((round << 20) + i);
+
+            limits_leave(limits, &addr);
+        }
+        assert_int_equal(limits_used(limits, now), 30000);
+    }
+    assert_int_equal(limits_used(limits, now), 0);
+    limits_destroy(limits);
+}
+
+static size_t resident_pages(void)
+{
+    size_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%*u %zu", &pages), 1);
+    fclose(file);
+    return pages;
+}
+
+static void an_untouched_table_takes_no_memory(void **state)
+{
+    size_t before = resident_pages();
+    struct limits *limits = table(UINT32_MAX); /* 72 MB, if it were */
+
+    (void)state;
+    assert_int_equal(enter_range(limits, 0, 10, 1), 10);
+    assert_true(resident_pages() - before <
+                (4 << 20) / (size_t)sysconf(_SC_PAGESIZE));
+    limits_destroy(limits);
+}
+
+#define MODEL_SOURCES 50
+
+static void it_agrees_with_a_plain_count(void **state)
+{
+    uint64_t seed = 0x636f756e74;
+    struct limits *limits = table(1);
+    uint32_t counts[MODEL_SOURCES] = {0};
+    uint32_t inside = 0;
+
+    (void)state;
+    for (unsigned step = 0; step < 100000; step++) {
+        uint32_t i = (uint32_t)(hash_random(&seed) % MODEL_SOURCES);
+        uint32_t max = (uint32_t)(hash_random(&seed) % 5);
+        struct addr addr = ipv4(i);
+
+        if (hash_random(&seed) % 2 == 0) {
+            enum cause expected =
+                max != 0 && counts[i] >= max ? CAUSE_LIMIT_SOURCE : CAUSE_NONE;
+
+            assert_int_equal(limits_enter(limits, &addr, max, 0, step),
+                             expected);
+            inside += expected == CAUSE_NONE && counts[i] == 0;
+            counts[i] += expected == CAUSE_NONE;
+        } else if (counts[i] > 0) {
+            limits_leave(limits, &addr);
+            inside -= --counts[i] == 0;
+        }
+        if (step % 1000 == 0) {
+            assert_int_equal(limits_used(limits, step), inside);
+        }
+    }
+    limits_destroy(limits);
+}
+
+#define THREADS 4
+#define SOURCES 16
+#define MAX     3
+#define ROUNDS  20000
+
+struct crowd {
+    struct limits *limits;
+    _Atomic uint32_t inside[SOURCES]; /* any thread */
+    _Atomic uint32_t too_many;
+    _Atomic uint32_t tokens;
+};
+
+static void *come_and_go(void *arg)
+{
+    struct crowd *crowd = arg;
+
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        uint32_t n = i % SOURCES;
+        struct addr addr = ipv4(n);
+        struct addr rated = ipv4(1000 + n);
+
+        if (limits_enter(crowd->limits, &addr, MAX, 0, 1) == CAUSE_NONE) {
+            if (atomic_fetch_add(&crowd->inside[n], 1) >= MAX) {
+                atomic_fetch_add(&crowd->too_many, 1);
+            }
+            atomic_fetch_sub(&crowd->inside[n], 1);
+            limits_leave(crowd->limits, &addr);
+        }
+        if (limits_enter(crowd->limits, &rated, 0, 50, 1) == CAUSE_NONE) {
+            atomic_fetch_add(&crowd->tokens, 1);
+            limits_leave(crowd->limits, &rated);
+        }
+    }
+    return NULL;
+}
+
+static void counts_are_exact_under_threads(void **state)
+{
+    struct crowd crowd = {.limits = table(1)};
+    pthread_t threads[THREADS];
+
+    (void)state;
+    for (unsigned i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &crowd),
+                         0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(atomic_load(&crowd.too_many), 0);
+    assert_int_equal(atomic_load(&crowd.tokens), 50 * SOURCES);
+    assert_int_equal(limits_used(crowd.limits, 2 * NS_PER_S), 0);
+    limits_destroy(crowd.limits);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_rule_that_matches_decides),
+        cmocka_unit_test(without_a_match_only_an_allow_denies_the_rest),
+        cmocka_unit_test(a_client_without_an_address_is_allowed),
+        cmocka_unit_test(a_source_has_so_many_connections),
+        cmocka_unit_test(sources_of_all_families_are_told_apart),
+        cmocka_unit_test(a_source_has_a_bucket_one_second_deep),
+        cmocka_unit_test(one_refused_for_its_connections_spends_no_token),
+        cmocka_unit_test(an_entry_ages_when_its_bucket_is_full),
+        cmocka_unit_test(as_many_sources_fit_as_there_are_connections),
+        cmocka_unit_test(a_full_table_refuses_new_sources_only),
+        cmocka_unit_test(entries_are_taken_again_for_ever),
+        cmocka_unit_test(an_untouched_table_takes_no_memory),
+        cmocka_unit_test(it_agrees_with_a_plain_count),
+        cmocka_unit_test(counts_are_exact_under_threads),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
