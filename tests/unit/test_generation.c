@@ -1,0 +1,433 @@
+#include "service/generation.h"
+
+#include "base/hash.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define WORKERS 3
+
+static struct config *parse(const char *text)
+{
+    struct config_errors errors = {0};
+    struct config *config = config_parse(text, strlen(text), &errors);
+
+    if (config == NULL) {
+        fail_msg("line %u: %s", errors.list[0].line, errors.list[0].message);
+    }
+    return config;
+}
+
+/*
+ * The names of the tests: "two.example" has 10.9.0.1 and 10.9.0.2,
+ * "many.example" more than a service may have, all others none.
+ */
+static size_t resolve(const char *host, uint16_t port, struct endpoint **found)
+{
+    size_t count = 0;
+
+    if (strcmp(host, "two.example") == 0) {
+        count = 2;
+    } else if (strcmp(host, "many.example") == 0) {
+        count = CONFIG_UPSTREAMS_MAX + 1;
+    } else {
+        return 0;
+    }
+    *found = calloc(count, sizeof(**found));
+    assert_non_null(*found);
+    for (uint32_t i = 0; i < count; i++) {
+        struct addr addr = {.family = AF_INET, .port = port};
+        uint32_t ip = htonl(UINT32_C(0x0a090001) + i);
+
+        memcpy(addr.ip, &ip, sizeof(ip));
+        endpoint_from_addr(&(*found)[i], &addr);
+    }
+    return count;
+}
+
+static struct generation *make(const char *text,
+                               const struct generation *previous)
+{
+    struct generation *generation =
+        generation_create(parse(text), previous, WORKERS, 1000, resolve);
+
+    assert_non_null(generation);
+    return generation;
+}
+
+static void a_service_is_laid_out_as_configured(void **state)
+{
+    struct generation *generation =
+        make("[service web]\n"
+             "listen = 127.0.0.1:80\n"
+             "listen = [::1]:81\n"
+             "upstream = 10.0.0.1:80 weight=3 max_connections=7\n"
+             "upstream = 10.0.0.2:80 backup\n"
+             "[service dns]\n"
+             "listen = 127.0.0.1:53\n"
+             "upstream = unix:/run/dns\n",
+             NULL);
+    struct service *web = &generation->services[0];
+
+    (void)state;
+    assert_int_equal(generation->number, 1);
+    assert_int_equal(generation->workers, WORKERS);
+    assert_int_equal(generation->service_count, 2);
+    assert_string_equal(web->state->name, "web");
+    assert_ptr_equal(web->generation, generation);
+    assert_ptr_equal(web->config, &generation->config->services[0]);
+    assert_int_equal(web->upstream_count, 2);
+    assert_string_equal(web->upstreams[0]->text, "10.0.0.1:80");
+    assert_int_equal(web->upstream_max[0], 7);
+    assert_int_equal(web->upstream_max[1], 0);
+    assert_int_equal(web->balance.nodes[0].weight, 3);
+    assert_int_equal(web->balance.nodes[0].id, web->upstreams[0]->id);
+    assert_false(web->balance.nodes[0].backup);
+    assert_true(web->balance.nodes[1].backup);
+    assert_string_equal(generation->services[1].upstreams[0]->text,
+                        "unix:/run/dns");
+    generation_destroy(generation);
+}
+
+static void listens_stand_in_the_order_of_the_config(void **state)
+{
+    static const char *const expected[] = {"127.0.0.1:80", "[::1]:81", ":82"};
+    struct generation *generation = make("[service web]\n"
+                                         "listen = 127.0.0.1:80\n"
+                                         "listen = [::1]:81\n"
+                                         "upstream = 10.0.0.1:80\n"
+                                         "[service two]\n"
+                                         "listen = :82\n"
+                                         "upstream = 10.0.0.1:80\n",
+                                         NULL);
+
+    (void)state;
+    assert_int_equal(generation->listen_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        struct listen_socket *listen = &generation->listens[i];
+        char text[ADDR_TEXT_MAX];
+
+        assert_string_equal(endpoint_format(&listen->endpoint, text),
+                            expected[i]);
+        assert_ptr_equal(listen->service, &generation->services[i / 2]);
+        assert_null(listen->fds);
+    }
+    generation_destroy(generation);
+}
+
+static void rates_have_the_depth_that_the_contract_names(void **state)
+{
+    struct generation *generation = make("[service fast]\n"
+                                         "listen = 127.0.0.1:80\n"
+                                         "upstream = 10.0.0.1:80\n"
+                                         "[service slow]\n"
+                                         "listen = 127.0.0.1:81\n"
+                                         "upstream = 10.0.0.1:80\n"
+                                         "rate_up = 1K\n"
+                                         "service_rate_down = 1M\n"
+                                         "rate_burst = 8K\n"
+                                         "accept_rate = 50\n",
+                                         NULL);
+    const struct service *fast = &generation->services[0];
+    const struct service *slow = &generation->services[1];
+
+    (void)state;
+    assert_false(fast->throttled);
+    assert_int_equal(fast->accept_rate.per_s, 0);
+    assert_true(slow->throttled);
+    assert_int_equal(slow->rate[UP].per_s, 1024);
+    assert_int_equal(slow->rate[UP].burst, 8192);
+    assert_int_equal(slow->rate[DOWN].per_s, 0);
+    assert_int_equal(slow->service_rate[UP].per_s, 0);
+    assert_int_equal(slow->service_rate[DOWN].per_s, 1 << 20);
+    assert_int_equal(slow->accept_rate.per_s, 50);
+    assert_int_equal(slow->accept_rate.burst, 50);
+    generation_destroy(generation);
+}
+
+static void a_name_stands_for_all_its_addresses(void **state)
+{
+    struct generation *generation =
+        make("[service web]\n"
+             "listen = 127.0.0.1:80\n"
+             "upstream = two.example:80 weight=5 max_connections=9 backup\n"
+             "upstream = 10.0.0.1:80\n",
+             NULL);
+    const struct service *web = &generation->services[0];
+
+    (void)state;
+    assert_int_equal(web->upstream_count, 3);
+    assert_string_equal(web->upstreams[0]->text, "10.9.0.1:80");
+    assert_string_equal(web->upstreams[1]->text, "10.9.0.2:80");
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(upstream_up(web->upstreams[i]));
+        assert_int_equal(web->balance.nodes[i].weight, 5);
+        assert_true(web->balance.nodes[i].backup);
+        assert_int_equal(web->upstream_max[i], 9);
+    }
+    generation_destroy(generation);
+}
+
+static void a_name_without_addresses_is_an_upstream_that_is_down(void **state)
+{
+    struct generation *generation = make("[service web]\n"
+                                         "listen = 127.0.0.1:80\n"
+                                         "upstream = none.example:80\n",
+                                         NULL);
+    const struct service *web = &generation->services[0];
+
+    (void)state;
+    assert_int_equal(web->upstream_count, 1);
+    assert_string_equal(web->upstreams[0]->text, "none.example:80");
+    assert_int_equal(atomic_load(&web->upstreams[0]->down),
+                     UPSTREAM_UNRESOLVED);
+    generation_destroy(generation);
+}
+
+static void of_two_lines_with_one_address_the_first_counts(void **state)
+{
+    struct generation *generation = make("[service web]\n"
+                                         "listen = 127.0.0.1:80\n"
+                                         "upstream = 10.9.0.2:80 weight=2\n"
+                                         "upstream = two.example:80 weight=4\n",
+                                         NULL);
+    const struct service *web = &generation->services[0];
+
+    (void)state;
+    assert_int_equal(web->upstream_count, 2);
+    assert_string_equal(web->upstreams[0]->text, "10.9.0.2:80");
+    assert_int_equal(web->balance.nodes[0].weight, 2);
+    assert_int_equal(web->upstreams[0]->holders, 1);
+    assert_string_equal(web->upstreams[1]->text, "10.9.0.1:80");
+    assert_int_equal(web->balance.nodes[1].weight, 4);
+    generation_destroy(generation);
+}
+
+static void a_reload_keeps_states_and_upstreams(void **state)
+{
+    struct generation *old = make("[service web]\n"
+                                  "listen = 127.0.0.1:80\n"
+                                  "upstream = 10.0.0.1:80 weight=2\n"
+                                  "upstream = 10.0.0.2:80\n"
+                                  "[service gone]\n"
+                                  "listen = 127.0.0.1:81\n"
+                                  "upstream = 10.0.0.1:80\n",
+                                  NULL);
+    struct service_state *web = old->services[0].state;
+    struct upstream *kept = old->services[0].upstreams[0];
+    struct generation *new;
+
+    (void)state;
+    upstream_set_down(kept, UPSTREAM_FAILED);
+    counter_add(&web->counters[1].accepted, 5);
+    new = make("[service new]\n"
+               "listen = 127.0.0.1:82\n"
+               "upstream = 10.0.0.1:80\n"
+               "[service web]\n"
+               "listen = 127.0.0.1:80\n"
+               "upstream = 10.0.0.3:80\n"
+               "upstream = 10.0.0.1:80 weight=9\n",
+               old);
+    assert_int_equal(new->number, 2);
+    assert_ptr_equal(new->services[1].state, web);
+    assert_ptr_equal(new->services[1].upstreams[1], kept);
+    assert_ptr_not_equal(new->services[0].upstreams[0], kept);
+    assert_int_equal(new->services[1].balance.nodes[1].weight, 9);
+    assert_int_equal(old->services[0].balance.nodes[0].weight, 2);
+    assert_int_equal(web->holders, 2);
+    assert_int_equal(kept->holders, 2);
+
+    generation_destroy(old);
+    assert_int_equal(web->holders, 1);
+    assert_int_equal(kept->holders, 1);
+    assert_false(upstream_up(kept));
+    assert_int_equal(counter_read(&web->counters[1].accepted), 5);
+    generation_destroy(new);
+}
+
+#define PLAIN                                                                  \
+    "[service web]\n"                                                          \
+    "listen = 127.0.0.1:80\n"                                                  \
+    "upstream = 10.0.0.1:80\n"
+
+static void the_table_of_sources_is_made_when_asked_for_and_kept(void **state)
+{
+    struct generation *first = make(PLAIN, NULL);
+    struct generation *second;
+    struct generation *third;
+    struct limits *limits;
+
+    (void)state;
+    assert_null(first->services[0].state->limits);
+    second = make(PLAIN "accept_rate_per_source = 5\n", first);
+    limits = second->services[0].state->limits;
+    assert_non_null(limits);
+    third = make(PLAIN, second);
+    assert_ptr_equal(third->services[0].state->limits, limits);
+    generation_destroy(second);
+    generation_destroy(first);
+    second = make(PLAIN "max_connections_per_source = 5\n", third);
+    assert_ptr_equal(second->services[0].state->limits, limits);
+    generation_destroy(third);
+    generation_destroy(second);
+}
+
+static void a_failure_leaves_all_as_it_was(void **state)
+{
+    struct generation *old = make(PLAIN, NULL);
+    struct service_state *web = old->services[0].state;
+    struct upstream *kept = old->services[0].upstreams[0];
+    struct config *config = parse(PLAIN "upstream = 10.0.0.2:80\n"
+                                        "max_connections_per_source = 1\n"
+                                        "[service many]\n"
+                                        "listen = 127.0.0.1:81\n"
+                                        "upstream = many.example:80\n");
+
+    (void)state;
+    errno = 0;
+    assert_null(generation_create(config, old, WORKERS, 1000, resolve));
+    assert_int_equal(errno, E2BIG);
+    assert_int_equal(web->holders, 1);
+    assert_int_equal(kept->holders, 1);
+    assert_null(web->limits);
+    assert_int_equal(config->service_count, 2); /* still the caller's */
+    config_destroy(config);
+    generation_destroy(old);
+}
+
+static void nothing_to_destroy_is_no_harm(void **state)
+{
+    (void)state;
+    generation_destroy(NULL);
+}
+
+/* Some of five services with some of six upstreams and a name each. */
+static struct generation *make_any(uint64_t *seed,
+                                   const struct generation *previous)
+{
+    char text[4096];
+    size_t length = 0;
+
+    for (unsigned s = 0; s < 5; s++) {
+        uint64_t draw = hash_random(seed);
+
+        if (s > 0 && draw % 3 == 0) {
+            continue;
+        }
+        length +=
+            (size_t)snprintf(text + length, sizeof(text) - length,
+                             "[service s%u]\nlisten = 127.0.0.1:%u\n"
+                             "balance = %s\n"
+                             "max_connections_per_source = %u\n"
+                             "upstream = %s.example:80\n",
+                             s, 8000 + s, draw & 16 ? "roundrobin" : "random",
+                             draw & 32 ? 1 : 0, draw & 64 ? "two" : "no");
+        for (unsigned u = 0; u < 6; u++) {
+            if (draw >> (8 + u) & 1) {
+                length += (size_t)snprintf(text + length, sizeof(text) - length,
+                                           "upstream = 10.9.0.%u:80\n", u);
+            }
+        }
+    }
+    return make(text, previous);
+}
+
+#define ALIVE 6
+
+/* How many of the living generations name the state, and list the upstream. */
+static uint32_t count_holders(struct generation *const alive[ALIVE],
+                              const struct service_state *state,
+                              const struct upstream *upstream)
+{
+    uint32_t count = 0;
+
+    for (unsigned i = 0; i < ALIVE; i++) {
+        for (size_t j = 0; alive[i] != NULL && j < alive[i]->service_count;
+             j++) {
+            const struct service *service = &alive[i]->services[j];
+
+            count += service->state == state;
+            for (uint32_t k = 0; k < service->upstream_count; k++) {
+                count += service->upstreams[k] == upstream;
+            }
+        }
+    }
+    return count;
+}
+
+static void check_holders(struct generation *const alive[ALIVE])
+{
+    for (unsigned i = 0; i < ALIVE; i++) {
+        for (size_t j = 0; alive[i] != NULL && j < alive[i]->service_count;
+             j++) {
+            const struct service *service = &alive[i]->services[j];
+
+            assert_int_equal(service->state->holders,
+                             count_holders(alive, service->state, NULL));
+            for (uint32_t k = 0; k < service->upstream_count; k++) {
+                const struct upstream *upstream = service->upstreams[k];
+
+                assert_int_equal(upstream->holders,
+                                 count_holders(alive, NULL, upstream));
+            }
+        }
+    }
+}
+
+/* Old generations end in any order while new ones come; the current one, which
+ * is the last made, stays until the end. */
+static void generations_end_in_any_order(void **state)
+{
+    uint64_t seed = 0x67656e;
+    struct generation *alive[ALIVE] = {NULL};
+    unsigned current = 0;
+
+    (void)state;
+    alive[current] = make_any(&seed, NULL);
+    for (unsigned step = 0; step < 300; step++) {
+        unsigned i = (unsigned)(hash_random(&seed) % ALIVE);
+
+        if (i == current) {
+            continue;
+        }
+        if (alive[i] != NULL) {
+            generation_destroy(alive[i]);
+            alive[i] = NULL;
+        } else {
+            alive[i] = make_any(&seed, alive[current]);
+            current = i;
+        }
+        check_holders(alive);
+    }
+    for (unsigned i = 0; i < ALIVE; i++) {
+        generation_destroy(alive[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_service_is_laid_out_as_configured),
+        cmocka_unit_test(listens_stand_in_the_order_of_the_config),
+        cmocka_unit_test(rates_have_the_depth_that_the_contract_names),
+        cmocka_unit_test(a_name_stands_for_all_its_addresses),
+        cmocka_unit_test(a_name_without_addresses_is_an_upstream_that_is_down),
+        cmocka_unit_test(of_two_lines_with_one_address_the_first_counts),
+        cmocka_unit_test(a_reload_keeps_states_and_upstreams),
+        cmocka_unit_test(the_table_of_sources_is_made_when_asked_for_and_kept),
+        cmocka_unit_test(a_failure_leaves_all_as_it_was),
+        cmocka_unit_test(nothing_to_destroy_is_no_harm),
+        cmocka_unit_test(generations_end_in_any_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
