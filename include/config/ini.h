@@ -38,4 +38,8 @@ typedef void (*ini_fn)(void *arg, enum ini_event event, unsigned line,
 /* Calls fn for each section, pair and error in the order of the lines. */
 void ini_parse(const char *text, size_t count, ini_fn fn, void *arg);
 
+/* Drops white space (space, tab) around the text, in place; answers the start
+ * of the rest. */
+char *ini_trim(char *text);
+
 #endif

@@ -22,8 +22,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* Drops white space around the text, in place. */
-static char *trim(char *text)
+char *ini_trim(char *text)
 {
     size_t count;
 
@@ -128,7 +127,7 @@ static void parse_section(const struct ini *ini, char *line)
         return;
     }
     *end = '\0';
-    kind = trim(line + 1);
+    kind = ini_trim(line + 1);
     name = kind + strcspn(kind, " \t");
     if (kind == name) {
         section_lost(ini, "there is nothing between '[' and ']'");
@@ -137,7 +136,7 @@ static void parse_section(const struct ini *ini, char *line)
     if (*name != '\0') {
         *name++ = '\0';
     }
-    emit(ini, INI_SECTION, kind, trim(name));
+    emit(ini, INI_SECTION, kind, ini_trim(name));
 }
 
 static void parse_pair(const struct ini *ini, char *line)
@@ -155,7 +154,7 @@ static void parse_pair(const struct ini *ini, char *line)
         return;
     }
     *equals = '\0';
-    emit(ini, INI_PAIR, trim(line), trim(equals + 1));
+    emit(ini, INI_PAIR, ini_trim(line), ini_trim(equals + 1));
 }
 
 /* line[count] is a zero. */
@@ -176,7 +175,7 @@ static void parse_line(const struct ini *ini, char *line, size_t count)
         return;
     }
     cut_comment(line);
-    line = trim(line);
+    line = ini_trim(line);
     if (*line == '[') {
         parse_section(ini, line);
     } else if (*line != '\0') {

@@ -4,6 +4,7 @@
 #include "base/value.h"
 #include "config/array.h"
 #include "config/config.h"
+#include "config/ini.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +35,19 @@ static void *field_of(const struct key *key, void *section)
 /* The fields of numbers are bool, unsigned, enum, uint32_t or uint64_t. */
 static void store(const struct key *key, void *section, uint64_t value)
 {
-    uint8_t byte = (uint8_t)value;
-    uint32_t word = (uint32_t)value;
-    const void *from = key->width == sizeof(byte)   ? (const void *)&byte
-                       : key->width == sizeof(word) ? (const void *)&word
-                                                    : (const void *)&value;
+    void *field = field_of(key, section);
 
-    memcpy(field_of(key, section), from, key->width);
+    switch (key->width) {
+    case sizeof(uint8_t):
+        *(uint8_t *)field = (uint8_t)value;
+        break;
+    case sizeof(uint32_t):
+        *(uint32_t *)field = (uint32_t)value;
+        break;
+    default:
+        *(uint64_t *)field = value;
+        break;
+    }
 }
 
 static const char *set_number(const struct key *key, void *section,
@@ -399,19 +406,6 @@ static const char *set_rule(const struct key *key, void *section,
     return NULL;
 }
 
-static char *trim(char *text)
-{
-    char *end;
-
-    text += strspn(text, " \t");
-    end = text + strlen(text);
-    while (end > text && (end[-1] == ' ' || end[-1] == '\t')) {
-        end--;
-    }
-    *end = '\0';
-    return text;
-}
-
 /* "A" or "A-B". */
 static const char *parse_range(char *text, struct config_range *range)
 {
@@ -421,10 +415,10 @@ static const char *parse_range(char *text, struct config_range *range)
     if (dash != NULL) {
         *dash = '\0';
     }
-    why = addr_parse_ip(trim(text), &range->first);
+    why = addr_parse_ip(ini_trim(text), &range->first);
     range->last = range->first;
     if (why == NULL && dash != NULL) {
-        why = addr_parse_ip(trim(dash + 1), &range->last);
+        why = addr_parse_ip(ini_trim(dash + 1), &range->last);
     }
     if (why == NULL && range->first.family != range->last.family) {
         why = "a range has both ends in one family";
