@@ -180,7 +180,8 @@ static void *cache_borrow_arena(struct slab_cache *cache)
         cache->asked = false;
         slab->granted--;
         block = arena_pop(slab);
-    } else if (list_empty(&slab->waiters) && arena_spare(slab) > 0) {
+    } else if (arena_spare(slab) > 0) {
+        /* Nobody is in line: for those, all would be promised. */
         block = arena_pop(slab);
         cache_refill(cache);
     } else if (!list_linked(&cache->waiting)) {
@@ -226,6 +227,20 @@ static void arena_unmap(struct slab *slab)
     munmap(slab->arena, arena_bytes(slab));
 }
 
+/* All free and clean, the first block on top. */
+static int stack_create(struct slab *slab)
+{
+    slab->free = calloc(slab->blocks, sizeof(slab->free[0]));
+    if (slab->free == NULL) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < slab->blocks; i++) {
+        slab->free[i] = slab->blocks - 1 - i;
+    }
+    slab->count = slab->low = slab->clean = slab->blocks;
+    return 0;
+}
+
 static uint32_t cache_share(uint32_t blocks)
 {
     uint32_t share = smaller(SLAB_CACHE_BLOCKS, blocks / (2 * CACHES_MANY));
@@ -250,8 +265,7 @@ int slab_init(struct slab *slab, uint32_t block_bytes, uint64_t ceiling_bytes)
     slab->block_bytes = block_bytes;
     slab->blocks = (uint32_t)blocks;
     slab->cache_full = cache_share(slab->blocks);
-    slab->free = calloc(slab->blocks, sizeof(slab->free[0]));
-    if (slab->free == NULL) {
+    if (stack_create(slab) != 0) {
         return -1;
     }
     if (arena_map(slab) != 0) {
@@ -262,10 +276,6 @@ int slab_init(struct slab *slab, uint32_t block_bytes, uint64_t ceiling_bytes)
         errno = error;
         goto unmap;
     }
-    for (uint32_t i = 0; i < slab->blocks; i++) {
-        slab->free[i] = slab->blocks - 1 - i;
-    }
-    slab->count = slab->low = slab->clean = slab->blocks;
     return 0;
 
 unmap:
