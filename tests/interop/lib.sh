@@ -60,9 +60,11 @@ need() {
     done
 }
 
-# answers PORT: whether something listens there
+# answers PORT: whether something listens there. It is not asked: a connection
+# would be a client to some servers.
 answers() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+    grep -qE "^ *[0-9]+: [0-9A-F]+:$(printf '%04X' "$1") [0-9A-F:]+ 0A " \
+        /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
 # free_port: one below those that the system gives out by itself
@@ -106,26 +108,37 @@ start_proxy() {
     wait_for evproxy "$through"
 }
 
-# every_connection_ended: by the stats lines, within 5 s, none left, none lost
+# stats_add_up: by the last stats lines every connection has ended, each is
+# counted under one cause, and no buffer is lent
+stats_add_up() {
+    awk '
+        /^(<6>)?stats service=[^ ]+ active=/ {
+            ended = 0
+            for (i = 1; i <= NF; i++) {
+                split($i, pair, "=")
+                count[pair[1]] = pair[2]
+                if (pair[1] ~ /^ended_/) {
+                    ended += pair[2]
+                }
+            }
+        }
+        /^(<6>)?stats uptime_s=/ { idle = / buffers_lent=0 / }
+        END {
+            exit !(idle && count["accepted"] > 0 && count["active"] == 0 &&
+                   count["accepted"] == ended)
+        }' "$dir/evproxy.log"
+}
+
+# every_connection_ended: within 5 s
 every_connection_ended() {
     local end=$((SECONDS + 5))
     while [ $SECONDS -lt $end ]; do
         kill -USR1 "$proxy" || return 1
         sleep 0.2
-        if tac "$dir/evproxy.log" | grep -m 1 'stats service=' | awk '{
-            for (i = 1; i <= NF; i++) {
-                split($i, pair, "=")
-                if (pair[1] == "accepted") accepted = pair[2]
-                if (pair[1] == "active") active = pair[2]
-                if (pair[1] ~ /^ended_/) ended += pair[2]
-            }
-            exit !(accepted > 0 && active == 0 && accepted == ended)
-        }' && tac "$dir/evproxy.log" | grep -m 1 'stats uptime_s=' |
-            grep -q ' buffers_lent=0 '; then
+        if stats_add_up; then
             return 0
         fi
     done
-    tail -n 3 "$dir/evproxy.log"
     return 1
 }
 
