@@ -90,7 +90,8 @@ interop: $(BUILD)/evproxy
 
 # ---- checks ---------------------------------------------------------------
 
-OURS := $(wildcard src/*.c src/*/*.c include/*/*.h tests/*/*.c tests/*/*.h)
+OURS := $(wildcard src/*.c src/*/*.c include/*/*.h tests/*.c \
+          tests/*/*.c tests/*/*.h)
 
 .PHONY: check check-format check-floors check-shape check-headers \
         check-documents check-samples check-unit
@@ -110,9 +111,12 @@ $(BUILD)/%.alone: %.h
 	@touch $@
 check-samples: $(BUILD)/evproxy
 	$(call say,)tests/check_samples.sh $(BUILD)/evproxy
-check-documents:
+check-documents: $(BUILD)/tests/check_docs
 	$(call say,)tests/check_manuals.sh
 	@tests/check_links.sh
+	@$< conf/evproxy.ini conf/evproxy.ini.5 README.md
+$(BUILD)/tests/check_docs: %: %.o $(BUILD)/libevproxy.a
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^
 check-unit:
 	$(call say,)tests/check_service.sh
 
