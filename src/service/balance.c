@@ -374,23 +374,32 @@ static void groups_fill(struct group groups[WEIGHT_MAX + 1], uint32_t *members,
     }
 }
 
+/* Moves the groups that have members to the front; answers how many. */
+static uint32_t groups_compact(struct group groups[WEIGHT_MAX + 1])
+{
+    uint32_t count = 0;
+
+    for (uint32_t weight = 1; weight <= WEIGHT_MAX; weight++) {
+        if (groups[weight].size > 0) {
+            groups[count++] = groups[weight];
+        }
+    }
+    return count;
+}
+
 /* The group whose next member has the greatest sum at this turn; of equals the
  * one whose member comes first. */
-static struct group *groups_turn(struct group groups[WEIGHT_MAX + 1],
+static struct group *groups_turn(struct group *groups, uint32_t count,
                                  uint32_t total, uint32_t turn)
 {
     struct group *best = NULL;
     int64_t greatest = 0;
 
-    for (uint32_t weight = 1; weight <= WEIGHT_MAX; weight++) {
-        struct group *group = &groups[weight];
-        int64_t sum;
+    for (uint32_t i = 0; i < count; i++) {
+        struct group *group = &groups[i];
+        int64_t sum = (int64_t)group->turns * ((int64_t)turn + 1) -
+                      (int64_t)total * (group->taken / group->size);
 
-        if (group->size == 0) {
-            continue;
-        }
-        sum = (int64_t)group->turns * ((int64_t)turn + 1) -
-              (int64_t)total * (group->taken / group->size);
         if (best == NULL || sum > greatest ||
             (sum == greatest && group_next(group) < group_next(best))) {
             best = group;
@@ -405,15 +414,17 @@ static int class_set_turns(struct balance *balance, bool backup)
     struct balance_class *class = &balance->classes[backup];
     struct group groups[WEIGHT_MAX + 1];
     uint32_t *members = calloc(balance->count, sizeof(*members));
+    uint32_t count;
 
     if (members == NULL) {
         return -1;
     }
     groups_fill(groups, members, balance, backup);
     class->turn_count = groups_set_turns(groups);
+    count = groups_compact(groups);
     class->turns = calloc(class->turn_count, sizeof(*class->turns));
     for (uint32_t i = 0; class->turns != NULL && i < class->turn_count; i++) {
-        struct group *group = groups_turn(groups, class->turn_count, i);
+        struct group *group = groups_turn(groups, count, class->turn_count, i);
 
         class->turns[i] = (uint16_t)group_next(group);
         group->taken++;
