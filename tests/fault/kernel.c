@@ -53,6 +53,11 @@ void kernel_start(uint64_t seed, const struct kernel_faults *faults)
     stream_forget_all();
 }
 
+void kernel_set_faults(const struct kernel_faults *faults)
+{
+    kernel.faults = *faults;
+}
+
 void kernel_stop(void)
 {
     kernel.running = false;
@@ -63,14 +68,9 @@ bool kernel_running(void)
     return kernel.running;
 }
 
-const struct kernel_record *kernel_record(void)
+struct kernel_record *kernel_record(void)
 {
     return &kernel.record;
-}
-
-void kernel_count_local(void)
-{
-    kernel.record.locals++;
 }
 
 const struct kernel_faults *kernel_faults(void)

@@ -46,6 +46,7 @@ struct kernel_record {
     uint32_t descriptors; /* refused */
     uint32_t watches;
     uint32_t locals;
+    uint32_t aborted; /* connections that died in an accept queue */
 };
 
 enum file_kind { FILE_FREE, FILE_STREAM, FILE_EPOLL, FILE_EVENT };
@@ -71,11 +72,12 @@ typedef void (*kernel_fn)(void *arg, uint64_t tag);
 
 /* A fresh machine, without descriptors or events. */
 void kernel_start(uint64_t seed, const struct kernel_faults *faults);
+/* From now on this goes wrong. */
+void kernel_set_faults(const struct kernel_faults *faults);
 /* From now on calls go to the real kernel. */
 void kernel_stop(void);
 bool kernel_running(void);
-const struct kernel_record *kernel_record(void);
-void kernel_count_local(void);
+struct kernel_record *kernel_record(void);
 const struct kernel_faults *kernel_faults(void);
 
 uint64_t kernel_now_ns(void);

@@ -232,7 +232,7 @@ CALL(int, connect, int fd, const struct sockaddr *address, socklen_t length)
     }
     memcpy(&to.u, address, length);
     if (kernel_chance(kernel_faults()->local)) {
-        kernel_count_local();
+        kernel_record()->locals++;
         return (int)told("connect", fd, failed(EADDRNOTAVAIL));
     }
     return (int)told("connect", fd, stream_connect(stream, &to));
@@ -259,6 +259,7 @@ static int abort_accept(struct stream *listener)
             stream->other->refused_by_fault = true;
         }
         stream_abort(stream);
+        kernel_record()->aborted++;
         errno = ECONNABORTED;
     }
     return -1;

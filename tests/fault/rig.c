@@ -1,0 +1,781 @@
+#include "rig.h"
+
+#include "peer.h"
+#include "proxy/listener.h"
+#include "proxy/plane.h"
+#include "proxy/session.h"
+#include "proxy/worker.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STORIES_MAX  4
+#define ATTEMPTS_MAX 3
+#define BLOCK_BYTES  4096u
+#define PORT_FIRST   1000
+/* A run that takes longer hangs: only the default idle_timeout is longer. */
+#define RUN_MOST_NS (900 * NS_PER_S)
+/* Within this a session ends when its peers have gone, and a reset is passed
+ * on. Shorter than any timeout that would cover up for a lost edge. */
+#define PROMPT_NS (25 * NS_PER_S)
+
+enum story_kind {
+    STORY_FLOW,
+    STORY_CLIENT_RESETS,
+    STORY_SERVER_RESETS,
+    STORY_STALL,
+    STORY_SILENCE,
+};
+
+enum fate { FATE_ACCEPT, FATE_REFUSE, FATE_SILENCE, FATE_RESET };
+
+struct story {
+    enum story_kind kind;
+    bool throttled;
+    bool lone; /* one upstream, and not as many as attempts */
+    struct peer client;
+    struct peer servers[ATTEMPTS_MAX];
+    struct peer_plan server_plan;
+    enum fate fates[ATTEMPTS_MAX];
+    unsigned attempts; /* that reached the network */
+    unsigned server_count;
+    enum fate last_fate;
+    enum cause cause;
+    bool accepted;
+    bool established;
+};
+
+static struct rig {
+    enum rig_theme theme;
+    struct story stories[STORIES_MAX];
+    unsigned count;
+    bool stalled; /* some story holds blocks until a timeout */
+    char text[8192];
+    struct generation *generation;
+    struct worker_shared shared;
+    struct mailbox control;
+    struct plane plane;
+    char complaint[256];
+} rig;
+
+static bool complain(const char *format, ...) PRINTF(1, 2);
+
+/* The first complaint counts. Answers false. */
+static bool complain(const char *format, ...)
+{
+    va_list args;
+
+    if (rig.complaint[0] == 0) {
+        va_start(args, format);
+        vsnprintf(rig.complaint, sizeof(rig.complaint), format, args);
+        va_end(args);
+    }
+    return false;
+}
+
+/* ---- what happens ------------------------------------------------------ */
+
+static uint64_t between(uint64_t least, uint64_t most)
+{
+    return least + kernel_below(most - least + 1);
+}
+
+static uint32_t some_bytes(void)
+{
+    switch (kernel_below(4)) {
+    case 0:
+        return (uint32_t)kernel_below(3);
+    case 1:
+        return (uint32_t)kernel_below(600);
+    case 2:
+        return (uint32_t)between(4000, 4200);
+    default:
+        return (uint32_t)kernel_below(kernel_chance(8) ? 60000 : 12000);
+    }
+}
+
+static void plan_peer(struct peer_plan *plan)
+{
+    static const uint64_t pauses_ns[] = {0, 1000, 50000,  NS_PER_MS,
+                                         0, 1000, 200000, 20 * NS_PER_MS};
+
+    *plan = (struct peer_plan){
+        .total = some_bytes(),
+        .ending = PEER_FIN,
+        .read_most = UINT32_MAX,
+        .pause_ns = 1 + pauses_ns[kernel_below(ARRAY_LEN(pauses_ns))],
+        .urgent = kernel_chance(4) ? 4 : 0,
+        .hasty = kernel_chance(4),
+    };
+}
+
+static void plan_reset(struct peer_plan *plan)
+{
+    plan->ending = PEER_RESET;
+    plan->reset_at = (uint32_t)kernel_below(plan->total + 1);
+}
+
+/* Who does it: either. */
+static struct peer_plan *either(struct story *story)
+{
+    return kernel_chance(2) ? &story->client.plan : &story->server_plan;
+}
+
+static enum story_kind pick_kind(void)
+{
+    switch (rig.theme) {
+    case RIG_FLOW:
+        return STORY_FLOW;
+    case RIG_RESETS:
+        return (enum story_kind)between(STORY_FLOW, STORY_SERVER_RESETS);
+    case RIG_STALLS:
+        return kernel_chance(3)
+                   ? STORY_FLOW
+                   : (enum story_kind)between(STORY_STALL, STORY_SILENCE);
+    default:
+        return (enum story_kind)between(STORY_FLOW, STORY_SILENCE);
+    }
+}
+
+static void plan_fates(struct story *story)
+{
+    bool trouble = rig.theme != RIG_FLOW && kernel_chance(3);
+
+    for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
+        story->fates[i] =
+            trouble ? (enum fate)kernel_below(FATE_RESET + 1) : FATE_ACCEPT;
+    }
+}
+
+static void plan_story(struct story *story)
+{
+    struct peer_plan *who;
+
+    story->kind = pick_kind();
+    plan_peer(&story->client.plan);
+    plan_peer(&story->server_plan);
+    plan_fates(story);
+    who = either(story);
+    switch (story->kind) {
+    case STORY_FLOW:
+        who->ending = kernel_chance(2) ? PEER_FIN_AFTER : PEER_FIN;
+        break;
+    case STORY_CLIENT_RESETS:
+        plan_reset(&story->client.plan);
+        break;
+    case STORY_SERVER_RESETS:
+        plan_reset(&story->server_plan);
+        break;
+    case STORY_STALL:
+        who->read_most = some_bytes();
+        rig.stalled = true;
+        who->ending = PEER_SILENCE;
+        break;
+    case STORY_SILENCE:
+        who->ending = PEER_SILENCE;
+        break;
+    }
+}
+
+/* ---- the network ------------------------------------------------------- */
+
+/* Upstreams of story i are 10.0.i.x. */
+static struct story *story_of(const struct endpoint *endpoint)
+{
+    uint32_t ip = ntohl(endpoint->u.in.sin_addr.s_addr);
+
+    return &rig.stories[ip >> 8 & 255];
+}
+
+static enum verdict route(void *arg, const struct endpoint *to)
+{
+    struct story *story = story_of(to);
+
+    (void)arg;
+    if (story->attempts == ATTEMPTS_MAX) {
+        complain("more than %d connects", ATTEMPTS_MAX);
+        return VERDICT_REFUSE;
+    }
+    story->last_fate = story->fates[story->attempts++];
+    kernel_trace("connect  attempt %u of story %td: fate %d", story->attempts,
+                 story - rig.stories, story->last_fate);
+    switch (story->last_fate) {
+    case FATE_REFUSE:
+        return VERDICT_REFUSE;
+    case FATE_SILENCE:
+        return VERDICT_SILENCE;
+    default:
+        return VERDICT_ACCEPT;
+    }
+}
+
+static void accepted(void *arg, struct stream *stream)
+{
+    struct story *story = story_of(&stream->local);
+    struct peer *server = &story->servers[story->server_count++];
+
+    (void)arg;
+    server->plan = story->server_plan;
+    server->pattern = story->client.expects;
+    server->expects = story->client.pattern;
+    if (story->last_fate == FATE_RESET) {
+        server->plan.total = 0;
+        server->plan.ending = PEER_RESET;
+        server->plan.reset_at = 0;
+        server->plan.hasty = true;
+    }
+    peer_begin(server, stream);
+}
+
+static void begin_client(void *arg, uint64_t tag)
+{
+    struct story *story = arg;
+    struct stream *stream = stream_open();
+    struct endpoint to = {.length = sizeof(to.u.in)};
+
+    stream->local.length = sizeof(stream->local.u.in);
+    stream->local.u.in = (struct sockaddr_in){
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)(40000 + tag)),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)tag)};
+    to.u.in =
+        (struct sockaddr_in){.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)(PORT_FIRST + tag)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    (void)stream_connect(stream, &to);
+    peer_begin(&story->client, stream);
+}
+
+/* ---- the plane --------------------------------------------------------- */
+
+static void write_text(size_t *length, const char *format, ...) PRINTF(2, 3);
+
+static void write_text(size_t *length, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    *length += (size_t)vsnprintf(rig.text + *length, sizeof(rig.text) - *length,
+                                 format, args);
+    va_end(args);
+    assert(*length < sizeof(rig.text));
+}
+
+static void write_rates(struct story *story, size_t *length)
+{
+    static const char *const keys[] = {"rate_up", "rate_down",
+                                       "service_rate_up", "service_rate_down"};
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (kernel_chance(2)) {
+            write_text(length, "%s = %luK\n", keys[i], between(8, 400));
+            story->throttled = true;
+        }
+    }
+    write_text(length, "rate_burst = %luK\n", between(1, 8));
+}
+
+static void write_timeouts(const struct story *story, size_t *length)
+{
+    write_text(length, "connect_timeout = %lums\n", between(200, 2000));
+    if (story->kind != STORY_STALL && story->kind != STORY_SILENCE) {
+        return;
+    }
+    write_text(length,
+               "write_timeout = %lums\nidle_timeout = %lums\n"
+               "half_close_timeout = %lums\n",
+               between(1000, 3000), between(1000, 4000), between(1000, 4000));
+    if (kernel_chance(2)) {
+        write_text(length, "read_timeout = %lums\n", between(1000, 3000));
+    }
+}
+
+static void write_service(unsigned i, size_t *length)
+{
+    static const char *const balances[] = {"roundrobin", "leastconn", "random"};
+    struct story *story = &rig.stories[i];
+
+    story->lone = kernel_chance(2);
+    write_text(length,
+               "[service s%u]\nlisten = 127.0.0.1:%u\nbalance = %s\n"
+               "connect_attempts = %u\nfail_threshold = 0\n",
+               i, PORT_FIRST + i, balances[kernel_below(ARRAY_LEN(balances))],
+               ATTEMPTS_MAX);
+    for (unsigned j = 0; j < (story->lone ? 1u : ATTEMPTS_MAX); j++) {
+        write_text(length, "upstream = 10.0.%u.%u:80\n", i, j);
+    }
+    write_timeouts(story, length);
+    if (kernel_chance(5)) {
+        write_rates(story, length);
+    }
+}
+
+static struct config *make_config(void)
+{
+    struct config_errors errors = {0};
+    struct config *config;
+    size_t length = 0;
+
+    for (unsigned i = 0; i < rig.count; i++) {
+        write_service(i, &length);
+    }
+    config = config_parse(rig.text, length, &errors);
+    if (config == NULL) {
+        fprintf(stderr, "line %u: %s\n%s", errors.list[0].line,
+                errors.list[0].message, rig.text);
+        abort();
+    }
+    config_errors_fini(&errors);
+    return config;
+}
+
+static void must(bool it)
+{
+    if (!it) {
+        abort(); /* the rig's own doing */
+    }
+}
+
+static void open_listeners(void)
+{
+    struct sock_options options = {.backlog = 16};
+
+    for (size_t i = 0; i < rig.generation->listen_count; i++) {
+        struct listen_socket *listen = &rig.generation->listens[i];
+
+        listen->fds = malloc(sizeof(int));
+        must(listen->fds != NULL);
+        listen->fds[0] = sock_bind(&listen->endpoint);
+        must(listen->fds[0] >= 0);
+        must(sock_listen(listen->fds[0], &options) == 0);
+    }
+}
+
+static void open_plane(void)
+{
+    uint64_t blocks = kernel_chance(3) ? 64 : between(1, 4);
+    struct plane_tenancy *tenancy = calloc(1, sizeof(*tenancy));
+
+    must(tenancy != NULL);
+    tenancy->done = calloc(1, sizeof(*tenancy->done));
+    must(tenancy->done != NULL);
+    rig.generation = generation_create(make_config(), NULL, 1, 64, NULL);
+    must(rig.generation != NULL);
+    tenancy->generation = rig.generation;
+    must(mailbox_open(&rig.control) == 0);
+    must(worker_shared_init(&rig.shared, BLOCK_BYTES, 2 * blocks * BLOCK_BYTES,
+                            &rig.control) == 0);
+    atomic_store(&rig.shared.max_connections,
+                 kernel_chance(8) ? between(1, 3) : 64);
+    must(plane_open(&rig.plane, 0, &rig.shared, NULL) == 0);
+    open_listeners();
+    plane_apply(&rig.plane, tenancy);
+}
+
+static void close_plane(void)
+{
+    struct letter *letter;
+
+    plane_close(&rig.plane);
+    while ((letter = mailbox_take(&rig.control)) != NULL) {
+        free(container_of(letter, struct worker_report, letter));
+    }
+    mailbox_close(&rig.control);
+    worker_shared_fini(&rig.shared);
+    for (size_t i = 0; i < rig.generation->listen_count; i++) {
+        free(rig.generation->listens[i].fds);
+    }
+    generation_destroy(rig.generation);
+}
+
+/* ---- the judgement ----------------------------------------------------- */
+
+/* The server that the session was with; NULL if none took it. */
+static struct peer *server_of(struct story *story)
+{
+    return story->server_count == 0 ? NULL
+                                    : &story->servers[story->server_count - 1];
+}
+
+static bool local_trouble(void)
+{
+    const struct kernel_record *record = kernel_record();
+
+    return record->descriptors + record->watches + record->locals > 0;
+}
+
+static bool got_all(const struct peer *peer, uint32_t due, const char *who)
+{
+    return peer->got == due ||
+           complain("the %s got %u of %u bytes", who, peer->got, due);
+}
+
+static bool is_timeout(enum cause cause)
+{
+    return cause == CAUSE_IDLE_TIMEOUT || cause == CAUSE_READ_TIMEOUT ||
+           cause == CAUSE_WRITE_TIMEOUT || cause == CAUSE_HALF_CLOSE_TIMEOUT;
+}
+
+static bool judge_flow(struct story *story)
+{
+    struct peer *client = &story->client;
+    struct peer *server = server_of(story);
+
+    if (story->cause != CAUSE_CLIENT_FIN &&
+        story->cause != CAUSE_UPSTREAM_FIN) {
+        return complain("both streams ended, but the cause is %s",
+                        cause_name(story->cause));
+    }
+    if (client->plan.ending == PEER_FIN_AFTER &&
+        story->cause != CAUSE_UPSTREAM_FIN) {
+        return complain("the upstream ended first, but the cause is %s",
+                        cause_name(story->cause));
+    }
+    if (server->plan.ending == PEER_FIN_AFTER &&
+        story->cause != CAUSE_CLIENT_FIN) {
+        return complain("the client ended first, but the cause is %s",
+                        cause_name(story->cause));
+    }
+    if (!client->got_fin || !server->got_fin) {
+        return complain("a FIN was not passed on: client %d server %d",
+                        client->got_fin, server->got_fin);
+    }
+    return got_all(client, server->plan.total, "client") &&
+           got_all(server, client->plan.total, "server");
+}
+
+/* One side was reset; the other is owed the bytes before that, and a reset. */
+static bool judge_reset(struct story *story, struct peer *from, struct peer *to,
+                        enum cause cause)
+{
+    if (story->cause != cause) {
+        return complain("the cause is %s, not %s", cause_name(story->cause),
+                        cause_name(cause));
+    }
+    if (!to->got_reset || to->got_fin) {
+        return complain("a reset was not passed on as one: FIN %d reset %d",
+                        to->got_fin, to->got_reset);
+    }
+    if (to->ended_ns > from->ended_ns + PROMPT_NS) {
+        return complain("a reset took %lu ms to be passed on",
+                        (to->ended_ns - from->ended_ns) / NS_PER_MS);
+    }
+    return got_all(to, from->delivered,
+                   to == &story->client ? "client" : "server");
+}
+
+static bool judge_silence(struct story *story)
+{
+    struct peer *client = &story->client;
+    struct peer *server = server_of(story);
+
+    if (!is_timeout(story->cause)) {
+        return complain("one is silent, but the cause is %s",
+                        cause_name(story->cause));
+    }
+    /* Who waits for a block may meet its timeouts before it has one, and one
+     * may be silent for too long while the other still sends. */
+    return rig.stalled || story->cause == CAUSE_READ_TIMEOUT ||
+           (got_all(client, server->sent, "client") &&
+            got_all(server, client->sent, "server"));
+}
+
+static bool judge_stall(struct story *story)
+{
+    return is_timeout(story->cause) ||
+           complain("one has stalled, but the cause is %s",
+                    cause_name(story->cause));
+}
+
+/* No upstream took it for good. */
+static bool judge_unconnected(struct story *story)
+{
+    enum cause cause = story->cause;
+
+    if (local_trouble() &&
+        (cause == CAUSE_LOCAL_RESOURCE || cause == CAUSE_NO_UPSTREAM)) {
+        return true;
+    }
+    if (story->kind == STORY_CLIENT_RESETS && cause == CAUSE_CLIENT_RESET) {
+        return true;
+    }
+    if (story->attempts < ATTEMPTS_MAX && !local_trouble()) {
+        return complain("given up after %u attempts: %s", story->attempts,
+                        cause_name(cause));
+    }
+    return cause == CAUSE_CONNECT_REFUSED || cause == CAUSE_CONNECT_TIMEOUT ||
+           cause == CAUSE_UPSTREAM_RESET ||
+           complain("no upstream took it, but the cause is %s",
+                    cause_name(cause));
+}
+
+/* A client that went away, or a machine that had nothing left, before there was
+ * an upstream. */
+static bool judge_unestablished(struct story *story)
+{
+    struct peer *server = server_of(story);
+
+    if (server != NULL && server->got > 0) {
+        return complain("bytes without a connection");
+    }
+    return judge_unconnected(story);
+}
+
+static bool judge_end(struct story *story)
+{
+    struct peer *server = server_of(story);
+
+    if (!story->established) {
+        return judge_unestablished(story);
+    }
+    if (story->last_fate == FATE_RESET) {
+        return story->kind == STORY_CLIENT_RESETS ||
+               story->client.plan.read_most != UINT32_MAX ||
+               (rig.stalled && is_timeout(story->cause)) ||
+               judge_reset(story, server, &story->client, CAUSE_UPSTREAM_RESET);
+    }
+    switch (story->kind) {
+    case STORY_FLOW:
+        return judge_flow(story);
+    case STORY_CLIENT_RESETS:
+        return judge_reset(story, &story->client, server, CAUSE_CLIENT_RESET);
+    case STORY_SERVER_RESETS:
+        return judge_reset(story, server, &story->client, CAUSE_UPSTREAM_RESET);
+    case STORY_STALL:
+        return judge_stall(story);
+    default:
+        return judge_silence(story);
+    }
+}
+
+/* What holds for every story. */
+static bool judge_bytes(struct story *story)
+{
+    if (story->client.wrong) {
+        return complain("the client got wrong bytes");
+    }
+    for (unsigned i = 0; i < story->server_count; i++) {
+        if (story->servers[i].wrong) {
+            return complain("server %u got wrong bytes", i);
+        }
+        if (i + 1 < story->server_count && story->servers[i].got > 0) {
+            return complain("bytes were sent to two servers");
+        }
+    }
+    return true;
+}
+
+/* What the counters say of a story. */
+static bool read_counters(struct story *story, const struct service *service)
+{
+    struct service_sums sums = {0};
+    unsigned ends = 0;
+
+    service_counters_sum(service->state->counters, 1, &sums);
+    for (enum cause i = CAUSE_NONE; i < CAUSES; i++) {
+        ends += (unsigned)sums.ended[i];
+        story->cause = sums.ended[i] > 0 ? i : story->cause;
+    }
+    story->accepted = sums.accepted > 0;
+    story->established = false;
+    for (uint32_t i = 0; i < service->upstream_count; i++) {
+        story->established |=
+            counter_read(&service->upstreams[i]->counters[0].total) > 0;
+    }
+    if (sums.accepted > 1 || sums.accepted != ends || sums.active != 0) {
+        return complain("accepted %lu, ended %u, active %lu", sums.accepted,
+                        ends, sums.active);
+    }
+    return true;
+}
+
+/* A client may have gone, or not look, and so not know. */
+static bool died_in_queue(const struct peer *client)
+{
+    return client->refused_by_fault ||
+           (client->sent_reset && kernel_record()->aborted > 0) ||
+           (client->stream != NULL && client->stream->refused_by_fault);
+}
+
+static bool judge(struct story *story, const struct service *service)
+{
+    if (!read_counters(story, service) || !judge_bytes(story)) {
+        return false;
+    }
+    if (!story->accepted) {
+        return died_in_queue(&story->client) ||
+               complain("a client was never accepted");
+    }
+    return judge_end(story);
+}
+
+static void judge_all(void)
+{
+    for (unsigned i = 0; i < rig.count && rig.complaint[0] == 0; i++) {
+        size_t length;
+
+        if (!judge(&rig.stories[i], &rig.generation->services[i])) {
+            length = strlen(rig.complaint);
+            snprintf(rig.complaint + length, sizeof(rig.complaint) - length,
+                     " (story %u of kind %d)", i, rig.stories[i].kind);
+        }
+    }
+}
+
+static void judge_leftovers(void)
+{
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        if (atomic_load(&rig.plane.memory[i].cache.lent) != 0) {
+            complain("a block is still lent");
+        }
+    }
+    if (!list_empty(&rig.plane.retry) ||
+        !list_empty(&rig.plane.loop.runnable)) {
+        complain("a relay is still queued");
+    }
+    if (atomic_load(&rig.shared.active) != 0) {
+        complain("%u connections are still counted",
+                 atomic_load(&rig.shared.active));
+    }
+    pool_check(&rig.plane.sessions);
+    wheel_check(&rig.plane.loop.wheel);
+    slab_check(&rig.shared.slab[UP]);
+    slab_check(&rig.shared.slab[DOWN]);
+}
+
+/* ---- the run ----------------------------------------------------------- */
+
+static bool client_settled(const struct story *story)
+{
+    return story->client.began &&
+           (story->client.stream == NULL ||
+            story->client.stream->state != STREAM_CONNECTING);
+}
+
+/* Every client has come, and every session has gone again. */
+static bool over(void)
+{
+    uint64_t accepts = 0;
+
+    for (unsigned i = 0; i < rig.count; i++) {
+        accepts += counter_read(
+            &rig.generation->services[i].state->counters[0].accepted);
+        if (!client_settled(&rig.stories[i])) {
+            return false;
+        }
+    }
+    return accepts + kernel_record()->aborted >= rig.count &&
+           rig.plane.sessions.lent == 0;
+}
+
+static void turn_until_over(void)
+{
+    uint64_t limit_ns = kernel_now_ns() + RUN_MOST_NS;
+
+    while (!over()) {
+        loop_turn(&rig.plane.loop, 1000);
+        if (kernel_now_ns() > limit_ns) {
+            complain("the run does not come to an end");
+            return;
+        }
+    }
+    /* What the peers still have to read. */
+    while (kernel_step()) {
+    }
+}
+
+static void stop_peers(void)
+{
+    for (unsigned i = 0; i < rig.count; i++) {
+        peer_stop(&rig.stories[i].client);
+        for (unsigned j = 0; j < rig.stories[i].server_count; j++) {
+            peer_stop(&rig.stories[i].servers[j]);
+        }
+    }
+}
+
+static uint32_t odds(uint32_t most)
+{
+    return kernel_chance(2) ? 0 : (uint32_t)between(2, most);
+}
+
+static void begin_faults(void)
+{
+    static const uint64_t latencies_ns[] = {1000, 20000, 300000,
+                                            20 * NS_PER_MS};
+    struct kernel_faults faults = {
+        .again = odds(40),
+        .interrupted = odds(40),
+        .short_io = odds(20),
+        .busy = kernel_chance(4) ? odds(100) : 0,
+        .spurious = odds(20),
+        .latency_ns = latencies_ns[kernel_below(ARRAY_LEN(latencies_ns))],
+    };
+
+    if (rig.theme == RIG_SHORTAGE) {
+        faults.descriptor = odds(30);
+        faults.watch = odds(30);
+        faults.local = odds(10);
+        faults.aborted = odds(10);
+        if (kernel_chance(2)) {
+            kernel_limit_files(kernel_open_files() + (unsigned)between(1, 6));
+        }
+    }
+    kernel_set_faults(&faults);
+}
+
+static void plan_stories(void)
+{
+    memset(rig.stories, 0, sizeof(rig.stories));
+    rig.stalled = false;
+    rig.count = (unsigned)between(1, STORIES_MAX);
+    for (unsigned i = 0; i < rig.count; i++) {
+        rig.stories[i].client.pattern = 1 + 2 * i;
+        rig.stories[i].client.expects = 2 + 2 * i;
+        plan_story(&rig.stories[i]);
+    }
+}
+
+static void begin_clients(void)
+{
+    static const uint64_t spreads_ns[] = {1, 100000, 10 * NS_PER_MS};
+    uint64_t spread_ns = spreads_ns[kernel_below(ARRAY_LEN(spreads_ns))];
+
+    for (unsigned i = 0; i < rig.count; i++) {
+        kernel_after(kernel_below(spread_ns), begin_client, &rig.stories[i], i);
+    }
+}
+
+const char *rig_run(uint64_t seed, enum rig_theme theme, bool trace)
+{
+    static const struct world world = {.route = route, .accepted = accepted};
+    struct kernel_faults none = {.latency_ns = 1};
+
+    rig.theme = theme;
+    rig.complaint[0] = 0;
+    kernel_start(seed, &none);
+    kernel_set_trace(trace);
+    stream_set_world(&world);
+    stream_set_queues(256, kernel_chance(2) ? 2048 : STREAM_QUEUE_MAX);
+    plan_stories();
+    open_plane();
+    begin_faults();
+    begin_clients();
+    kernel_trace("config\n%s", rig.text);
+    turn_until_over();
+    if (rig.complaint[0] == 0) {
+        judge_all();
+        judge_leftovers();
+    }
+    stop_peers();
+    close_plane();
+    if (kernel_open_files() != 0) {
+        complain("%u descriptors are still open", kernel_open_files());
+    }
+    kernel_stop();
+    return rig.complaint[0] == 0 ? NULL : rig.complaint;
+}

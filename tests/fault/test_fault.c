@@ -1,0 +1,96 @@
+/*
+ * The data plane in many thousand interleavings of events and faults, each made
+ * by a seed (see rig.h). A failing one prints its seed.
+ *
+ *      EVPROXY_TEST_SEED=n    only that one, with a trace of what happens
+ *      EVPROXY_TEST_RUNS=n    so many in all
+ *      EVPROXY_TEST_SLOW=1    a tenth of the usual number
+ */
+#include "base/log.h"
+#include "rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define THEMES 4
+#define RUNS   100000
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SLOWER 10
+#else
+#define SLOWER 1
+#endif
+
+/* The number in that variable of the environment, or another. */
+static uint64_t setting(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+
+    return text == NULL ? otherwise : strtoull(text, NULL, 10);
+}
+
+/* Every seed of the theme: those of four in turn belong to the four. */
+static void run_theme(enum rig_theme theme)
+{
+    uint64_t slower = setting("EVPROXY_TEST_SLOW", 0) != 0 ? 10 : SLOWER;
+    uint64_t runs = setting("EVPROXY_TEST_RUNS", RUNS / slower);
+    uint64_t only = setting("EVPROXY_TEST_SEED", UINT64_MAX);
+
+    if (only != UINT64_MAX && only % THEMES != theme) {
+        skip();
+    }
+    for (uint64_t seed = theme; seed < runs; seed += THEMES) {
+        uint64_t now = only == UINT64_MAX ? seed : only;
+        const char *complaint = rig_run(now, theme, now == only);
+
+        if (complaint != NULL) {
+            fail_msg("EVPROXY_TEST_SEED=%" PRIu64 ": %s", now, complaint);
+        }
+        if (now == only) {
+            return;
+        }
+    }
+}
+
+static void bytes_arrive_once_in_order_and_the_end_after_them(void **state)
+{
+    (void)state;
+    run_theme(RIG_FLOW);
+}
+
+static void a_reset_is_passed_on_after_the_bytes_before_it(void **state)
+{
+    (void)state;
+    run_theme(RIG_RESETS);
+}
+
+static void who_stalls_is_ended_and_holds_up_nobody(void **state)
+{
+    (void)state;
+    run_theme(RIG_STALLS);
+}
+
+static void a_shortage_passes_without_a_trace(void **state)
+{
+    (void)state;
+    run_theme(RIG_SHORTAGE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_arrive_once_in_order_and_the_end_after_them),
+        cmocka_unit_test(a_reset_is_passed_on_after_the_bytes_before_it),
+        cmocka_unit_test(who_stalls_is_ended_and_holds_up_nobody),
+        cmocka_unit_test(a_shortage_passes_without_a_trace),
+    };
+
+    log_set_level(LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
