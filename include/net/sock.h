@@ -61,6 +61,12 @@ int sock_error(struct sock *sock);
 /* Bytes that the peer has not acknowledged yet; 0 also when unknown. */
 uint32_t sock_unacknowledged(const struct sock *sock);
 
+/*
+ * Whether the stream is at its end, without reading: IO_EOF or IO_ERROR as
+ * sock_recv would answer; IO_OK if bytes are left; else as sock_recv.
+ */
+enum io sock_peek_end(struct sock *sock) WARN_UNUSED;
+
 /* Whether bytes can be read right now, without reading them. */
 bool sock_has_bytes(const struct sock *sock);
 

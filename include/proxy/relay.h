@@ -77,7 +77,6 @@ struct relay_context {
     struct throttle *throttle; /* NULL: no limit */
     counter *service_bytes;
     counter *upstream_bytes;
-    bool first_in_line; /* the head of the memory queue, woken by a block */
 };
 
 enum pump {
@@ -87,7 +86,11 @@ enum pump {
     PUMP_NO_SINK,   /* the sink was reset; what was waiting for it is dropped */
 };
 
-/* Moves what can be moved. Not to be called once it has ended or broken. */
+/*
+ * Moves what can be moved. Not to be called once it has ended or broken. One
+ * that stands in the memory queue stays there, unless its source has ended and
+ * no byte is left; who is granted a block takes it off the queue first.
+ */
 enum pump relay_pump(struct relay *relay, const struct relay_context *context);
 
 /* Gives up: drops the bytes, returns the block and the tokens, leaves queues.

@@ -51,29 +51,44 @@ static enum io failure(struct sock *sock, uint8_t ready_bit)
     }
 }
 
-enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
+/* recv, and what to make of a failure and of the end. */
+static enum io receive(struct sock *sock, void *buffer, size_t size, int flags,
+                       size_t *count)
 {
     ssize_t got;
 
     do {
-        got = recv(sock->fd, buffer, size, 0);
+        got = recv(sock->fd, buffer, size, flags);
     } while (got < 0 && errno == EINTR);
     if (got < 0) {
         return failure(sock, SOCK_READABLE);
     }
     if (got == 0) {
         sock->ready &= (uint8_t)~SOCK_READABLE;
-        if (sock->ready & SOCK_RESET) {
-            errno = ECONNRESET;
-            return IO_ERROR;
-        }
-        return IO_EOF;
-    }
-    if ((size_t)got < size && !(sock->ready & (SOCK_HANGUP | SOCK_URGENT))) {
-        sock->ready &= (uint8_t)~SOCK_READABLE;
+        errno = ECONNRESET;
+        return sock->ready & SOCK_RESET ? IO_ERROR : IO_EOF;
     }
     *count = (size_t)got;
     return IO_OK;
+}
+
+enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
+{
+    enum io io = receive(sock, buffer, size, 0, count);
+
+    if (io == IO_OK && *count < size &&
+        !(sock->ready & (SOCK_HANGUP | SOCK_URGENT))) {
+        sock->ready &= (uint8_t)~SOCK_READABLE;
+    }
+    return io;
+}
+
+enum io sock_peek_end(struct sock *sock)
+{
+    size_t count;
+    char byte;
+
+    return receive(sock, &byte, 1, MSG_PEEK, &count);
 }
 
 enum io sock_send(struct sock *sock, const void *bytes, size_t size,

@@ -138,21 +138,38 @@ static uint64_t allowed_bytes(struct throttle *throttle, uint64_t now_ns,
     return 0;
 }
 
-/* A block for the ring; or NULL, and the relay stands in line for one. Who
- * comes from the line's head goes before it once. */
+/* A block for the ring; or NULL, and the relay stands in line for one. While
+ * there is a line, its cache waits for a grant: nobody may overtake. */
 static void *borrow_block(struct visit *visit)
 {
     const struct relay_context *context = visit->context;
-    bool first = context->first_in_line && visit->moved == 0;
     void *block = NULL;
 
-    if (first || list_empty(context->memory_queue)) {
+    if (list_empty(context->memory_queue)) {
         block = slab_borrow(context->blocks);
     }
     if (block == NULL) {
         wait_in(visit->relay, RELAY_MEMORY, context->memory_queue);
     }
     return block;
+}
+
+/* The source gave no byte: why, and so what the pump answers. */
+static enum pump no_byte(struct relay *relay,
+                         const struct relay_context *context, enum io io)
+{
+    switch (io) {
+    case IO_AGAIN:
+        return wait_for(relay, RELAY_SOURCE);
+    case IO_BUSY:
+        return wait_in(relay, RELAY_RETRY, context->retry_queue);
+    case IO_EOF:
+        relay->moved_ns = context->loop->now_ns;
+        relay->wait = RELAY_ENDED;
+        return PUMP_ENDED;
+    default:
+        return broke(relay, context, PUMP_NO_SOURCE);
+    }
 }
 
 /* One read into the empty ring. True: go on and flush it. */
@@ -167,28 +184,35 @@ static bool read_block(struct visit *visit, uint64_t allowed, uint64_t *got,
                            MIN(space.count, allowed), &count);
 
     *got = count;
-    if (io == IO_OK) {
-        ring_produced(&relay->ring, count);
-        relay->moved_ns = context->loop->now_ns;
-        relay->bytes += count;
-        visit->moved += count;
-        counter_add(context->service_bytes, count);
-        counter_add(context->upstream_bytes, count);
-        return true;
+    if (io != IO_OK) {
+        return_block(relay, context);
+        *answer = no_byte(relay, context, io);
+        return false;
     }
-    return_block(relay, context);
-    if (io == IO_AGAIN) {
-        *answer = wait_for(relay, RELAY_SOURCE);
-    } else if (io == IO_BUSY) {
-        *answer = wait_in(relay, RELAY_RETRY, context->retry_queue);
-    } else if (io == IO_EOF) {
-        relay->moved_ns = context->loop->now_ns;
-        relay->wait = RELAY_ENDED;
-        *answer = PUMP_ENDED;
-    } else {
-        *answer = broke(relay, context, PUMP_NO_SOURCE);
+    ring_produced(&relay->ring, count);
+    relay->moved_ns = context->loop->now_ns;
+    relay->bytes += count;
+    visit->moved += count;
+    counter_add(context->service_bytes, count);
+    counter_add(context->upstream_bytes, count);
+    return true;
+}
+
+/* There is no block. The end of the stream needs none: it must not wait for
+ * those who hold theirs. */
+static enum pump end_without_block(struct relay *relay,
+                                   const struct relay_context *context)
+{
+    enum io io = IO_OK;
+
+    if (context->from->ready & SOCK_HANGUP) {
+        io = sock_peek_end(context->from);
     }
-    return false;
+    if (io == IO_EOF || io == IO_ERROR) {
+        list_remove(&relay->link);
+        return no_byte(relay, context, io);
+    }
+    return PUMP_WAITS;
 }
 
 /* Reads once, if there is something, somebody to take it, and leave to. */
@@ -226,6 +250,7 @@ static bool fill(struct visit *visit, enum pump *answer)
     if (block == NULL) {
         got = 0;
         more = false;
+        *answer = end_without_block(relay, context);
     } else {
         ring_attach(&relay->ring, block, context->blocks->slab->block_bytes);
         more = read_block(visit, allowed, &got, answer);
@@ -241,6 +266,9 @@ enum pump relay_pump(struct relay *relay, const struct relay_context *context)
     struct visit visit = {.relay = relay, .context = context};
     enum pump answer;
 
+    if (relay->wait == RELAY_MEMORY && list_linked(&relay->link)) {
+        return end_without_block(relay, context);
+    }
     list_remove(&relay->link);
     while (flush(&visit, &answer) && fill(&visit, &answer)) {
     }

@@ -171,6 +171,14 @@ void session_bury(struct plane *plane, struct list *link)
     pool_return(&plane->sessions, session->index);
 }
 
+/* All that the kernel took for the peer has reached it, or never will: the
+ * queue of a socket that was reset keeps its length for ever. */
+static bool nothing_is_owed(struct sock *sock)
+{
+    return sock->ready & SOCK_RESET || sock_unacknowledged(sock) == 0 ||
+           sock_error(sock) != 0;
+}
+
 /*
  * Side was reset by its peer, and all that it sent before is written to the
  * other: that one is reset too, once its kernel has delivered it.
@@ -180,7 +188,7 @@ static void side_was_reset(struct plane *plane, struct session *session,
 {
     drop_relays(plane, session);
     sock_close(&session->sock[side]);
-    if (sock_unacknowledged(&session->sock[other(side)]) == 0) {
+    if (nothing_is_owed(&session->sock[other(side)])) {
         session_close(plane, session, reset_of(side));
         return;
     }
@@ -204,7 +212,7 @@ static void stream_ended(struct plane *plane, struct session *session,
 }
 
 static void pump(struct plane *plane, struct session *session,
-                 enum direction direction, bool first_in_line);
+                 enum direction direction);
 
 /* Writing to the sink failed. What it sent before is still to be delivered; if
  * nothing is, or when it is, the other side is reset. */
@@ -219,7 +227,7 @@ static void sink_was_reset(struct plane *plane, struct session *session,
         side_was_reset(plane, session, sink);
         break;
     case RELAY_SOURCE:
-        pump(plane, session, sink, false);
+        pump(plane, session, sink);
         break;
     default:
         break; /* it is queued, and will come to the end by itself */
@@ -227,13 +235,12 @@ static void sink_was_reset(struct plane *plane, struct session *session,
 }
 
 static void pump(struct plane *plane, struct session *session,
-                 enum direction direction, bool first_in_line)
+                 enum direction direction)
 {
     struct relay *relay = &session->relay[direction];
     struct relay_context context = context_of(plane, session, direction);
     uint8_t before = relay->wait;
 
-    context.first_in_line = first_in_line;
     switch (relay_pump(relay, &context)) {
     case PUMP_WAITS:
         break;
@@ -261,15 +268,16 @@ static void side_is_ready(struct plane *plane, struct session *session,
                           enum direction side)
 {
     const struct sock *sock = &session->sock[side];
+    uint8_t wait = session->relay[side].wait;
 
-    if (session->relay[side].wait == RELAY_SOURCE &&
-        sock->ready & SOCK_READABLE) {
-        pump(plane, session, side, false);
+    if ((wait == RELAY_SOURCE && sock->ready & SOCK_READABLE) ||
+        (wait == RELAY_MEMORY && sock->ready & SOCK_HANGUP)) {
+        pump(plane, session, side);
     }
     if (session->state == SESSION_RELAY &&
         session->relay[other(side)].wait == RELAY_SINK &&
         sock->ready & SOCK_WRITABLE) {
-        pump(plane, session, other(side), false);
+        pump(plane, session, other(side));
     }
 }
 
@@ -304,8 +312,7 @@ static void look_again(struct plane *plane, struct session *session)
     enum direction left =
         session->cause == CAUSE_CLIENT_RESET ? UPSTREAM : CLIENT;
 
-    if (sock_unacknowledged(&session->sock[left]) == 0 ||
-        sock_error(&session->sock[left]) != 0 ||
+    if (nothing_is_owed(&session->sock[left]) ||
         deadline_lingered_out(session, plane->loop.now_ns)) {
         session_close(plane, session, (enum cause)session->cause);
     } else {
@@ -439,7 +446,7 @@ static void resume_throttled(struct plane *plane, struct session *session)
         if (session->state == SESSION_RELAY &&
             session->relay[i].wait == RELAY_TOKENS &&
             session->throttle[i].resume_ns <= plane->loop.now_ns) {
-            pump(plane, session, i, false);
+            pump(plane, session, i);
         }
     }
 }
@@ -487,20 +494,26 @@ void session_run(struct plane *plane, struct list *link)
 {
     struct relay *relay = container_of(link, struct relay, link);
 
-    pump(plane, session_of(relay), (enum direction)relay->direction, false);
+    pump(plane, session_of(relay), (enum direction)relay->direction);
 }
 
 void session_memory_granted(struct plane *plane, enum direction direction)
 {
     struct plane_memory *memory = &plane->memory[direction];
+    struct list turn = {0};
     struct list *link;
 
-    while ((link = list_first(&memory->queue)) != NULL) {
+    list_splice(&turn, &memory->queue);
+    while ((link = list_pop(&turn)) != NULL) {
         struct relay *relay = container_of(link, struct relay, link);
 
-        pump(plane, session_of(relay), direction, true);
+        pump(plane, session_of(relay), direction);
         if (relay->wait == RELAY_MEMORY) {
-            return; /* none left: the cache is in line again */
+            /* There was none for it, so the cache is in line again; those who
+             * have not had their turn go before those who have. */
+            list_splice(&turn, &memory->queue);
+            list_splice(&memory->queue, &turn);
+            return;
         }
     }
     slab_pass_on(&memory->cache);
