@@ -112,6 +112,15 @@ void hang_up(int fd)
     close(fd);
 }
 
+void hang_up_all(void)
+{
+    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++) {
+        if (held[fd]) {
+            hang_up(fd);
+        }
+    }
+}
+
 /* ---- places ---- */
 
 struct destination {
@@ -538,9 +547,46 @@ void expect_end(int fd)
     }
 }
 
+void expect_broken(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    /* Behind a FIN recv goes on to answer 0. */
+    if (!await_events(fd, 0, time_limit())) {
+        fail_msg("a reset behind the end expected");
+    }
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    assert_true(error == EPIPE || error == ECONNRESET);
+}
+
 void expect_silence(int fd, int ms)
 {
     assert_false(await_events(fd, POLLIN, time_ms() + ms));
+}
+
+void expect_refused(const char *source, const struct place *place,
+                    const char *text)
+{
+    int fd = dial_try(source, place);
+    if (fd < 0) {
+        assert_int_equal(errno, ECONNRESET);
+        return;
+    }
+    if (!text || send(fd, text, strlen(text), MSG_NOSIGNAL) > 0) {
+        expect_reset(fd);
+    }
+    hang_up(fd);
+}
+
+void expect_let_go(const struct place *place)
+{
+    int fd = dial_try(NULL, place);
+    if (fd < 0) {
+        assert_int_equal(errno, ECONNRESET);
+        return;
+    }
+    expect_end(fd);
+    hang_up(fd);
 }
 
 size_t stuff(int fd, int quiet_ms)
@@ -1191,6 +1237,7 @@ int proxy_wait(struct proxy *proxy)
 
 void proxy_stop(struct proxy *proxy)
 {
+    hang_up_all();
     proxy_signal(proxy, SIGTERM);
     assert_int_equal(proxy_wait(proxy), 0);
 }
@@ -1556,7 +1603,6 @@ void scene_open(struct scene *scene, const char *global, const char *service)
 void scene_close(struct scene *scene)
 {
     proxy_stop(scene->proxy);
-    hang_up(scene->listener);
 }
 
 struct pair scene_pair(const struct scene *scene)
@@ -1564,6 +1610,16 @@ struct pair scene_pair(const struct scene *scene)
     struct pair pair;
     pair.client = dial(&scene->front);
     pair.upstream = take(scene->listener);
+    return pair;
+}
+
+struct pair scene_pair_open(const struct scene *scene)
+{
+    struct pair pair = scene_pair(scene);
+    send_text(pair.client, "?");
+    expect_text(pair.upstream, "?");
+    send_text(pair.upstream, "!");
+    expect_text(pair.client, "!");
     return pair;
 }
 
@@ -1615,10 +1671,6 @@ int harness_teardown(void **state)
     while (servers) {
         server_stop(servers);
     }
-    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++) {
-        if (held[fd]) {
-            hang_up(fd);
-        }
-    }
+    hang_up_all();
     return 0;
 }

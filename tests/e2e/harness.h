@@ -98,9 +98,10 @@ int dial_from(const char *source, const struct place *place);
 /* Connects, or -1 with errno: for a listener that may not be there. */
 int dial_try(const char *source, const struct place *place);
 
-void hang_up(int fd); /* close */
-void reset(int fd);   /* close with RST */
-void finish(int fd);  /* FIN */
+void hang_up(int fd);   /* close */
+void hang_up_all(void); /* whatever the test still holds */
+void reset(int fd);     /* close with RST */
+void finish(int fd);    /* FIN */
 
 void send_bytes(int fd, const void *bytes, size_t count);
 void send_text(int fd, const char *text);
@@ -111,9 +112,16 @@ void send_last(int fd, const void *bytes, size_t count);
 void await_acknowledged(int fd);
 void expect_text(int fd, const char *text);
 void expect_eof(int fd);
-void expect_reset(int fd); /* at once, no byte before it */
-void expect_end(int fd);   /* one of the two */
+void expect_reset(int fd);  /* at once, no byte before it */
+void expect_broken(int fd); /* by a reset that comes behind a FIN */
+void expect_end(int fd);    /* one of the two */
 void expect_silence(int fd, int ms);
+
+/* Connects, and is reset at once, with the bytes (or NULL) unread; or is let
+ * go in either way. */
+void expect_refused(const char *source, const struct place *place,
+                    const char *text);
+void expect_let_go(const struct place *place);
 
 /* Sends what the socket takes until it has taken nothing for so long; answers
  * how much. */
@@ -193,7 +201,8 @@ void proxy_reload(struct proxy *proxy);
 pid_t proxy_pid(const struct proxy *proxy);
 void proxy_signal(struct proxy *proxy, int signal);
 
-/* SIGTERM, and exit status 0 without a complaint of a sanitizer. */
+/* Hangs up all that the test holds, so that nothing is left to drain; SIGTERM,
+ * and exit status 0 without a complaint of a sanitizer. */
 void proxy_stop(struct proxy *proxy);
 /* The exit status of one that was told to end, in either way. */
 int proxy_wait(struct proxy *proxy);
@@ -257,8 +266,10 @@ struct pair {
 
 void scene_open(struct scene *scene, const char *global, const char *service);
 void scene_close(struct scene *scene);
-/* A connection through the proxy, and its other end. */
+/* A connection through the proxy, and its other end; scene_pair_open has also
+ * moved a byte each way, so that both are connected in the proxy's eyes. */
 struct pair scene_pair(const struct scene *scene);
+struct pair scene_pair_open(const struct scene *scene);
 void pair_hang_up(const struct pair *pair);
 
 #endif

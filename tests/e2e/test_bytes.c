@@ -317,7 +317,7 @@ static void a_clients_reset_is_passed_on_behind_its_bytes(void **state)
     (void)state;
     scene_open(&scene, "", "");
     for (unsigned i = 0; i < 3; i++) {
-        struct pair pair = scene_pair(&scene);
+        struct pair pair = scene_pair_open(&scene);
         send_and_reset(pair.client, pair.upstream, RESET_AFTER[i], i);
         await_cause(scene.proxy, "client_reset", i + 1);
     }
@@ -331,7 +331,7 @@ static void an_upstreams_reset_is_passed_on_behind_its_bytes(void **state)
     (void)state;
     scene_open(&scene, "", "");
     for (unsigned i = 0; i < 3; i++) {
-        struct pair pair = scene_pair(&scene);
+        struct pair pair = scene_pair_open(&scene);
         send_and_reset(pair.upstream, pair.client, RESET_AFTER[i], i);
         await_cause(scene.proxy, "upstream_reset", i + 1);
     }
@@ -344,7 +344,7 @@ static void a_reset_after_a_fin_is_no_clean_end(void **state)
     struct scene scene;
     (void)state;
     scene_open(&scene, "", "");
-    struct pair pair = scene_pair(&scene);
+    struct pair pair = scene_pair_open(&scene);
     finish(pair.client);
     expect_eof(pair.upstream);
     send_text(pair.upstream, "half an ans");
@@ -363,12 +363,12 @@ a_client_that_goes_while_the_answer_is_under_way_is_reset_on(void **state)
     struct scene scene;
     (void)state;
     scene_open(&scene, "", "");
-    struct pair pair = scene_pair(&scene);
+    struct pair pair = scene_pair_open(&scene);
     finish(pair.client);
     expect_eof(pair.upstream);
     stuff(pair.upstream, 100);
     reset(pair.client);
-    expect_reset(pair.upstream);
+    expect_broken(pair.upstream);
     await_cause(scene.proxy, "client_reset", 1);
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", 0);
     scene_close(&scene);

@@ -69,8 +69,7 @@ static void a_service_may_ask_for_its_own_access_log(void **state)
 {
     struct scene scene;
     (void)state;
-    scene_open(&scene, "log_level = error\nstats_interval = off",
-               "access_log = yes");
+    scene_open(&scene, "access_log = no", "access_log = yes");
     struct pair pair = scene_pair(&scene);
     hang_up(pair.upstream);
     expect_eof(pair.client);
@@ -131,7 +130,7 @@ static void a_reset_by_the_client_is_client_reset(void **state)
     struct scene scene;
     (void)state;
     scene_open(&scene, "", "");
-    struct pair pair = scene_pair(&scene);
+    struct pair pair = scene_pair_open(&scene);
     reset(pair.client);
     expect_reset(pair.upstream);
     expect_only(scene.proxy, "client_reset", 1);
@@ -143,7 +142,7 @@ static void a_reset_by_the_upstream_is_upstream_reset(void **state)
     struct scene scene;
     (void)state;
     scene_open(&scene, "", "");
-    struct pair pair = scene_pair(&scene);
+    struct pair pair = scene_pair_open(&scene);
     reset(pair.upstream);
     expect_reset(pair.client);
     expect_only(scene.proxy, "upstream_reset", 1);
@@ -167,8 +166,7 @@ static void a_refused_connect_is_connect_refused(void **state)
     struct place front;
     (void)state;
     struct proxy *proxy = proxy_to(&front, &back, "connect_attempts = 1");
-    int fd = dial(&front);
-    expect_end(fd);
+    expect_let_go(&front);
     expect_only(proxy, "connect_refused", 1);
     assert_int_equal(stat_get(proxy, "web", back.text, "failed"), 1);
     proxy_stop(proxy);
@@ -182,8 +180,7 @@ static void a_silent_upstream_is_connect_timeout(void **state)
     struct proxy *proxy = proxy_to(
         &front, &back, "connect_attempts = 2\nconnect_timeout = 150ms");
     int64_t begin = time_ms();
-    int fd = dial(&front);
-    expect_end(fd);
+    expect_let_go(&front);
     assert_in_range(time_ms() - begin, 290, 8000);
     expect_only(proxy, "connect_timeout", 1);
     assert_int_equal(stat_get(proxy, "web", back.text, "failed"), 2);
@@ -217,12 +214,10 @@ static void nothing_left_to_try_is_no_upstream(void **state)
     struct proxy *proxy =
         proxy_to(&front, &back,
                  "connect_attempts = 1\nfail_threshold = 1\nfail_window = 1h");
-    int first = dial(&front);
-    expect_end(first);
+    expect_let_go(&front);
     proxy_line(proxy, "^upstream service=web address=[^ ]+ state=down "
                       "cause=connect_refused");
-    int second = dial(&front);
-    expect_end(second);
+    expect_let_go(&front);
     await_cause(proxy, "connect_refused", 1);
     await_cause(proxy, "no_upstream", 1);
     proxy_stop(proxy);
@@ -237,8 +232,7 @@ static void a_source_that_is_not_ours_is_local_resource(void **state)
     struct proxy *proxy = proxy_to(
         &front, &back, "source_address = 192.0.2.201\nfail_threshold = 1");
     for (int i = 0; i < 3; i++) {
-        int fd = dial(&front);
-        expect_end(fd);
+        expect_let_go(&front);
     }
     expect_only(proxy, "local_resource", 3);
     const char *line = stat_line(proxy, "web", back.text);

@@ -307,8 +307,7 @@ static void connect_attempts_bound_the_tries(void **state)
                          "upstream = %s\n", dead[i].text);
     }
     struct proxy *proxy = proxy_start("%s", text);
-    int fd = dial(&front);
-    expect_end(fd);
+    expect_let_go(&front);
     await_cause(proxy, "connect_refused", 1);
     uint64_t failed = 0;
     for (int i = 0; i < 4; i++) {
@@ -329,8 +328,7 @@ static void a_lone_upstream_is_tried_again(void **state)
         "[service web]\nlisten = %s\nupstream = %s\nconnect_attempts = 3\n"
         "fail_threshold = 0\n",
         front.text, dead.text);
-    int fd = dial(&front);
-    expect_end(fd);
+    expect_let_go(&front);
     await_cause(proxy, "connect_refused", 1);
     stat_await(proxy, "web", dead.text, "failed", 3);
     proxy_stop(proxy);
@@ -370,9 +368,7 @@ an_upstream_that_accepts_and_resets_ends_the_connection(void **state)
                                       "upstream = %s\nfail_threshold = 0\n",
                                       front.text, back.text);
     for (unsigned i = 0; i < 50; i++) {
-        int fd = dial(&front);
-        expect_reset(fd);
-        hang_up(fd);
+        expect_refused(NULL, &front, NULL);
     }
     stat_await(proxy, "web", NULL, "active", 0);
     stat_await(proxy, "web", NULL, "accepted", 50);
@@ -419,8 +415,7 @@ static void a_full_upstream_is_passed_over(void **state)
     }
     assert_int_equal(counts[0], 2);
     assert_int_equal(counts[1], 1);
-    int fd = dial(&herd.front);
-    expect_end(fd);
+    expect_let_go(&herd.front);
     await_cause(herd.proxy, "no_upstream", 1);
     hang_up(held[1]);
     stat_await(herd.proxy, NULL, NULL, "active", 2);
@@ -442,9 +437,7 @@ failed_connects_take_an_upstream_out_until_a_probe_succeeds(void **state)
         "fail_threshold = 3\nfail_window = 400ms\n",
         front.text, back.text);
     for (int i = 0; i < 3; i++) {
-        int fd = dial(&front);
-        expect_end(fd);
-        hang_up(fd);
+        expect_let_go(&front);
     }
     int64_t down = time_ms();
     snprintf(pattern, sizeof pattern,
@@ -453,8 +446,7 @@ failed_connects_take_an_upstream_out_until_a_probe_succeeds(void **state)
              back.text);
     proxy_line(proxy, pattern);
     assert_non_null(strstr(stat_line(proxy, "web", back.text), " state=down "));
-    int fd = dial(&front);
-    expect_end(fd);
+    expect_let_go(&front);
     await_cause(proxy, "no_upstream", 1);
     struct server *server = server_start(&back, serve_name, "A");
     snprintf(pattern, sizeof pattern,
@@ -477,8 +469,7 @@ static void failures_far_apart_take_nothing_out(void **state)
         front.text, back.text);
     for (unsigned i = 0; i < 3; i++) {
         int64_t begin = time_ms();
-        int fd = dial(&front);
-        expect_end(fd);
+        expect_let_go(&front);
         eventually(time_ms() > begin + 200); /* past the window */
     }
     await_cause(proxy, "connect_refused", 3);
@@ -533,8 +524,7 @@ static void a_check_without_an_answer_is_down_after_health_timeout(void **state)
     proxy_line(proxy, "^upstream service=web address=[^ ]+ state=down "
                       "cause=connect_timeout");
     assert_in_range(time_ms() - begin, 145, 8000);
-    int fd = dial(&front);
-    expect_end(fd);
+    expect_let_go(&front);
     await_cause(proxy, "no_upstream", 1);
     proxy_stop(proxy);
 }
