@@ -10,6 +10,13 @@
  * first, and reads after it look like a clean end. sock_recv never does.
  *
  * Urgent data is ordinary data here (SO_OOBINLINE): no byte is lost.
+ *
+ * A short connection is worth no system call that it does not need, so a socket
+ * to an upstream is opened with no options, and gets each when it begins to
+ * matter: no delay (Nagle) before the second write, as the first is never held
+ * back; urgent data in line before a read that could begin at the mark, which
+ * is one behind a full read or an urgent event; the rest by sock_settle, when
+ * the connection has turned out to last.
  */
 #ifndef EVPROXY_NET_SOCK_H
 #define EVPROXY_NET_SOCK_H
@@ -25,7 +32,10 @@ enum {
     SOCK_WRITABLE = 2,
     SOCK_HANGUP = 4, /* the peer ended its stream, or the connection is gone */
     SOCK_URGENT = 8,
-    SOCK_RESET = 16, /* an error was consumed; after the bytes, IO_ERROR */
+    SOCK_RESET = 16,    /* an error was consumed; after the bytes, IO_ERROR */
+    SOCK_WRITTEN = 32,  /* one write is done */
+    SOCK_PROMPT = 64,   /* no delay, urgent data in line: both are set */
+    SOCK_SETTLED = 128, /* all options are set */
 };
 
 /* An all-zero one is not valid: the absent descriptor is -1. */
@@ -108,14 +118,17 @@ enum sock_connect {
     SOCK_CONNECT_LOCAL,  /* a shortage of ours: ports, descriptors, memory */
 };
 
+/* Sets the options that were put off by sock_connect; harmless when done. */
+void sock_settle(struct sock *sock, const struct sock_options *options);
+
 /*
  * Opens a socket to the endpoint, from the local address source (its port is
- * not used; NULL: the system's choice), and begins to connect.
+ * not used; NULL: the system's choice), and begins to connect. Its options come
+ * later, by sock_settle.
  */
 enum sock_connect sock_connect(struct sock *sock,
                                const struct endpoint *endpoint,
-                               const struct addr *source,
-                               const struct sock_options *options) WARN_UNUSED;
+                               const struct addr *source) WARN_UNUSED;
 
 /* True if an error number of connect is a shortage of this machine. */
 bool sock_error_is_local(int error);

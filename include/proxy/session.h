@@ -20,6 +20,9 @@
 #include "proxy/plane.h"
 #include "proxy/relay.h"
 
+/* A connection older than this is no short one: its socket gets its options. */
+#define SESSION_SETTLE_NS (5 * NS_PER_S)
+
 /* The most that a session may take, in bytes. */
 #define SESSION_BYTES_MAX 256
 

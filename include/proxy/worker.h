@@ -12,6 +12,7 @@
 
 #include "base/slab.h"
 #include "net/mailbox.h"
+#include "net/sock.h"
 #include "service/generation.h"
 
 #include <stdatomic.h>
@@ -81,6 +82,9 @@ void worker_beat(struct worker *worker);
 /* Ends the thread, which must have reported WORKER_DRAINED (or be given up
  * with the process), and frees it. */
 void worker_join(struct worker *worker);
+
+/* What the service's configuration asks of its sockets, on both sides. */
+struct sock_options worker_sock_options(const struct config_service *config);
 
 /* For the stats: blocks lent now, and most at once, of this worker. */
 void worker_memory(const struct worker *worker, uint32_t *lent, uint32_t *peak);

@@ -219,11 +219,10 @@ static void watch(struct health *health, struct health_target *target)
 static void begin(struct health *health, struct health_target *target)
 {
     const struct config_service *config = target->service->config;
-    const struct sock_options plain = {0};
     const struct addr *source =
         config->source_count > 0 ? &config->sources[0].first : NULL;
-    enum sock_connect answer = sock_connect(
-        &target->sock, &target->upstream->endpoint, source, &plain);
+    enum sock_connect answer =
+        sock_connect(&target->sock, &target->upstream->endpoint, source);
     int error = errno;
 
     health->probes += connecting(target);

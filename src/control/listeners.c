@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "net/sock.h"
+#include "proxy/worker.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -27,17 +28,6 @@ static struct listener_set *set_of(const struct listen_socket *listen)
 static bool is_unix(const struct endpoint *endpoint)
 {
     return endpoint->u.any.sa_family == AF_UNIX;
-}
-
-static struct sock_options options_of(const struct config_service *service)
-{
-    return (struct sock_options){
-        .keepalive_s = (uint32_t)(service->tcp_keepalive_ns / NS_PER_S),
-        .user_timeout_ms = (uint32_t)(service->tcp_user_timeout_ns / NS_PER_MS),
-        .notsent_lowat_bytes = (uint32_t)service->tcp_notsent_lowat,
-        .backlog = service->backlog,
-        .fastopen = service->tcp_fastopen,
-    };
 }
 
 static bool options_equal(const struct sock_options *a,
@@ -137,7 +127,7 @@ static int bind_all(struct listen_socket *listen, unsigned workers)
 
 static int listen_all(const struct listen_socket *listen, unsigned workers)
 {
-    struct sock_options options = options_of(listen->service->config);
+    struct sock_options options = worker_sock_options(listen->service->config);
 
     for (unsigned i = 0; i < workers; i++) {
         if (sock_listen(listen->fds[i], &options) < 0) {
@@ -199,8 +189,8 @@ void listeners_abandon(struct generation *wanted,
 static void adjust(const struct listen_socket *listen,
                    const struct listen_socket *before, unsigned workers)
 {
-    struct sock_options now = options_of(listen->service->config);
-    struct sock_options then = options_of(before->service->config);
+    struct sock_options now = worker_sock_options(listen->service->config);
+    struct sock_options then = worker_sock_options(before->service->config);
     char text[ADDR_TEXT_MAX];
 
     if (!options_equal(&now, &then) && listen_all(listen, workers) < 0) {

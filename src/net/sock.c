@@ -13,6 +13,26 @@
  * passing errors is endless only if the peers are. */
 #define ACCEPT_PASS_MAX 64
 
+/* Sets an option that the socket can do without. */
+static void set_int(int fd, int level, int name, int value)
+{
+    (void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static void set_prompt(int fd)
+{
+    set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+}
+
+static void be_prompt(struct sock *sock)
+{
+    if (!(sock->ready & SOCK_PROMPT)) {
+        sock->ready |= SOCK_PROMPT;
+        set_prompt(sock->fd);
+    }
+}
+
 void sock_event(struct sock *sock, uint32_t events)
 {
     if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
@@ -26,6 +46,7 @@ void sock_event(struct sock *sock, uint32_t events)
     }
     if (events & EPOLLPRI) {
         sock->ready |= SOCK_URGENT;
+        be_prompt(sock);
     }
 }
 
@@ -33,6 +54,8 @@ void sock_event(struct sock *sock, uint32_t events)
 static void remember_reset(struct sock *sock)
 {
     sock->ready |= SOCK_RESET | SOCK_HANGUP | SOCK_READABLE;
+    /* No event told what is left to read: there may be a mark in it. */
+    be_prompt(sock);
 }
 
 /* The answer to a failed call; ready_bit is what EAGAIN takes away. */
@@ -76,11 +99,15 @@ enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
 {
     enum io io = receive(sock, buffer, size, 0, count);
 
-    if (io == IO_OK && *count < size &&
-        !(sock->ready & (SOCK_HANGUP | SOCK_URGENT))) {
+    if (io != IO_OK) {
+        return io;
+    }
+    if (*count == size) {
+        be_prompt(sock);
+    } else if (!(sock->ready & (SOCK_HANGUP | SOCK_URGENT))) {
         sock->ready &= (uint8_t)~SOCK_READABLE;
     }
-    return io;
+    return IO_OK;
 }
 
 enum io sock_peek_end(struct sock *sock)
@@ -96,12 +123,16 @@ enum io sock_send(struct sock *sock, const void *bytes, size_t size,
 {
     ssize_t put;
 
+    if (sock->ready & SOCK_WRITTEN) {
+        be_prompt(sock);
+    }
     do {
         put = send(sock->fd, bytes, size, MSG_NOSIGNAL);
     } while (put < 0 && errno == EINTR);
     if (put < 0) {
         return failure(sock, SOCK_WRITABLE);
     }
+    sock->ready |= SOCK_WRITTEN;
     *count = (size_t)put;
     return IO_OK;
 }
@@ -161,24 +192,25 @@ void sock_reset(struct sock *sock)
     sock_close(sock);
 }
 
-/* Sets an option that the socket can do without. */
-static void set_int(int fd, int level, int name, int value)
+void sock_settle(struct sock *sock, const struct sock_options *options)
 {
-    (void)setsockopt(fd, level, name, &value, sizeof(value));
-}
-
-/* What a connection wants of its socket; a listener's are inherited. */
-static void set_options(int fd, const struct sock_options *options)
-{
-    set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-    set_int(fd, SOL_SOCKET, SO_KEEPALIVE, options->keepalive_s > 0);
-    if (options->keepalive_s > 0) {
-        set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)options->keepalive_s);
+    if (sock->ready & SOCK_SETTLED) {
+        return;
     }
-    set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
-    set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-            (int)options->notsent_lowat_bytes);
+    sock->ready |= SOCK_SETTLED;
+    be_prompt(sock);
+    if (options->keepalive_s > 0) {
+        set_int(sock->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+        set_int(sock->fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)options->keepalive_s);
+    }
+    if (options->user_timeout_ms > 0) {
+        set_int(sock->fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                (int)options->user_timeout_ms);
+    }
+    if (options->notsent_lowat_bytes > 0) {
+        set_int(sock->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+                (int)options->notsent_lowat_bytes);
+    }
 }
 
 /* A socket of that family; IPv4 where a machine without IPv6 is to listen on
@@ -264,7 +296,15 @@ int sock_bind(const struct endpoint *endpoint)
 
 int sock_listen(int fd, const struct sock_options *options)
 {
-    set_options(fd, options);
+    set_prompt(fd);
+    /* Also those that are off: it may be that they no longer are on. */
+    set_int(fd, SOL_SOCKET, SO_KEEPALIVE, options->keepalive_s > 0);
+    if (options->keepalive_s > 0) {
+        set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)options->keepalive_s);
+    }
+    set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
+    set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+            (int)options->notsent_lowat_bytes);
     set_int(fd, IPPROTO_TCP, TCP_FASTOPEN,
             options->fastopen ? (int)options->backlog : 0);
     return listen(fd, (int)options->backlog);
@@ -301,7 +341,8 @@ enum sock_accept sock_accept(int listen_fd, struct sock *sock,
         sock->fd = accept4(listen_fd, &peer.u.any, &peer.length,
                            SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (sock->fd >= 0) {
-            sock->ready = SOCK_WRITABLE;
+            /* The options are the listener's. */
+            sock->ready = SOCK_WRITABLE | SOCK_PROMPT | SOCK_SETTLED;
             addr_from_sockaddr(client, &peer.u.any);
             return SOCK_ACCEPTED;
         }
@@ -365,8 +406,7 @@ static enum sock_connect begin_connect(int fd, const struct endpoint *endpoint)
 
 enum sock_connect sock_connect(struct sock *sock,
                                const struct endpoint *endpoint,
-                               const struct addr *source,
-                               const struct sock_options *options)
+                               const struct addr *source)
 {
     int family = endpoint->u.any.sa_family;
     enum sock_connect result = SOCK_CONNECT_LOCAL;
@@ -376,9 +416,6 @@ enum sock_connect sock_connect(struct sock *sock,
     sock->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (sock->fd < 0) {
         return SOCK_CONNECT_LOCAL;
-    }
-    if (family != AF_UNIX) {
-        set_options(sock->fd, options);
     }
     if (source == NULL || bind_source(sock->fd, source) == 0) {
         result = begin_connect(sock->fd, endpoint);

@@ -66,16 +66,6 @@ static void mark_tried(struct session *session, size_t i)
     }
 }
 
-static struct sock_options options_of(const struct config_service *config)
-{
-    return (struct sock_options){
-        .keepalive_s =
-            (uint32_t)((config->tcp_keepalive_ns + NS_PER_S - 1) / NS_PER_S),
-        .user_timeout_ms = (uint32_t)(config->tcp_user_timeout_ns / NS_PER_MS),
-        .notsent_lowat_bytes = (uint32_t)config->tcp_notsent_lowat,
-    };
-}
-
 /* The turn-th local address of the service for that family; false: none. */
 static bool source_for(const struct config_service *config, int family,
                        uint64_t turn, struct addr *source)
@@ -107,8 +97,7 @@ static bool source_for(const struct config_service *config, int family,
 
 /* From one of the service's source addresses, and from the next when the local
  * ports of the first are used up. */
-static enum sock_connect connect_from(struct session *session,
-                                      const struct sock_options *options)
+static enum sock_connect connect_from(struct session *session)
 {
     struct service *service = session->service;
     const struct endpoint *endpoint = &session->upstream->endpoint;
@@ -117,18 +106,16 @@ static enum sock_connect connect_from(struct session *session,
     enum sock_connect result = SOCK_CONNECT_LOCAL;
 
     if (service->config->source_count == 0 || family == AF_UNIX) {
-        return sock_connect(&session->sock[UPSTREAM], endpoint, NULL, options);
+        return sock_connect(&session->sock[UPSTREAM], endpoint, NULL);
     }
     for (unsigned i = 0; i < SOURCES_TRIED_MAX; i++) {
         uint32_t turn = atomic_fetch_add_explicit(&service->source_cursor, 1,
                                                   memory_order_relaxed);
 
         if (!source_for(service->config, family, turn, &source)) {
-            return sock_connect(&session->sock[UPSTREAM], endpoint, NULL,
-                                options);
+            return sock_connect(&session->sock[UPSTREAM], endpoint, NULL);
         }
-        result =
-            sock_connect(&session->sock[UPSTREAM], endpoint, &source, options);
+        result = sock_connect(&session->sock[UPSTREAM], endpoint, &source);
         if (result != SOCK_CONNECT_LOCAL || errno != EADDRNOTAVAIL) {
             break;
         }
@@ -198,14 +185,13 @@ static void attempt_failed(struct plane *plane, struct session *session,
  * done, or the session has ended; false: it failed at once. */
 static bool connect_begun(struct plane *plane, struct session *session)
 {
-    struct sock_options options = options_of(session->service->config);
     struct sock *sock = &session->sock[UPSTREAM];
     uint64_t token;
     enum sock_connect result;
 
     session->attempts++;
     session->stage_ns = plane->loop.now_ns;
-    result = connect_from(session, &options);
+    result = connect_from(session);
     if (result == SOCK_CONNECT_BUSY) {
         session->cause = CAUSE_CONNECT_TIMEOUT;
         upstream_leave(session->upstream);

@@ -68,6 +68,9 @@ static struct deadline relay_deadline(const struct session *session)
         consider(&earliest, moved_ns, config->half_close_timeout_ns,
                  CAUSE_HALF_CLOSE_TIMEOUT);
     }
+    if (!(session->sock[UPSTREAM].ready & SOCK_SETTLED)) {
+        consider(&earliest, session->stage_ns, SESSION_SETTLE_NS, CAUSE_NONE);
+    }
     consider_relay(&earliest, session, UP);
     consider_relay(&earliest, session, DOWN);
     return earliest;

@@ -263,6 +263,24 @@ static void pump(struct plane *plane, struct session *session,
     plane_memory_used(plane);
 }
 
+static void settle(struct session *session)
+{
+    struct sock_options options = worker_sock_options(session->service->config);
+
+    sock_settle(&session->sock[UPSTREAM], &options);
+}
+
+/* Before the client's bytes are moved: a second request, and neither an end nor
+ * the first, shows a connection that lasts. */
+static void settle_if_lasting(struct session *session)
+{
+    if (!(session->sock[UPSTREAM].ready & SOCK_SETTLED) &&
+        session->relay[UP].bytes > 0 &&
+        !(session->sock[CLIENT].ready & SOCK_HANGUP)) {
+        settle(session);
+    }
+}
+
 /* The side may have become readable or writable. */
 static void side_is_ready(struct plane *plane, struct session *session,
                           enum direction side)
@@ -272,6 +290,9 @@ static void side_is_ready(struct plane *plane, struct session *session,
 
     if ((wait == RELAY_SOURCE && sock->ready & SOCK_READABLE) ||
         (wait == RELAY_MEMORY && sock->ready & SOCK_HANGUP)) {
+        if (side == CLIENT) {
+            settle_if_lasting(session);
+        }
         pump(plane, session, side);
     }
     if (session->state == SESSION_RELAY &&
@@ -356,6 +377,9 @@ void session_established(struct plane *plane, struct session *session)
     session->relay[DOWN].moved_ns = now_ns;
     free(session->tried);
     session->tried = NULL;
+    if (session->service->config->tcp_user_timeout_ns > 0) {
+        settle(session); /* it is about the first bytes too */
+    }
     session_arm(plane, session);
     side_is_ready(plane, session, CLIENT);
     if (session->state == SESSION_RELAY) {
@@ -457,6 +481,9 @@ static void proceed(struct plane *plane, struct session *session)
     if (session->state == SESSION_CONNECT) {
         attempt_begin(plane, session);
     } else {
+        if (session->stage_ns + SESSION_SETTLE_NS <= plane->loop.now_ns) {
+            settle(session);
+        }
         resume_throttled(plane, session);
     }
     if (session->state != SESSION_CLOSED) {

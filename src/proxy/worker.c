@@ -203,3 +203,16 @@ void worker_memory(const struct worker *worker, uint32_t *lent, uint32_t *peak)
         *peak += atomic_load_explicit(&cache->peak, memory_order_relaxed);
     }
 }
+
+struct sock_options worker_sock_options(const struct config_service *config)
+{
+    return (struct sock_options){
+        /* Not rounded down to 0, which would be the kernel's two hours. */
+        .keepalive_s =
+            (uint32_t)((config->tcp_keepalive_ns + NS_PER_S - 1) / NS_PER_S),
+        .user_timeout_ms = (uint32_t)(config->tcp_user_timeout_ns / NS_PER_MS),
+        .notsent_lowat_bytes = (uint32_t)config->tcp_notsent_lowat,
+        .backlog = config->backlog,
+        .fastopen = config->tcp_fastopen,
+    };
+}
