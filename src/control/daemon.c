@@ -432,6 +432,7 @@ static int run(struct daemon *daemon, struct config *config)
 
     if (error != NULL) {
         log_write(LOG_ERROR, "evproxy: %s", error);
+        lineage_fini(&daemon->lineage);
         return 1;
     }
     announce(daemon);

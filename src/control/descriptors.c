@@ -9,10 +9,10 @@
 enum {
     PER_CONNECTION = 2,
     PER_LOOP = 2, /* epoll, eventfd */
-    /* Standard streams, log, notify socket, signalfd, and what the C library
-     * opens for a look-up; the rest is for sockets that a reload opens while
-     * those it closes are still being emptied. */
-    RESERVED = 32,
+    /* Standard streams, log, notify socket, signalfd, the configuration file,
+     * and what the C library opens for a look-up; the rest is for sockets that
+     * a reload opens while those it closes are still being emptied. */
+    RESERVED = 24,
 };
 
 uint64_t descriptors_raise(void)
@@ -33,17 +33,22 @@ uint64_t descriptors_raise(void)
     return limit.rlim_cur;
 }
 
-static uint32_t connections_within(uint64_t limit, const struct config *config,
-                                   unsigned workers)
+static uint64_t others(const struct config *config, unsigned workers)
 {
-    uint64_t others =
-        RESERVED + HEALTH_PROBES_MAX + PER_LOOP * ((uint64_t)workers + 1);
-    uint64_t connections;
+    uint64_t listens = 0, upstreams = 0;
 
     for (size_t i = 0; i < config->service_count; i++) {
-        others += (uint64_t)config->services[i].listen_count * workers;
+        listens += config->services[i].listen_count;
+        upstreams += config->services[i].upstream_count;
     }
-    connections = limit > others ? (limit - others) / PER_CONNECTION : 0;
+    return RESERVED + PER_LOOP * ((uint64_t)workers + 1) + listens * workers +
+           (upstreams < HEALTH_PROBES_MAX ? upstreams : HEALTH_PROBES_MAX);
+}
+
+static uint32_t connections_within(uint64_t limit, uint64_t taken)
+{
+    uint64_t connections = limit > taken ? (limit - taken) / PER_CONNECTION : 0;
+
     return connections > UINT32_MAX ? UINT32_MAX : (uint32_t)connections;
 }
 
@@ -52,7 +57,7 @@ const char *descriptors_admit(uint64_t limit, const struct config *config,
 {
     static char sentence[160];
 
-    *connections = connections_within(limit, config, workers);
+    *connections = connections_within(limit, others(config, workers));
     if (*connections == 0) {
         snprintf(sentence, sizeof(sentence),
                  "RLIMIT_NOFILE = %" PRIu64
