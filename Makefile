@@ -104,8 +104,9 @@ check-floors:
 	$(call say,)tests/check_floors.sh
 check-shape:
 	$(call say,)tests/check_shape.sh $(OURS)
-check-headers: $(patsubst %.h,$(BUILD)/%.alone,$(wildcard include/*/*.h))
-$(BUILD)/%.alone: %.h
+HEADERS := $(wildcard include/*/*.h)
+check-headers: $(HEADERS:%.h=$(BUILD)/%.alone)
+$(BUILD)/%.alone: %.h $(HEADERS)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsyntax-only -x c $<
 	@touch $@

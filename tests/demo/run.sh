@@ -32,11 +32,23 @@ answers() {
 children=()
 proxy=
 
+# What is still connected has a second; told again, evproxy waits no longer.
+stop_proxy() {
+    local tries=20
+    kill "$proxy" 2>/dev/null || return 0
+    while [ $tries -gt 0 ] && kill -0 "$proxy" 2>/dev/null; do
+        sleep 0.05
+        tries=$((tries - 1))
+    done
+    kill "$proxy" 2>/dev/null || true
+    wait "$proxy" || true
+}
+
 stop() {
     trap - EXIT
+    trap '' INT TERM HUP
     if [ -n "$proxy" ]; then
-        kill "$proxy" 2>/dev/null || true
-        wait "$proxy" || true
+        stop_proxy
     fi
     if [ ${#children[@]} -gt 0 ]; then
         kill "${children[@]}" 2>/dev/null || true
@@ -45,9 +57,7 @@ stop() {
 }
 
 interrupted() {
-    trap 'kill "$proxy" 2>/dev/null || true' INT TERM HUP
     echo
-    echo 'stopping; what is still connected has a moment (Ctrl-C: none)'
     stop
     exit 0
 }
@@ -64,12 +74,15 @@ done
 trap stop EXIT
 trap interrupted INT TERM HUP
 
+# In groups of their own, so that Ctrl-C comes to this script alone.
+set -m
 for address in $(values upstream); do
     "$upstream" "${address%:*}" "${address##*:}" &
     children+=($!)
 done
 "$evproxy" -c "$conf" &
 proxy=$!
+set +m
 
 until answers "$listen"; do
     if ! kill -0 "$proxy" 2>/dev/null; then
