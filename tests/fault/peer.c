@@ -57,6 +57,7 @@ void peer_reset(struct peer *peer)
     }
     peer->delivered = (uint32_t)stream->out.read;
     peer->sent_reset = true;
+    peer->fin_delivered = stream->fin_sent;
     kernel_trace("peer %u  resets, %u of %u bytes delivered", peer->pattern,
                  peer->delivered, peer->sent);
     done(peer);
@@ -149,6 +150,7 @@ static bool may_end(const struct peer *peer)
 {
     return peer->sent == peer->plan.total && !peer->sent_fin && !peer->broken &&
            (peer->plan.ending == PEER_FIN ||
+            peer->plan.ending == PEER_FIN_RESET ||
             (peer->plan.ending == PEER_FIN_AFTER && peer->got_fin));
 }
 
@@ -158,6 +160,14 @@ static void end_stream(struct peer *peer)
                  peer->sent);
     peer->sent_fin = stream_shutdown(peer->stream) == 0;
     peer->broken = !peer->sent_fin;
+}
+
+static bool due_to_reset(const struct peer *peer)
+{
+    return (peer->plan.ending == PEER_RESET &&
+            peer->sent >= peer->plan.reset_at) ||
+           (peer->plan.ending == PEER_FIN_RESET && peer->sent_fin &&
+            kernel_chance(2));
 }
 
 /* One thing after the other, some of each. */
@@ -182,14 +192,15 @@ static void act(void *arg, uint64_t tag)
     if (peer->stream == NULL) {
         return;
     }
-    if (peer->plan.ending == PEER_RESET && peer->sent >= peer->plan.reset_at) {
+    if (due_to_reset(peer)) {
         peer_reset(peer);
     } else if (peer->got_fin && peer->sent_fin) {
         struct stream *stream = peer->stream;
 
         done(peer);
         stream_close(stream);
-    } else if (more) {
+    } else if (more ||
+               (peer->sent_fin && peer->plan.ending == PEER_FIN_RESET)) {
         schedule(peer);
     }
 }

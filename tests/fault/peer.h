@@ -15,6 +15,7 @@ enum peer_ending {
     PEER_FIN,       /* ends its stream after its last byte */
     PEER_FIN_AFTER, /* the same, but not before the other has ended its own */
     PEER_RESET,     /* resets the connection after reset_at bytes */
+    PEER_FIN_RESET, /* ends its stream, and then resets the connection */
     PEER_SILENCE,   /* sends its bytes and never ends its stream */
 };
 
@@ -40,6 +41,7 @@ struct peer {
     bool scheduled;
     bool sent_fin;
     bool sent_reset;
+    bool fin_delivered; /* before that */
     bool got_fin;
     bool got_reset;
     bool broken; /* sending failed: what was received is still to be read */

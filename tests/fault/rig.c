@@ -13,10 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STORIES_MAX  4
-#define ATTEMPTS_MAX 3
-#define BLOCK_BYTES  4096u
-#define PORT_FIRST   1000
+#define STORIES_MAX   4
+#define ATTEMPTS_MAX  3
+#define BLOCK_BYTES   4096u
+#define PORT_FIRST    1000
+#define UPSTREAM_PORT 80
 /* A run that takes longer hangs: only the default idle_timeout is longer. */
 #define RUN_MOST_NS (900 * NS_PER_S)
 /* Within this a session ends when its peers have gone, and a reset is passed
@@ -27,6 +28,8 @@ enum story_kind {
     STORY_FLOW,
     STORY_CLIENT_RESETS,
     STORY_SERVER_RESETS,
+    STORY_BOTH_RESET,
+    STORY_LATE_RESET, /* after a FIN */
     STORY_STALL,
     STORY_SILENCE,
 };
@@ -53,9 +56,17 @@ static struct rig {
     enum rig_theme theme;
     struct story stories[STORIES_MAX];
     unsigned count;
-    bool stalled; /* some story holds blocks until a timeout */
-    char text[8192];
+    bool flood;      /* one moves more than a visit's budget */
+    bool stalled;    /* some story holds blocks until a timeout */
+    char text[8192]; /* the configuration */
+    size_t length;
     struct generation *generation;
+    struct generation *before; /* a reload's */
+    unsigned reload_turn;      /* of the loop, when that happens; 0: not */
+    unsigned drain_turn;
+    unsigned reset_turn;
+    unsigned drained; /* reports of it */
+    unsigned done;    /* reports of generations */
     struct worker_shared shared;
     struct mailbox control;
     struct plane plane;
@@ -113,6 +124,13 @@ static void plan_peer(struct peer_plan *plan)
     };
 }
 
+/* As fast as it can be, until the budget of a visit is spent. */
+static void plan_flood(struct peer_plan *plan)
+{
+    *plan = (struct peer_plan){
+        .total = 700000, .read_most = UINT32_MAX, .pause_ns = 1, .hasty = true};
+}
+
 static void plan_reset(struct peer_plan *plan)
 {
     plan->ending = PEER_RESET;
@@ -131,7 +149,7 @@ static enum story_kind pick_kind(void)
     case RIG_FLOW:
         return STORY_FLOW;
     case RIG_RESETS:
-        return (enum story_kind)between(STORY_FLOW, STORY_SERVER_RESETS);
+        return (enum story_kind)between(STORY_FLOW, STORY_LATE_RESET);
     case RIG_STALLS:
         return kernel_chance(3)
                    ? STORY_FLOW
@@ -170,6 +188,13 @@ static void plan_story(struct story *story)
     case STORY_SERVER_RESETS:
         plan_reset(&story->server_plan);
         break;
+    case STORY_BOTH_RESET:
+        plan_reset(&story->client.plan);
+        plan_reset(&story->server_plan);
+        break;
+    case STORY_LATE_RESET:
+        who->ending = PEER_FIN_RESET;
+        break;
     case STORY_STALL:
         who->read_most = some_bytes();
         rig.stalled = true;
@@ -196,6 +221,9 @@ static enum verdict route(void *arg, const struct endpoint *to)
     struct story *story = story_of(to);
 
     (void)arg;
+    if (ntohs(to->u.in.sin_port) != UPSTREAM_PORT) {
+        return VERDICT_REFUSE; /* a listener that is no more */
+    }
     if (story->attempts == ATTEMPTS_MAX) {
         complain("more than %d connects", ATTEMPTS_MAX);
         return VERDICT_REFUSE;
@@ -306,7 +334,7 @@ static void write_service(unsigned i, size_t *length)
                i, PORT_FIRST + i, balances[kernel_below(ARRAY_LEN(balances))],
                ATTEMPTS_MAX);
     for (unsigned j = 0; j < (story->lone ? 1u : ATTEMPTS_MAX); j++) {
-        write_text(length, "upstream = 10.0.%u.%u:80\n", i, j);
+        write_text(length, "upstream = 10.0.%u.%u:%u\n", i, j, UPSTREAM_PORT);
     }
     write_timeouts(story, length);
     if (kernel_chance(5)) {
@@ -314,16 +342,19 @@ static void write_service(unsigned i, size_t *length)
     }
 }
 
-static struct config *make_config(void)
+static void write_config(void)
+{
+    rig.length = 0;
+    for (unsigned i = 0; i < rig.count; i++) {
+        write_service(i, &rig.length);
+    }
+}
+
+static struct config *parse_text(void)
 {
     struct config_errors errors = {0};
-    struct config *config;
-    size_t length = 0;
+    struct config *config = config_parse(rig.text, rig.length, &errors);
 
-    for (unsigned i = 0; i < rig.count; i++) {
-        write_service(i, &length);
-    }
-    config = config_parse(rig.text, length, &errors);
     if (config == NULL) {
         fprintf(stderr, "line %u: %s\n%s", errors.list[0].line,
                 errors.list[0].message, rig.text);
@@ -340,56 +371,85 @@ static void must(bool it)
     }
 }
 
-static void open_listeners(void)
+static void open_listeners(struct generation *generation)
 {
     struct sock_options options = {.backlog = 16};
 
-    for (size_t i = 0; i < rig.generation->listen_count; i++) {
-        struct listen_socket *listen = &rig.generation->listens[i];
+    for (size_t i = 0; i < generation->listen_count; i++) {
+        struct listen_socket *listen = &generation->listens[i];
 
         listen->fds = malloc(sizeof(int));
         must(listen->fds != NULL);
+        if (rig.before != NULL) {
+            listen->fds[0] = rig.before->listens[i].fds[0];
+            continue;
+        }
         listen->fds[0] = sock_bind(&listen->endpoint);
         must(listen->fds[0] >= 0);
         must(sock_listen(listen->fds[0], &options) == 0);
     }
 }
 
-static void open_plane(void)
+/* What is in rig.text from now on. */
+static void apply_config(void)
 {
-    uint64_t blocks = kernel_chance(3) ? 64 : between(1, 4);
     struct plane_tenancy *tenancy = calloc(1, sizeof(*tenancy));
 
     must(tenancy != NULL);
     tenancy->done = calloc(1, sizeof(*tenancy->done));
     must(tenancy->done != NULL);
-    rig.generation = generation_create(make_config(), NULL, 1, 64, NULL);
+    rig.before = rig.generation;
+    rig.generation = generation_create(parse_text(), rig.before, 1, 64, NULL);
     must(rig.generation != NULL);
     tenancy->generation = rig.generation;
+    open_listeners(rig.generation);
+    plane_apply(&rig.plane, tenancy);
+}
+
+static void open_plane(void)
+{
+    uint64_t blocks = kernel_chance(3) ? 64 : between(1, 4);
+
+    rig.generation = NULL;
     must(mailbox_open(&rig.control) == 0);
     must(worker_shared_init(&rig.shared, BLOCK_BYTES, 2 * blocks * BLOCK_BYTES,
                             &rig.control) == 0);
     atomic_store(&rig.shared.max_connections,
                  kernel_chance(8) ? between(1, 3) : 64);
     must(plane_open(&rig.plane, 0, &rig.shared, NULL) == 0);
-    open_listeners();
-    plane_apply(&rig.plane, tenancy);
+    apply_config();
+}
+
+static void read_reports(void)
+{
+    struct letter *letter;
+
+    while ((letter = mailbox_take(&rig.control)) != NULL) {
+        rig.drained += letter->subject == WORKER_DRAINED;
+        rig.done += letter->subject == WORKER_GENERATION_DONE;
+        free(container_of(letter, struct worker_report, letter));
+    }
+}
+
+static void destroy_generation(struct generation *generation)
+{
+    for (size_t i = 0; generation != NULL && i < generation->listen_count;
+         i++) {
+        free(generation->listens[i].fds);
+    }
+    if (generation != NULL) {
+        generation_destroy(generation);
+    }
 }
 
 static void close_plane(void)
 {
-    struct letter *letter;
-
     plane_close(&rig.plane);
-    while ((letter = mailbox_take(&rig.control)) != NULL) {
-        free(container_of(letter, struct worker_report, letter));
-    }
+    read_reports();
     mailbox_close(&rig.control);
     worker_shared_fini(&rig.shared);
-    for (size_t i = 0; i < rig.generation->listen_count; i++) {
-        free(rig.generation->listens[i].fds);
-    }
-    generation_destroy(rig.generation);
+    destroy_generation(rig.before);
+    destroy_generation(rig.generation);
 }
 
 /* ---- the judgement ----------------------------------------------------- */
@@ -412,6 +472,11 @@ static bool got_all(const struct peer *peer, uint32_t due, const char *who)
 {
     return peer->got == due ||
            complain("the %s got %u of %u bytes", who, peer->got, due);
+}
+
+static bool is_reset(enum cause cause)
+{
+    return cause == CAUSE_CLIENT_RESET || cause == CAUSE_UPSTREAM_RESET;
 }
 
 static bool is_timeout(enum cause cause)
@@ -468,6 +533,36 @@ static bool judge_reset(struct story *story, struct peer *from, struct peer *to,
                    to == &story->client ? "client" : "server");
 }
 
+static bool judge_both_reset(const struct story *story)
+{
+    return is_reset(story->cause) ||
+           complain("both were reset, but the cause is %s",
+                    cause_name(story->cause));
+}
+
+/* A reset behind a FIN: the bytes are owed, and an end of either kind. */
+static bool judge_late_reset(struct story *story)
+{
+    struct peer *client = &story->client;
+    struct peer *server = server_of(story);
+    bool by_client = client->plan.ending == PEER_FIN_RESET;
+    struct peer *from = by_client ? client : server;
+    struct peer *to = by_client ? server : client;
+
+    if (!from->sent_reset && !from->got_reset) {
+        return judge_flow(story);
+    }
+    if (!from->fin_delivered) {
+        return judge_reset(story, from, to,
+                           by_client ? CAUSE_CLIENT_RESET
+                                     : CAUSE_UPSTREAM_RESET);
+    }
+    if (!to->got_fin && !to->got_reset) {
+        return complain("neither FIN nor reset was passed on");
+    }
+    return got_all(to, from->plan.total, by_client ? "server" : "client");
+}
+
 static bool judge_silence(struct story *story)
 {
     struct peer *client = &story->client;
@@ -500,7 +595,7 @@ static bool judge_unconnected(struct story *story)
         (cause == CAUSE_LOCAL_RESOURCE || cause == CAUSE_NO_UPSTREAM)) {
         return true;
     }
-    if (story->kind == STORY_CLIENT_RESETS && cause == CAUSE_CLIENT_RESET) {
+    if (story->client.sent_reset && cause == CAUSE_CLIENT_RESET) {
         return true;
     }
     if (story->attempts < ATTEMPTS_MAX && !local_trouble()) {
@@ -533,7 +628,8 @@ static bool judge_end(struct story *story)
         return judge_unestablished(story);
     }
     if (story->last_fate == FATE_RESET) {
-        return story->kind == STORY_CLIENT_RESETS ||
+        return story->client.plan.ending == PEER_RESET ||
+               story->client.plan.ending == PEER_FIN_RESET ||
                story->client.plan.read_most != UINT32_MAX ||
                (rig.stalled && is_timeout(story->cause)) ||
                judge_reset(story, server, &story->client, CAUSE_UPSTREAM_RESET);
@@ -545,6 +641,10 @@ static bool judge_end(struct story *story)
         return judge_reset(story, &story->client, server, CAUSE_CLIENT_RESET);
     case STORY_SERVER_RESETS:
         return judge_reset(story, server, &story->client, CAUSE_UPSTREAM_RESET);
+    case STORY_BOTH_RESET:
+        return judge_both_reset(story);
+    case STORY_LATE_RESET:
+        return judge_late_reset(story);
     case STORY_STALL:
         return judge_stall(story);
     default:
@@ -606,6 +706,9 @@ static bool judge(struct story *story, const struct service *service)
     if (!read_counters(story, service) || !judge_bytes(story)) {
         return false;
     }
+    if (rig.drain_turn != 0) {
+        return true; /* it may have been cut short anywhere */
+    }
     if (!story->accepted) {
         return died_in_queue(&story->client) ||
                complain("a client was never accepted");
@@ -641,6 +744,12 @@ static void judge_leftovers(void)
         complain("%u connections are still counted",
                  atomic_load(&rig.shared.active));
     }
+    if (rig.before != NULL && rig.done != 1) {
+        complain("%u reports of a generation's end", rig.done);
+    }
+    if (rig.drained != (rig.drain_turn != 0)) {
+        complain("%u reports of a drained plane", rig.drained);
+    }
     pool_check(&rig.plane.sessions);
     wheel_check(&rig.plane.loop.wheel);
     slab_check(&rig.shared.slab[UP]);
@@ -659,7 +768,7 @@ static bool client_settled(const struct story *story)
 /* Every client has come, and every session has gone again. */
 static bool over(void)
 {
-    uint64_t accepts = 0;
+    uint64_t accepts = kernel_record()->aborted;
 
     for (unsigned i = 0; i < rig.count; i++) {
         accepts += counter_read(
@@ -668,23 +777,72 @@ static bool over(void)
             return false;
         }
     }
-    return accepts + kernel_record()->aborted >= rig.count &&
-           rig.plane.sessions.lent == 0;
+    return rig.plane.sessions.lent == 0 &&
+           (rig.drain_turn != 0 ? rig.drained > 0 : accepts >= rig.count);
+}
+
+/* What the control thread orders. */
+static void command(unsigned turn)
+{
+    if (turn == rig.reload_turn && !rig.plane.draining) {
+        kernel_trace("command  reload");
+        apply_config();
+    }
+    if (turn == rig.drain_turn) {
+        kernel_trace("command  drain");
+        plane_drain(&rig.plane);
+    }
+    if (turn == rig.reset_turn) {
+        kernel_trace("command  reset all");
+        plane_reset_all(&rig.plane);
+    }
+    read_reports();
+}
+
+/* Those who resist the temptation to wait for a timeout. */
+static bool prompt_theme(void)
+{
+    return rig.theme == RIG_FLOW || rig.theme == RIG_RESETS;
+}
+
+static uint64_t last_peer_ns(void)
+{
+    uint64_t last_ns = 0;
+
+    for (unsigned i = 0; i < rig.count; i++) {
+        const struct story *story = &rig.stories[i];
+
+        if (story->client.ended_ns > last_ns) {
+            last_ns = story->client.ended_ns;
+        }
+        for (unsigned j = 0; j < story->server_count; j++) {
+            if (story->servers[j].ended_ns > last_ns) {
+                last_ns = story->servers[j].ended_ns;
+            }
+        }
+    }
+    return last_ns;
 }
 
 static void turn_until_over(void)
 {
     uint64_t limit_ns = kernel_now_ns() + RUN_MOST_NS;
+    uint64_t over_ns;
 
-    while (!over()) {
+    for (unsigned turn = 1; !over(); turn++) {
         loop_turn(&rig.plane.loop, 1000);
+        command(turn);
         if (kernel_now_ns() > limit_ns) {
             complain("the run does not come to an end");
             return;
         }
     }
+    over_ns = kernel_now_ns();
     /* What the peers still have to read. */
     while (kernel_step()) {
+    }
+    if (prompt_theme() && over_ns > last_peer_ns() + PROMPT_NS) {
+        complain("a session outlives its peers");
     }
 }
 
@@ -725,7 +883,21 @@ static void begin_faults(void)
             kernel_limit_files(kernel_open_files() + (unsigned)between(1, 6));
         }
     }
+    if (rig.flood) {
+        faults = (struct kernel_faults){.latency_ns = 200};
+    }
     kernel_set_faults(&faults);
+}
+
+static void plan_commands(void)
+{
+    rig.drained = rig.done = 0;
+    rig.reload_turn = kernel_chance(4) ? (unsigned)between(1, 60) : 0;
+    rig.drain_turn = rig.reset_turn = 0;
+    if (rig.theme == RIG_DRAIN) {
+        rig.drain_turn = (unsigned)between(1, 80);
+        rig.reset_turn = rig.drain_turn + (unsigned)kernel_below(40);
+    }
 }
 
 static void plan_stories(void)
@@ -737,6 +909,12 @@ static void plan_stories(void)
         rig.stories[i].client.pattern = 1 + 2 * i;
         rig.stories[i].client.expects = 2 + 2 * i;
         plan_story(&rig.stories[i]);
+    }
+    rig.flood = rig.theme == RIG_FLOW && kernel_chance(256);
+    if (rig.flood) {
+        rig.count = 1;
+        plan_flood(either(&rig.stories[0]));
+        stream_set_queues(STREAM_QUEUE_MAX, STREAM_QUEUE_MAX);
     }
 }
 
@@ -762,6 +940,8 @@ const char *rig_run(uint64_t seed, enum rig_theme theme, bool trace)
     stream_set_world(&world);
     stream_set_queues(256, kernel_chance(2) ? 2048 : STREAM_QUEUE_MAX);
     plan_stories();
+    plan_commands();
+    write_config();
     open_plane();
     begin_faults();
     begin_clients();

@@ -17,6 +17,7 @@ enum rig_theme {
     RIG_FLOW,     /* everybody sends, reads and ends in order */
     RIG_RESETS,   /* some reset, some are refused */
     RIG_STALLS,   /* some stop reading, or fall silent */
+    RIG_DRAIN,    /* all of it, and the plane is drained and emptied */
     RIG_SHORTAGE, /* all of it, and descriptors and ports run out */
 };
 

@@ -19,7 +19,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define THEMES 4
+#define THEMES 5
 #define RUNS   100000
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SLOWER 10
@@ -35,7 +35,7 @@ static uint64_t setting(const char *name, uint64_t otherwise)
     return text == NULL ? otherwise : strtoull(text, NULL, 10);
 }
 
-/* Every seed of the theme: those of four in turn belong to the four. */
+/* Every seed of the theme: those of five in turn belong to the five. */
 static void run_theme(enum rig_theme theme)
 {
     uint64_t slower = setting("EVPROXY_TEST_SLOW", 0) != 0 ? 10 : SLOWER;
@@ -76,6 +76,12 @@ static void who_stalls_is_ended_and_holds_up_nobody(void **state)
     run_theme(RIG_STALLS);
 }
 
+static void a_drained_plane_has_nothing_left(void **state)
+{
+    (void)state;
+    run_theme(RIG_DRAIN);
+}
+
 static void a_shortage_passes_without_a_trace(void **state)
 {
     (void)state;
@@ -88,6 +94,7 @@ int main(void)
         cmocka_unit_test(bytes_arrive_once_in_order_and_the_end_after_them),
         cmocka_unit_test(a_reset_is_passed_on_after_the_bytes_before_it),
         cmocka_unit_test(who_stalls_is_ended_and_holds_up_nobody),
+        cmocka_unit_test(a_drained_plane_has_nothing_left),
         cmocka_unit_test(a_shortage_passes_without_a_trace),
     };
 
