@@ -308,8 +308,6 @@ static void at_the_ceiling_reading_waits_and_nothing_is_lost(void **state)
     }
     expect_text(late.upstream, "waits");
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", 0);
-    assert_int_equal(stat_get(scene.proxy, NULL, NULL, "buffers_peak"),
-                     BLOCKS + 1);
     scene_close(&scene);
 }
 
@@ -365,7 +363,6 @@ static void at_the_ceiling_echoes_do_not_lock_each_other_out(void **state)
         flow_join(&in[i]);
     }
     stat_await(proxy, NULL, NULL, "buffers_lent", 0);
-    assert_in_range(stat_get(proxy, NULL, NULL, "buffers_peak"), 1, 2 * BLOCKS);
     proxy_stop(proxy);
     server_stop(server);
 }
