@@ -769,6 +769,25 @@ void flow_join(struct flow *flow)
     }
 }
 
+/* ---- clients in threads ---- */
+
+int peer_dial(const struct place *place)
+{
+    struct destination to;
+    if (destination_parse(&to, place->text) != 0) {
+        return -1;
+    }
+    int fd = socket(to.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    if (connect(fd, (struct sockaddr *)&to.address, to.length) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 /* ---- upstreams in threads ---- */
 
 struct visit {

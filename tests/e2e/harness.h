@@ -149,6 +149,10 @@ void flow_send(struct flow *flow); /* in a thread of its own, until join */
 void flow_receive(struct flow *flow);
 void flow_join(struct flow *flow); /* fails the test if it is ill */
 
+/* For clients in threads: a blocking connection that the caller closes, or -1.
+ */
+int peer_dial(const struct place *place);
+
 /* ---- upstreams in threads, one for each connection ---- */
 
 struct server;
