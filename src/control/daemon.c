@@ -113,9 +113,13 @@ static int commit(struct daemon *daemon)
 static const char *replace(struct daemon *daemon, struct config *config)
 {
     struct lineage *lineage = &daemon->lineage;
-    const char *error =
-        lineage_prepare(lineage, config, daemon->crew.count, daemon->limit);
+    const char *error;
 
+    if (!lineage_settled(lineage)) {
+        config_destroy(config);
+        return "the reload before is not complete yet";
+    }
+    error = lineage_prepare(lineage, config, daemon->crew.count, daemon->limit);
     if (error == NULL && commit(daemon) < 0) {
         lineage_abandon(lineage);
         error = "no memory is left";
@@ -123,18 +127,15 @@ static const char *replace(struct daemon *daemon, struct config *config)
     return error;
 }
 
-/* NULL, or why nothing has changed: where in the configuration, and what. */
+/* Reads the configuration again and replaces the current generation. NULL, or
+ * why nothing has changed: where in the configuration, and what. */
 static const char *try_reload(struct daemon *daemon)
 {
     static char reason[REASON_MAX];
     struct config_errors errors = {0};
     struct config_error error = {.line = 0};
-    struct config *config;
+    struct config *config = source_load(daemon->source, &errors);
 
-    if (!lineage_settled(&daemon->lineage)) {
-        return "the reload before is not complete yet";
-    }
-    config = source_load(daemon->source, &errors);
     if (config != NULL) {
         error.message = (char *)replace(daemon, config);
     } else if (errors.count > 0) {
@@ -446,9 +447,11 @@ static int run(struct daemon *daemon, struct config *config)
 
 int daemon_run(const struct source *source, struct config *config)
 {
-    struct daemon daemon = {.source = source, .signal_fd = -1};
+    /* Workers of a start that failed half-way may look at it to the end. */
+    static struct daemon daemon;
     int status;
 
+    daemon.source = source;
     daemon.started_ns = clock_now_ns();
     log_open(STDERR_FILENO, systemd_journal_is(STDERR_FILENO));
     log_set_level(config->log_level);
