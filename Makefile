@@ -76,12 +76,15 @@ fault: $(FAULT)
 e2e: $(E2E) $(BUILD)/evproxy
 	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(E2E)
 
+# Under them no figures of time are tested: the programs may run side by side.
+asan tsan: export EVPROXY_TEST_SLOW := 1
+asan tsan: export TEST_JOBS ?= 3
 asan:
-	@+EVPROXY_TEST_SLOW=1 $(MAKE) --no-print-directory test BUILD=$(BUILD)/asan \
+	@+$(MAKE) --no-print-directory test BUILD=$(BUILD)/asan \
 	    EXTRA='-fsanitize=address,undefined -fno-sanitize-recover=all \
 	    -fno-omit-frame-pointer'
 tsan:
-	@+EVPROXY_TEST_SLOW=1 $(MAKE) --no-print-directory test BUILD=$(BUILD)/tsan \
+	@+$(MAKE) --no-print-directory test BUILD=$(BUILD)/tsan \
 	    EXTRA='-fsanitize=thread -fno-omit-frame-pointer'
 
 .PHONY: interop

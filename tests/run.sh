@@ -1,9 +1,12 @@
 #!/bin/bash
-# Runs test programs one after the other and adds up what cmocka says of each.
-# A program that fails without a failed test (a crash, a sanitizer's report, a
-# leak) counts as one failure, and so does one that runs no test, or never ends.
+# Runs test programs and adds up what cmocka says of each. A program that fails
+# without a failed test (a crash, a sanitizer's report, a leak) counts as one
+# failure, and so does one that runs no test, or never ends.
 #
 #   tests/run.sh PROGRAM...         last line: "N passed, N failed"
+#
+# TEST_JOBS programs run at once, one unless it says more: figures of time need
+# the machine for themselves. Their output comes in the order of the arguments.
 set -uo pipefail
 
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_stack_use_after_return=1}"
@@ -17,34 +20,56 @@ if setarch -R true 2>/dev/null; then
     prefix=(setarch -R)
 fi
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-
-# The number in cmocka's line "[  PASSED  ] 12 test(s).", 0 if there is none.
-count_of() {
-    sed -n "s/^\[  $1  \] \([0-9]*\) test(s).*/\1/p" "$log" | tail -n 1
-}
-
+programs=("$@")
+pids=() # by the program's place
+reported=0
 passed=0
 failed=0
-for program in "$@"; do
-    printf -- '---- %s\n' "${program##*/tests/}"
-    status=0
-    timeout 300 "${prefix[@]}" "$program" 2>&1 | tee "$log" || status=$?
-    good=$(count_of PASSED)
-    bad=$(count_of FAILED)
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+trap 'kill "${pids[@]:reported}" 2>/dev/null; exit 1' INT TERM HUP
+
+# count_of PASSED|FAILED LOG: the number in "[  PASSED  ] 12 test(s)."
+count_of() {
+    sed -n "s/^\[  $1  \] \([0-9]*\) test(s).*/\1/p" "$2" | tail -n 1
+}
+
+# Waits for the next in order: what it said, and what that amounts to.
+report() {
+    local name=${programs[reported]##*/tests/} log=$logs/$reported
+    local good bad status=0
+    wait "${pids[reported]}" || status=$?
+    echo "---- $name"
+    cat "$log"
+    good=$(count_of PASSED "$log")
+    bad=$(count_of FAILED "$log")
     if [ "${bad:-0}" -eq 0 ]; then
         if [ "$status" -ne 0 ]; then
-            printf '%s: exit status %d\n' "$program" "$status"
+            echo "$name: ended with status $status"
             bad=1
         elif [ "${good:-0}" -eq 0 ]; then
-            printf '%s: ran no test\n' "$program"
+            echo "$name: ran no test"
             bad=1
         fi
     fi
     passed=$((passed + ${good:-0}))
     failed=$((failed + ${bad:-0}))
+    reported=$((reported + 1))
+}
+
+# In the background bash has SIGINT ignored, which some tests would inherit.
+for place in "${!programs[@]}"; do
+    if [ $((place - reported)) -ge "${TEST_JOBS:-1}" ]; then
+        report
+    fi
+    env --default-signal=INT,QUIT timeout 300 "${prefix[@]}" \
+        "${programs[place]}" >"$logs/$place" 2>&1 </dev/null &
+    pids+=($!)
+done
+while [ "$reported" -lt ${#programs[@]} ]; do
+    report
 done
 
-printf '%d passed, %d failed\n' "$passed" "$failed"
+echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
