@@ -6,13 +6,13 @@
 
 #define REPORT_NAME_MAX 512
 
-/* The service of a generation that shares the state, or NULL. */
-static const struct service *heir_of(const struct service *service,
-                                     const struct generation *newer)
+/* The service of the generation that shares the state, or NULL. */
+static const struct service *find_service(const struct generation *generation,
+                                          const struct service_state *state)
 {
-    for (size_t i = 0; newer != NULL && i < newer->service_count; i++) {
-        if (newer->services[i].state == service->state) {
-            return &newer->services[i];
+    for (size_t i = 0; i < generation->service_count; i++) {
+        if (generation->services[i].state == state) {
+            return &generation->services[i];
         }
     }
     return NULL;
@@ -21,8 +21,34 @@ static const struct service *heir_of(const struct service *service,
 static bool lists(const struct service *service,
                   const struct upstream *upstream)
 {
-    for (uint32_t i = 0; service != NULL && i < service->upstream_count; i++) {
+    for (uint32_t i = 0; i < service->upstream_count; i++) {
         if (service->upstreams[i] == upstream) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether a generation newer than that place has the service. */
+static bool service_is_newer(const struct lineage *lineage, size_t place,
+                             const struct service_state *state)
+{
+    for (size_t i = place + 1; i < lineage->count; i++) {
+        if (find_service(lineage->alive[i], state) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool upstream_is_newer(const struct lineage *lineage, size_t place,
+                              const struct service_state *state,
+                              const struct upstream *upstream)
+{
+    for (size_t i = place + 1; i < lineage->count; i++) {
+        const struct service *heir = find_service(lineage->alive[i], state);
+
+        if (heir != NULL && lists(heir, upstream)) {
             return true;
         }
     }
@@ -57,19 +83,20 @@ static void service_line(const char *service, const struct service_sums *sums)
               sums->bytes[DOWN], ended);
 }
 
-/* What of the service a newer generation has not listed; of what is no longer
- * configured, only what still has connections. */
-static void report_service(const struct service *service,
-                           const struct generation *newer)
+/* What of the service of the generation at that place no newer one lists; of
+ * what is no longer configured, only what still has connections. */
+static void report_service(const struct lineage *lineage, size_t place,
+                           const struct service *service)
 {
-    const struct service *heir = heir_of(service, newer);
+    bool current = place + 1 == lineage->count;
     const struct service_state *state = service->state;
     char name[REPORT_NAME_MAX];
     const char *quoted = log_quote(state->name, name, sizeof(name));
     struct service_sums sums;
 
     service_counters_sum(state->counters, state->workers, &sums);
-    if (newer == NULL || (heir == NULL && sums.active > 0)) {
+    if (current ||
+        (sums.active > 0 && !service_is_newer(lineage, place, state))) {
         service_line(quoted, &sums);
     }
     for (uint32_t i = 0; i < service->upstream_count; i++) {
@@ -77,7 +104,8 @@ static void report_service(const struct service *service,
         bool used =
             atomic_load_explicit(&upstream->active, memory_order_relaxed) > 0;
 
-        if (newer == NULL || (used && !lists(heir, upstream))) {
+        if (current ||
+            (used && !upstream_is_newer(lineage, place, state, upstream))) {
             upstream_line(quoted, upstream);
         }
     }
@@ -95,17 +123,6 @@ static void add_service(struct service_sums *all,
     all->bytes[DOWN] += sums.bytes[DOWN];
 }
 
-/*
- * Calls nothing twice: a service that a reload keeps is in every generation
- * from its first to its last, so that a look at the next newer one tells
- * whether any newer one has it.
- */
-static const struct generation *newer_than(const struct lineage *lineage,
-                                           size_t i)
-{
-    return i + 1 < lineage->count ? lineage->alive[i + 1] : NULL;
-}
-
 static void process_line(const struct lineage *lineage, const struct crew *crew,
                          uint64_t uptime_ns)
 {
@@ -117,10 +134,10 @@ static void process_line(const struct lineage *lineage, const struct crew *crew,
         const struct generation *generation = lineage->alive[i];
 
         for (size_t j = 0; j < generation->service_count; j++) {
-            const struct service *service = &generation->services[j];
+            const struct service_state *state = generation->services[j].state;
 
-            if (heir_of(service, newer_than(lineage, i)) == NULL) {
-                add_service(&all, service->state);
+            if (!service_is_newer(lineage, i, state)) {
+                add_service(&all, state);
             }
         }
     }
@@ -147,7 +164,7 @@ void report_write(const struct lineage *lineage, const struct crew *crew,
         const struct generation *generation = lineage->alive[i];
 
         for (size_t j = 0; j < generation->service_count; j++) {
-            report_service(&generation->services[j], newer_than(lineage, i));
+            report_service(lineage, i, &generation->services[j]);
         }
     }
 }
