@@ -82,6 +82,12 @@ static bool stopped(const struct peer *peer)
     return peer->got >= peer->plan.read_most;
 }
 
+/* It was reset, and has nothing to do that would meet the error. */
+static bool reset_unseen(const struct peer *peer)
+{
+    return peer->stream->state == STREAM_CLOSED && !peer->sent_fin;
+}
+
 /* True if it may have more to read at once. */
 static bool read_some(struct peer *peer)
 {
@@ -89,7 +95,8 @@ static bool read_some(struct peer *peer)
     size_t most = 1 + kernel_below(kernel_chance(4) ? 64 : PIECE_MOST);
     ssize_t count;
 
-    if (peer->broken && (peer->got_fin || stopped(peer))) {
+    if ((peer->broken || reset_unseen(peer)) &&
+        (peer->got_fin || stopped(peer))) {
         lost(peer);
         return false;
     }
@@ -119,11 +126,26 @@ static bool read_some(struct peer *peer)
     return true;
 }
 
+/* Small, large, one byte, or what fills a block of the proxy. */
+static size_t piece(void)
+{
+    switch (kernel_below(8)) {
+    case 0:
+        return 1 + kernel_below(64);
+    case 1:
+        return 1;
+    case 2:
+        return PIECE_MOST;
+    default:
+        return 1 + kernel_below(PIECE_MOST);
+    }
+}
+
 /* True if it has sent a piece. */
 static bool send_some(struct peer *peer)
 {
     size_t left = peer->plan.total - peer->sent;
-    size_t most = 1 + kernel_below(kernel_chance(4) ? 64 : PIECE_MOST);
+    size_t most = piece();
     int flags = kernel_chance(peer->plan.urgent) ? MSG_OOB : 0;
     ssize_t count;
 

@@ -143,6 +143,13 @@ static struct peer_plan *either(struct story *story)
     return kernel_chance(2) ? &story->client.plan : &story->server_plan;
 }
 
+static struct peer_plan *other_plan(struct story *story,
+                                    const struct peer_plan *plan)
+{
+    return plan == &story->server_plan ? &story->client.plan
+                                       : &story->server_plan;
+}
+
 static enum story_kind pick_kind(void)
 {
     switch (rig.theme) {
@@ -194,6 +201,9 @@ static void plan_story(struct story *story)
         break;
     case STORY_LATE_RESET:
         who->ending = PEER_FIN_RESET;
+        if (kernel_chance(2)) {
+            other_plan(story, who)->ending = PEER_SILENCE;
+        }
         break;
     case STORY_STALL:
         who->read_most = some_bytes();
@@ -557,6 +567,10 @@ static bool judge_late_reset(struct story *story)
                            by_client ? CAUSE_CLIENT_RESET
                                      : CAUSE_UPSTREAM_RESET);
     }
+    if (to->plan.ending == PEER_SILENCE && !is_reset(story->cause)) {
+        return complain("a reset was not noticed: %s",
+                        cause_name(story->cause));
+    }
     if (!to->got_fin && !to->got_reset) {
         return complain("neither FIN nor reset was passed on");
     }
@@ -620,10 +634,28 @@ static bool judge_unestablished(struct story *story)
     return judge_unconnected(story);
 }
 
+/* A server that took the connection and sent bytes before it reset it is owed
+ * their delivery: no other is asked. */
+static bool judge_forgotten(const struct story *story)
+{
+    unsigned kept = story->established ? 1 : 0;
+
+    for (unsigned i = 0; i + kept < story->server_count; i++) {
+        if (story->servers[i].delivered > 0 && !local_trouble() &&
+            !story->client.sent_reset) {
+            return complain("bytes of a server were forgotten");
+        }
+    }
+    return true;
+}
+
 static bool judge_end(struct story *story)
 {
     struct peer *server = server_of(story);
 
+    if (!judge_forgotten(story)) {
+        return false;
+    }
     if (!story->established) {
         return judge_unestablished(story);
     }

@@ -253,6 +253,16 @@ static void tell_space(struct stream *stream)
     }
 }
 
+/* tcp_check_urg, when a new mark comes: an urgent byte that was next to be read
+ * and is not to be read in line is taken away. */
+static void forget_old_mark(struct stream *stream)
+{
+    if (stream->urgent && !stream->urgent_inline &&
+        stream->urgent_at == stream->in.read) {
+        stream->in.read++;
+    }
+}
+
 static void deliver_bytes(struct stream *stream, struct stream *other,
                           size_t count)
 {
@@ -260,12 +270,13 @@ static void deliver_bytes(struct stream *stream, struct stream *other,
 
     queue_copy(&stream->out, bytes, count);
     stream->out.read += count;
-    queue_write(&other->in, bytes, count);
     if (stream->urgent_sent && stream->urgent_sent_at < stream->out.read) {
+        forget_old_mark(other);
         stream->urgent_sent = false;
         other->urgent = true;
         other->urgent_at = stream->urgent_sent_at;
     }
+    queue_write(&other->in, bytes, count);
     kernel_trace("segment  %zu bytes to stream %lu", count, other->number);
 }
 

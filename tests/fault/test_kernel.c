@@ -433,6 +433,34 @@ static void two_urgent_marks(struct scene *scene)
     note_recv(scene, scene->server, 100);
 }
 
+static void two_marks_out_of_line(struct scene *scene, size_t ahead)
+{
+    int one = 1;
+
+    connected(scene);
+    if (ahead > 0) {
+        note_send(scene, scene->client, ahead, 0);
+    }
+    note_send(scene, scene->client, 1, MSG_OOB);
+    settle(scene);
+    note_send(scene, scene->client, 1, MSG_OOB);
+    note_events(scene);
+    setsockopt(scene->server, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+    note_recv(scene, scene->server, 100);
+    note_recv(scene, scene->server, 100);
+    note_recv(scene, scene->server, 100);
+}
+
+static void urgent_byte_behind_another(struct scene *scene)
+{
+    two_marks_out_of_line(scene, 0);
+}
+
+static void urgent_byte_behind_bytes_and_another(struct scene *scene)
+{
+    two_marks_out_of_line(scene, 5);
+}
+
 static void refused(struct scene *scene)
 {
     close(scene->listener);
@@ -628,6 +656,8 @@ SCENARIO(bytes_for_the_closed_after_own_fin)
 SCENARIO(urgent_mark)
 SCENARIO(urgent_mark_in_line)
 SCENARIO(two_urgent_marks)
+SCENARIO(urgent_byte_behind_another)
+SCENARIO(urgent_byte_behind_bytes_and_another)
 SCENARIO(refused)
 SCENARIO(connecting)
 SCENARIO(accept_queue)
@@ -656,6 +686,9 @@ int main(void)
         cmocka_unit_test(simulated_urgent_mark_is_as_on_linux),
         cmocka_unit_test(simulated_urgent_mark_in_line_is_as_on_linux),
         cmocka_unit_test(simulated_two_urgent_marks_is_as_on_linux),
+        cmocka_unit_test(simulated_urgent_byte_behind_another_is_as_on_linux),
+        cmocka_unit_test(
+            simulated_urgent_byte_behind_bytes_and_another_is_as_on_linux),
         cmocka_unit_test(simulated_refused_is_as_on_linux),
         cmocka_unit_test(simulated_connecting_is_as_on_linux),
         cmocka_unit_test(simulated_accept_queue_is_as_on_linux),
