@@ -369,17 +369,21 @@ static void bind_source(int fd, const char *source)
     assert_int_equal(bad, 0);
 }
 
-int dial_try(const char *source, const struct place *place)
+static int client_socket(const struct place *place)
+{
+    struct destination to = destination_of(place);
+    int fd = socket(to.address.ss_family,
+                    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Holds the socket when it is connected; else closes it, and -1 with errno. */
+static int client_connect(int fd, const struct place *place)
 {
     struct destination to = destination_of(place);
     int error = 0;
     socklen_t length = sizeof error;
-    int fd = socket(to.address.ss_family,
-                    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    if (source) {
-        bind_source(fd, source);
-    }
     if (connect(fd, (struct sockaddr *)&to.address, to.length) != 0) {
         error = errno;
         if (error == EINPROGRESS) {
@@ -395,6 +399,25 @@ int dial_try(const char *source, const struct place *place)
         return -1;
     }
     return hold(fd);
+}
+
+int dial_try(const char *source, const struct place *place)
+{
+    int fd = client_socket(place);
+    if (source) {
+        bind_source(fd, source);
+    }
+    return client_connect(fd, place);
+}
+
+int dial_narrow(const struct place *place)
+{
+    int bytes = 2048;
+    int fd = client_socket(place);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    fd = client_connect(fd, place);
+    assert_true(fd >= 0);
+    return fd;
 }
 
 int dial_from(const char *source, const struct place *place)

@@ -94,6 +94,7 @@ int take(int listener);            /* accepts */
 bool pending(int fd, int wait_ms); /* readable within so many ms */
 
 int dial(const struct place *place);
+int dial_narrow(const struct place *place); /* its kernel takes few bytes */
 int dial_from(const char *source, const struct place *place);
 /* Connects, or -1 with errno: for a listener that may not be there. */
 int dial_try(const char *source, const struct place *place);

@@ -203,6 +203,8 @@ struct inside {
 static struct inside look_inside(const struct scene *scene)
 {
     struct pair pair = scene_pair_open(scene);
+    send_text(pair.client, "again");
+    expect_text(pair.upstream, "again");
     struct place client = place_of(pair.client);
     struct inside inside;
     inside.listener = proxy_socket(scene->proxy, &scene->front, false);
@@ -216,54 +218,44 @@ static struct inside look_inside(const struct scene *scene)
     return inside;
 }
 
-static void tcp_keepalive_probes_both_sides(void **state)
+static bool is_settled(int fd)
+{
+    return option(fd, SOL_SOCKET, SO_KEEPALIVE) == 1 &&
+           option(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 7 &&
+           option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) == 4500 &&
+           option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT) == 20480;
+}
+
+/* On the upstream's side they may come when the connection has lasted. */
+static void keepalive_user_timeout_and_lowat_are_set_on_both_sides(void **state)
 {
     struct scene scene;
     (void)state;
-    scene_open(&scene, "", "tcp_keepalive = 7s");
+    scene_open(&scene, "",
+               "tcp_keepalive = 7s\ntcp_user_timeout = 4500ms\n"
+               "tcp_notsent_lowat = 20K");
     struct inside inside = look_inside(&scene);
-    assert_int_equal(option(inside.client, SOL_SOCKET, SO_KEEPALIVE), 1);
-    assert_int_equal(option(inside.upstream, SOL_SOCKET, SO_KEEPALIVE), 1);
-    assert_int_equal(option(inside.client, IPPROTO_TCP, TCP_KEEPIDLE), 7);
-    assert_int_equal(option(inside.upstream, IPPROTO_TCP, TCP_KEEPIDLE), 7);
+    assert_true(is_settled(inside.client));
+    eventually(is_settled(inside.upstream));
     scene_close(&scene);
+}
+
+static void keepalive_is_a_minute_unless_it_is_off(void **state)
+{
+    struct scene scene;
+    (void)state;
     scene_open(&scene, "", "");
-    inside = look_inside(&scene);
+    struct inside inside = look_inside(&scene);
     assert_int_equal(option(inside.client, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    assert_int_equal(option(inside.client, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
     scene_close(&scene);
     scene_open(&scene, "", "tcp_keepalive = off");
     inside = look_inside(&scene);
     assert_int_equal(option(inside.client, SOL_SOCKET, SO_KEEPALIVE), 0);
-    assert_int_equal(option(inside.upstream, SOL_SOCKET, SO_KEEPALIVE), 0);
     scene_close(&scene);
 }
 
-static void tcp_user_timeout_is_set_on_both_sides(void **state)
-{
-    struct scene scene;
-    (void)state;
-    scene_open(&scene, "", "tcp_user_timeout = 4500ms");
-    struct inside inside = look_inside(&scene);
-    assert_int_equal(option(inside.client, IPPROTO_TCP, TCP_USER_TIMEOUT),
-                     4500);
-    assert_int_equal(option(inside.upstream, IPPROTO_TCP, TCP_USER_TIMEOUT),
-                     4500);
-    scene_close(&scene);
-}
-
-static void tcp_notsent_lowat_is_set_on_both_sides(void **state)
-{
-    struct scene scene;
-    (void)state;
-    scene_open(&scene, "", "tcp_notsent_lowat = 20K");
-    struct inside inside = look_inside(&scene);
-    assert_int_equal(option(inside.client, IPPROTO_TCP, TCP_NOTSENT_LOWAT),
-                     20480);
-    assert_int_equal(option(inside.upstream, IPPROTO_TCP, TCP_NOTSENT_LOWAT),
-                     20480);
-    scene_close(&scene);
-}
-
+/* A second small write does not wait for the answer to the first. */
 static void nothing_waits_for_an_acknowledgement(void **state)
 {
     struct scene scene;
@@ -326,9 +318,8 @@ int main(void)
         E2E(root_is_dropped_after_the_listeners_are_open),
         E2E(a_group_may_be_another_than_the_users),
         E2E(an_unknown_user_does_not_start),
-        E2E(tcp_keepalive_probes_both_sides),
-        E2E(tcp_user_timeout_is_set_on_both_sides),
-        E2E(tcp_notsent_lowat_is_set_on_both_sides),
+        E2E(keepalive_user_timeout_and_lowat_are_set_on_both_sides),
+        E2E(keepalive_is_a_minute_unless_it_is_off),
         E2E(nothing_waits_for_an_acknowledgement),
         E2E(tcp_fastopen_opens_the_listener_for_it),
         E2E(backlog_is_the_length_of_the_queue),

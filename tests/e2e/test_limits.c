@@ -125,15 +125,12 @@ static void the_accept_rate_has_a_bucket_one_second_deep(void **state)
     expect_refused(NULL, &scene.front, NULL);
     await_cause(scene.proxy, "limit_rate", 1);
     unsigned refused = 1;
-    for (;;) { /* a token comes every 200 ms */
-        int fd = dial(&scene.front);
-        if (pending(scene.listener, 100)) {
-            take(scene.listener);
-            break;
-        }
-        expect_reset(fd);
-        refused++;
+    while (!pending(scene.listener, 100)) { /* a token comes every 200 ms */
+        int fd = dial_try(NULL, &scene.front);
         assert_in_range(time_ms() - begin, 0, 8000);
+        if (fd < 0 || pending(fd, 100)) {
+            refused++;
+        }
     }
     await_cause(scene.proxy, "limit_rate", refused);
     scene_close(&scene);
@@ -413,7 +410,7 @@ static void descriptors_that_come_free_let_waiting_clients_in(void **state)
 
 static void a_small_descriptor_limit_is_a_limit_of_connections(void **state)
 {
-    enum { FLOOD = 200 };
+    enum { FLOOD = 300 };
     struct launch launch = {.descriptors = 400};
     struct place front = place_new();
     struct place back = place_new();

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 enum {
     KILOBYTE = 1024,
@@ -19,12 +18,12 @@ enum {
 
 static const char *const SMALL_QUEUES = "tcp_notsent_lowat = 4K";
 
-/* Its connections take few bytes before they are full. */
-static void shrink(int listener)
+/* A client that takes few bytes before it is full. */
+static struct pair narrow_pair(const struct scene *scene)
 {
-    int bytes = 2048;
-    assert_int_equal(
-        setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes), 0);
+    struct pair pair = {.client = dial_narrow(&scene->front)};
+    pair.upstream = take(scene->listener);
+    return pair;
 }
 
 static void ping(const struct pair *pair)
@@ -35,10 +34,11 @@ static void ping(const struct pair *pair)
     expect_text(pair->client, "q");
 }
 
-/* Sends to an upstream that reads nothing. */
+/* Sends to a client that reads nothing. */
 static void stall(const struct pair *pair, uint64_t seed)
 {
-    struct flow out = {.fd = pair->client, .seed = seed, .bytes = STALL_BYTES};
+    struct flow out = {
+        .fd = pair->upstream, .seed = seed, .bytes = STALL_BYTES};
     flow_run_send(&out);
     if (out.ill) {
         fail_msg("%s after %zu bytes", out.ill, out.moved);
@@ -48,7 +48,7 @@ static void stall(const struct pair *pair, uint64_t seed)
 /* It reads after all. */
 static void release(const struct pair *pair, uint64_t seed)
 {
-    struct flow in = {.fd = pair->upstream, .seed = seed, .bytes = STALL_BYTES};
+    struct flow in = {.fd = pair->client, .seed = seed, .bytes = STALL_BYTES};
     flow_run_receive(&in);
     if (in.ill) {
         fail_msg("%s after %zu bytes", in.ill, in.moved);
@@ -72,7 +72,7 @@ static void pairs_open(const struct scene *scene, struct pair *pairs,
                        unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        pairs[i] = scene_pair(scene);
+        pairs[i] = narrow_pair(scene);
     }
 }
 
@@ -143,7 +143,6 @@ static void the_memory_of_a_burst_goes_back(void **state)
     (void)state;
     need_descriptors(2 * COUNT + 100);
     scene_open(&scene, "", SMALL_QUEUES);
-    shrink(scene.listener);
     pairs_open(&scene, pairs, COUNT);
     for (unsigned i = 0; i < COUNT; i++) {
         ping(&pairs[i]);
@@ -159,7 +158,7 @@ static void the_memory_of_a_burst_goes_back(void **state)
         if (i % 2) {
             release(&pairs[i], i);
         } else {
-            reset(pairs[i].upstream);
+            reset(pairs[i].client);
         }
     }
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", 0);
@@ -183,7 +182,6 @@ static void a_deaf_peer_holds_one_block_a_direction(void **state)
     struct pair pairs[COUNT];
     (void)state;
     scene_open(&scene, "", SMALL_QUEUES);
-    shrink(scene.listener);
     pairs_open(&scene, pairs, COUNT);
     for (unsigned i = 0; i < COUNT; i++) {
         stall(&pairs[i], i);
@@ -236,7 +234,6 @@ static void deaf_peers_delay_no_other_connection(void **state)
     struct pair pairs[COUNT];
     (void)state;
     scene_open(&scene, "workers = 1", SMALL_QUEUES);
-    shrink(scene.listener);
     pairs_open(&scene, pairs, COUNT);
     struct pair lively = scene_pair(&scene);
     for (unsigned i = 0; i < COUNT; i++) {
@@ -287,26 +284,25 @@ static void at_the_ceiling_reading_waits_and_nothing_is_lost(void **state)
     static struct flow in[COUNT];
     (void)state;
     scene_open(&scene, "buffer_memory = 1M", SMALL_QUEUES);
-    shrink(scene.listener);
     pairs_open(&scene, pairs, COUNT);
     struct pair late = scene_pair(&scene);
     for (unsigned i = 0; i < COUNT; i++) {
         stall(&pairs[i], i);
     }
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", BLOCKS);
-    send_text(late.client, "waits");
-    expect_silence(late.upstream, 200);
-    send_text(late.upstream, "the way down is free");
-    expect_text(late.client, "the way down is free");
+    send_text(late.upstream, "waits");
+    expect_silence(late.client, 200);
+    send_text(late.client, "the way up is free");
+    expect_text(late.upstream, "the way up is free");
     for (unsigned i = 0; i < COUNT; i++) {
-        in[i] = (struct flow){.fd = pairs[i].upstream, .seed = i};
+        in[i] = (struct flow){.fd = pairs[i].client, .seed = i};
         in[i].bytes = STALL_BYTES;
         flow_receive(&in[i]); /* all at once: who holds the blocks? */
     }
     for (unsigned i = 0; i < COUNT; i++) {
         flow_join(&in[i]);
     }
-    expect_text(late.upstream, "waits");
+    expect_text(late.client, "waits");
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", 0);
     scene_close(&scene);
 }
@@ -319,15 +315,14 @@ static void at_the_ceiling_write_timeout_frees_blocks_for_others(void **state)
     (void)state;
     snprintf(keys, sizeof keys, "%s\nwrite_timeout = 500ms", SMALL_QUEUES);
     scene_open(&scene, "buffer_memory = 1M", keys);
-    shrink(scene.listener);
     pairs_open(&scene, pairs, BLOCKS);
     struct pair late = scene_pair(&scene);
     for (unsigned i = 0; i < BLOCKS; i++) {
         stall(&pairs[i], i);
     }
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", BLOCKS);
-    send_text(late.client, "waits");
-    expect_text(late.upstream, "waits");
+    send_text(late.upstream, "waits");
+    expect_text(late.client, "waits");
     await_cause(scene.proxy, "write_timeout", BLOCKS);
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", 0);
     scene_close(&scene);
