@@ -64,6 +64,21 @@ enum io sock_recv(struct sock *sock, void *buffer, size_t size,
 enum io sock_send(struct sock *sock, const void *bytes, size_t size,
                   size_t *count) WARN_UNUSED;
 
+/*
+ * Moves at most size bytes from the socket into a pipe that is empty, without
+ * copying them. Answers as sock_recv, but *count says nothing of what is left:
+ * IO_AGAIN alone ends readiness. It stops before an urgent mark and never
+ * passes it, so it is not to be called once SOCK_URGENT is set. IO_BUSY also
+ * when the socket is of a kind that cannot be spliced.
+ */
+enum io sock_splice_in(struct sock *sock, int pipe_fd, size_t size,
+                       size_t *count) WARN_UNUSED;
+
+/* Moves at most size bytes, which are in the pipe, to the socket. Answers as
+ * sock_send. */
+enum io sock_splice_out(struct sock *sock, int pipe_fd, size_t size,
+                        size_t *count) WARN_UNUSED;
+
 /* The pending error of the socket, consumed; 0 if none. A reset or the like is
  * remembered. */
 int sock_error(struct sock *sock);

@@ -11,6 +11,7 @@
 #include "base/pool.h"
 #include "base/slab.h"
 #include "net/loop.h"
+#include "net/pipe.h"
 #include "proxy/worker.h"
 #include "service/generation.h"
 
@@ -62,6 +63,7 @@ struct plane {
     uint32_t birth; /* serial number: makes the tokens of a record unlike */
     uint64_t random;
     struct plane_memory memory[DIRECTIONS];
+    struct pipe_pool pipes;
     struct list retry; /* of struct relay, RELAY_RETRY */
     struct wheel_timer trim_timer;
     struct wheel_timer retry_timer;

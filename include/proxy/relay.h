@@ -6,13 +6,18 @@
  * just before a read and returned when the ring is empty again, and tokens are
  * taken before the block, so that neither an idle direction nor one that waits
  * for tokens holds memory. What is waiting to be written is written before more
- * is read, and nothing is read for a peer that takes nothing: a slow peer costs
- * one block.
+ * is read, and nothing is read for a peer that takes nothing.
  *
  *                    tokens?   block?                   all written?
  *      from ─ readable ──▶ ──▶ recv ──▶ ring ──▶ send ──▶ to
  *               │      │      │                   │
  *      waits: SOURCE TOKENS MEMORY               SINK
+ *
+ * A source that fills block after block is in bulk: its bytes go through a
+ * pipe, by splice(2), for as long as it does. The block is borrowed all the
+ * same and stands for the pipe, so that the ceiling and the line for memory
+ * hold for both; where no pipe is to be had, or the bytes get few again, the
+ * block is used. A slow peer costs one block or, in bulk, one pipe.
  *
  * A pump has four answers and no fifth: an edge that nobody waits for is lost.
  * Belongs to the thread of its session.
@@ -21,17 +26,23 @@
 #define EVPROXY_PROXY_RELAY_H
 
 #include "base/list.h"
-#include "base/rate.h"
 #include "base/ring.h"
 #include "base/slab.h"
 #include "net/loop.h"
+#include "net/pipe.h"
 #include "net/sock.h"
+#include "proxy/throttle.h"
 #include "service/stats.h"
 
 #include <stdint.h>
 
 /* Bytes moved in one visit before others have their turn. */
 #define RELAY_BUDGET_BYTES (256u * 1024)
+
+/* Full blocks, less those that were not, from which on a relay is in bulk, and
+ * the most that are remembered. Requests of a few blocks do not get there. */
+#define RELAY_BULK_FROM 16u
+#define RELAY_BULK_MOST 32u
 
 /* What a relay waits for. It is pumped again by whoever that is, and by no one
  * else, so that a place in a queue is not lost. */
@@ -46,16 +57,6 @@ enum relay_wait {
     RELAY_BROKEN, /* a side failed; for ever */
 };
 
-/* One direction's rates; exists only where a service has any. */
-struct throttle {
-    struct rate own;
-    struct rate *shared; /* of the service, all threads */
-    const struct rate_limit *own_limit;
-    const struct rate_limit *shared_limit;
-    uint64_t resume_ns; /* when the reserved tokens may be spent */
-    uint32_t reserved;  /* tokens that are ours from resume_ns on */
-};
-
 struct relay {
     struct ring ring;
     uint64_t bytes; /* taken from the source so far */
@@ -64,6 +65,8 @@ struct relay {
     struct list link;  /* runnable, a memory queue or the retry queue */
     uint8_t wait;      /* enum relay_wait */
     uint8_t direction; /* enum direction: its place in the session */
+    uint16_t bulk;     /* full blocks of late, less those that were not */
+    uint32_t pipe;     /* the number of the one that holds bytes; 0: none */
 };
 
 /* What a relay works with; made for the visit. */
@@ -72,6 +75,7 @@ struct relay_context {
     struct sock *from;
     struct sock *to;
     struct slab_cache *blocks;
+    struct pipe_pool *pipes;
     struct list *memory_queue; /* of this direction, of this thread */
     struct list *retry_queue;
     struct throttle *throttle; /* NULL: no limit */
@@ -96,5 +100,9 @@ enum pump relay_pump(struct relay *relay, const struct relay_context *context);
 /* Gives up: drops the bytes, returns the block and the tokens, leaves queues.
  */
 void relay_drop(struct relay *relay, const struct relay_context *context);
+
+/* Whether bytes that were read are still to be written. */
+bool relay_holds_bytes(const struct relay *relay,
+                       const struct relay_context *context);
 
 #endif

@@ -74,15 +74,9 @@ static enum io failure(struct sock *sock, uint8_t ready_bit)
     }
 }
 
-/* recv, and what to make of a failure and of the end. */
-static enum io receive(struct sock *sock, void *buffer, size_t size, int flags,
-                       size_t *count)
+/* What a call that reads answered: got bytes, the end, or a failure. */
+static enum io read_answer(struct sock *sock, ssize_t got, size_t *count)
 {
-    ssize_t got;
-
-    do {
-        got = recv(sock->fd, buffer, size, flags);
-    } while (got < 0 && errno == EINTR);
     if (got < 0) {
         return failure(sock, SOCK_READABLE);
     }
@@ -93,6 +87,17 @@ static enum io receive(struct sock *sock, void *buffer, size_t size, int flags,
     }
     *count = (size_t)got;
     return IO_OK;
+}
+
+static enum io receive(struct sock *sock, void *buffer, size_t size, int flags,
+                       size_t *count)
+{
+    ssize_t got;
+
+    do {
+        got = recv(sock->fd, buffer, size, flags);
+    } while (got < 0 && errno == EINTR);
+    return read_answer(sock, got, count);
 }
 
 enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
@@ -118,6 +123,40 @@ enum io sock_peek_end(struct sock *sock)
     return receive(sock, &byte, 1, MSG_PEEK, &count);
 }
 
+/* splice, with the flags that it wants everywhere: never MORE, which would hold
+ * the last segment back. */
+static ssize_t move(int from_fd, int to_fd, size_t size)
+{
+    ssize_t moved;
+
+    do {
+        moved = splice(from_fd, NULL, to_fd, NULL, size,
+                       SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    } while (moved < 0 && errno == EINTR);
+    return moved;
+}
+
+enum io sock_splice_in(struct sock *sock, int pipe_fd, size_t size,
+                       size_t *count)
+{
+    ssize_t got = move(sock->fd, pipe_fd, size);
+
+    if (got < 0 && errno == EINVAL) {
+        return IO_BUSY;
+    }
+    return read_answer(sock, got, count);
+}
+
+static enum io write_answer(struct sock *sock, ssize_t put, size_t *count)
+{
+    if (put < 0) {
+        return failure(sock, SOCK_WRITABLE);
+    }
+    sock->ready |= SOCK_WRITTEN;
+    *count = (size_t)put;
+    return IO_OK;
+}
+
 enum io sock_send(struct sock *sock, const void *bytes, size_t size,
                   size_t *count)
 {
@@ -129,12 +168,14 @@ enum io sock_send(struct sock *sock, const void *bytes, size_t size,
     do {
         put = send(sock->fd, bytes, size, MSG_NOSIGNAL);
     } while (put < 0 && errno == EINTR);
-    if (put < 0) {
-        return failure(sock, SOCK_WRITABLE);
-    }
-    sock->ready |= SOCK_WRITTEN;
-    *count = (size_t)put;
-    return IO_OK;
+    return write_answer(sock, put, count);
+}
+
+enum io sock_splice_out(struct sock *sock, int pipe_fd, size_t size,
+                        size_t *count)
+{
+    be_prompt(sock);
+    return write_answer(sock, move(pipe_fd, sock->fd, size), count);
 }
 
 int sock_error(struct sock *sock)

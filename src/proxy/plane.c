@@ -33,7 +33,7 @@ static void on_session_timer(struct loop *loop, struct wheel_timer *timer)
 static void on_trim_timer(struct loop *loop, struct wheel_timer *timer)
 {
     struct plane *plane = plane_of(loop);
-    bool more = false;
+    bool more = pipe_pool_trim(&plane->pipes);
 
     (void)timer;
     for (enum direction i = UP; i < DIRECTIONS; i++) {
@@ -122,6 +122,7 @@ int plane_open(struct plane *plane, unsigned number,
     plane->command = command;
     plane->random = hash_mix(plane->loop.now_ns + number);
     pool_init(&plane->sessions, sizeof(struct session));
+    pipe_pool_init(&plane->pipes);
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         struct plane_memory *memory = &plane->memory[i];
 
@@ -157,6 +158,7 @@ void plane_close(struct plane *plane)
     }
     free(plane->listeners);
     pool_fini(&plane->sessions);
+    pipe_pool_fini(&plane->pipes);
     loop_close(&plane->loop);
 }
 

@@ -2,11 +2,11 @@
 
 #include <sys/param.h>
 
-/* How much one visit may still move; a visit may overdraw it by a block. */
+/* One pump; it may overdraw its budget by one read. */
 struct visit {
     struct relay *relay;
     const struct relay_context *context;
-    size_t moved;
+    size_t moved; /* bytes read */
 };
 
 static enum pump wait_for(struct relay *relay, enum relay_wait what)
@@ -22,10 +22,41 @@ static enum pump wait_in(struct relay *relay, enum relay_wait what,
     return wait_for(relay, what);
 }
 
-static void return_block(struct relay *relay,
-                         const struct relay_context *context)
+static bool in_bulk(const struct relay *relay)
 {
-    slab_return(context->blocks, ring_detach(&relay->ring));
+    return relay->bulk >= RELAY_BULK_FROM;
+}
+
+/* Returns the empty ring's block and the pipe. */
+static void put_down(struct relay *relay, const struct relay_context *context)
+{
+    if (relay->pipe != 0) {
+        pipe_return(context->pipes, relay->pipe);
+        relay->pipe = 0;
+    }
+    if (relay->ring.block != NULL) {
+        slab_return(context->blocks, ring_detach(&relay->ring));
+    }
+}
+
+void relay_drop(struct relay *relay, const struct relay_context *context)
+{
+    list_remove(&relay->link);
+    while (!ring_empty(&relay->ring)) {
+        ring_consumed(&relay->ring, ring_bytes(&relay->ring).count);
+    }
+    put_down(relay, context);
+    if (context->throttle != NULL) {
+        throttle_give_up(context->throttle);
+    }
+}
+
+bool relay_holds_bytes(const struct relay *relay,
+                       const struct relay_context *context)
+{
+    return !ring_empty(&relay->ring) ||
+           (relay->pipe != 0 &&
+            pipe_at(context->pipes, relay->pipe)->bytes > 0);
 }
 
 static enum pump broke(struct relay *relay, const struct relay_context *context,
@@ -36,29 +67,43 @@ static enum pump broke(struct relay *relay, const struct relay_context *context,
     return how;
 }
 
+/* One write of what is held. */
+static enum io write_some(struct relay *relay,
+                          const struct relay_context *context)
+{
+    size_t count = 0;
+    enum io io;
+
+    if (relay->pipe != 0) {
+        struct pipe *pipe = pipe_at(context->pipes, relay->pipe);
+
+        io = sock_splice_out(context->to, pipe->read_fd, pipe->bytes, &count);
+        pipe->bytes -= (uint32_t)count;
+    } else {
+        struct span span = ring_bytes(&relay->ring);
+
+        io = sock_send(context->to, span.bytes, span.count, &count);
+        ring_consumed(&relay->ring, count);
+    }
+    return io;
+}
+
 /*
- * Writes until the ring is empty and its block returned: true. Or false, and
- * *answer says why the pump stops.
+ * Writes until nothing is held: true. Or false, and *answer says why the pump
+ * stops.
  */
 static bool flush(struct visit *visit, enum pump *answer)
 {
     struct relay *relay = visit->relay;
     const struct relay_context *context = visit->context;
-    size_t count;
 
-    if (relay->ring.block == NULL) {
-        return true;
-    }
-    while (!ring_empty(&relay->ring)) {
-        struct span span = ring_bytes(&relay->ring);
-
+    while (relay_holds_bytes(relay, context)) {
         if (!(context->to->ready & SOCK_WRITABLE)) {
             *answer = wait_for(relay, RELAY_SINK);
             return false;
         }
-        switch (sock_send(context->to, span.bytes, span.count, &count)) {
+        switch (write_some(relay, context)) {
         case IO_OK:
-            ring_consumed(&relay->ring, count);
             relay->moved_ns = context->loop->now_ns;
             break;
         case IO_AGAIN:
@@ -71,87 +116,8 @@ static bool flush(struct visit *visit, enum pump *answer)
             return false;
         }
     }
-    return_block(relay, context);
+    put_down(relay, context);
     return true;
-}
-
-/* Takes tokens of one bucket for up to *want bytes; false: wait until *until.
- */
-static bool take_tokens(struct rate *rate, const struct rate_limit *limit,
-                        uint64_t now_ns, uint64_t *want, uint64_t *until)
-{
-    uint64_t granted;
-    uint64_t when_ns;
-
-    if (limit->per_s == 0) {
-        return true;
-    }
-    when_ns = rate_reserve(rate, limit, now_ns, *want, &granted);
-    *want = granted;
-    *until = MAX(*until, when_ns);
-    return when_ns == 0;
-}
-
-static void refund(struct throttle *throttle, uint64_t tokens)
-{
-    if (throttle->own_limit->per_s != 0) {
-        rate_refund(&throttle->own, throttle->own_limit, tokens);
-    }
-    if (throttle->shared_limit->per_s != 0) {
-        rate_refund(throttle->shared, throttle->shared_limit, tokens);
-    }
-}
-
-/*
- * How many of at most want bytes may be read now; 0: not before resume_ns, and
- * as many as will be allowed then are reserved already.
- */
-static uint64_t allowed_bytes(struct throttle *throttle, uint64_t now_ns,
-                              uint64_t want)
-{
-    uint64_t own = want;
-    uint64_t both;
-    uint64_t until = 0;
-    bool now;
-
-    if (throttle->reserved > 0) {
-        if (now_ns < throttle->resume_ns) {
-            return 0;
-        }
-        own = throttle->reserved;
-        throttle->reserved = 0;
-        return own;
-    }
-    now =
-        take_tokens(&throttle->own, throttle->own_limit, now_ns, &own, &until);
-    both = own;
-    now &= take_tokens(throttle->shared, throttle->shared_limit, now_ns, &both,
-                       &until);
-    if (both < own && throttle->own_limit->per_s != 0) {
-        rate_refund(&throttle->own, throttle->own_limit, own - both);
-    }
-    if (now) {
-        return both;
-    }
-    throttle->reserved = (uint32_t)both;
-    throttle->resume_ns = until;
-    return 0;
-}
-
-/* A block for the ring; or NULL, and the relay stands in line for one. While
- * there is a line, its cache waits for a grant: nobody may overtake. */
-static void *borrow_block(struct visit *visit)
-{
-    const struct relay_context *context = visit->context;
-    void *block = NULL;
-
-    if (list_empty(context->memory_queue)) {
-        block = slab_borrow(context->blocks);
-    }
-    if (block == NULL) {
-        wait_in(visit->relay, RELAY_MEMORY, context->memory_queue);
-    }
-    return block;
 }
 
 /* The source gave no byte: why, and so what the pump answers. */
@@ -172,32 +138,6 @@ static enum pump no_byte(struct relay *relay,
     }
 }
 
-/* One read into the empty ring. True: go on and flush it. */
-static bool read_block(struct visit *visit, uint64_t allowed, uint64_t *got,
-                       enum pump *answer)
-{
-    struct relay *relay = visit->relay;
-    const struct relay_context *context = visit->context;
-    struct span space = ring_space(&relay->ring);
-    size_t count = 0;
-    enum io io = sock_recv(context->from, space.bytes,
-                           MIN(space.count, allowed), &count);
-
-    *got = count;
-    if (io != IO_OK) {
-        return_block(relay, context);
-        *answer = no_byte(relay, context, io);
-        return false;
-    }
-    ring_produced(&relay->ring, count);
-    relay->moved_ns = context->loop->now_ns;
-    relay->bytes += count;
-    visit->moved += count;
-    counter_add(context->service_bytes, count);
-    counter_add(context->upstream_bytes, count);
-    return true;
-}
-
 /* There is no block. The end of the stream needs none: it must not wait for
  * those who hold theirs. */
 static enum pump end_without_block(struct relay *relay,
@@ -215,50 +155,164 @@ static enum pump end_without_block(struct relay *relay,
     return PUMP_WAITS;
 }
 
+/* A block for the ring; or false, and the relay stands in line for one. While
+ * there is a line, its cache waits for a grant: nobody may overtake. */
+static bool borrow_block(struct relay *relay,
+                         const struct relay_context *context)
+{
+    void *block = NULL;
+
+    if (list_empty(context->memory_queue)) {
+        block = slab_borrow(context->blocks);
+    }
+    if (block == NULL) {
+        wait_in(relay, RELAY_MEMORY, context->memory_queue);
+        return false;
+    }
+    ring_attach(&relay->ring, block, context->blocks->slab->block_bytes);
+    return true;
+}
+
+static enum io read_block(struct relay *relay,
+                          const struct relay_context *context, uint64_t allowed,
+                          size_t *count)
+{
+    struct span space = ring_space(&relay->ring);
+    enum io io =
+        sock_recv(context->from, space.bytes, MIN(space.count, allowed), count);
+
+    if (io == IO_OK) {
+        ring_produced(&relay->ring, *count);
+    }
+    return io;
+}
+
+/* Into the pipe; IO_BUSY: this is to be read into the block after all. */
+static enum io read_pipe(struct relay *relay,
+                         const struct relay_context *context, uint64_t allowed,
+                         size_t *count)
+{
+    struct pipe *pipe;
+    enum io io;
+
+    relay->pipe = pipe_borrow(context->pipes);
+    if (relay->pipe == 0) {
+        return IO_BUSY;
+    }
+    pipe = pipe_at(context->pipes, relay->pipe);
+    io = sock_splice_in(context->from, pipe->write_fd, allowed, count);
+    if (io == IO_OK) {
+        pipe->bytes = (uint32_t)*count;
+    } else {
+        pipe_return(context->pipes, relay->pipe);
+        relay->pipe = 0;
+    }
+    return io;
+}
+
+static enum io read_some(struct relay *relay,
+                         const struct relay_context *context, uint64_t allowed,
+                         size_t *count)
+{
+    enum io io = IO_BUSY;
+
+    /* splice stops at an urgent mark, for ever. */
+    if (in_bulk(relay) && !(context->from->ready & SOCK_URGENT)) {
+        io = read_pipe(relay, context, allowed, count);
+    }
+    if (io == IO_BUSY) {
+        io = read_block(relay, context, allowed, count);
+    }
+    return io;
+}
+
+/* Accounts for bytes that were read. */
+static void count_bytes(struct visit *visit, size_t count)
+{
+    struct relay *relay = visit->relay;
+    const struct relay_context *context = visit->context;
+
+    if (count >= context->blocks->slab->block_bytes) {
+        relay->bulk += relay->bulk < RELAY_BULK_MOST;
+    } else {
+        relay->bulk -= relay->bulk > 0;
+    }
+    relay->moved_ns = context->loop->now_ns;
+    relay->bytes += count;
+    visit->moved += count;
+    counter_add(context->service_bytes, count);
+    counter_add(context->upstream_bytes, count);
+}
+
+/* One read of at most allowed bytes. Answers as fill; *count is what came. */
+static bool read_once(struct visit *visit, uint64_t allowed, size_t *count,
+                      enum pump *answer)
+{
+    struct relay *relay = visit->relay;
+    const struct relay_context *context = visit->context;
+    enum io io;
+
+    if (!borrow_block(relay, context)) {
+        *answer = end_without_block(relay, context);
+        return false;
+    }
+    io = read_some(relay, context, allowed, count);
+    if (io == IO_OK) {
+        count_bytes(visit, *count);
+        return true;
+    }
+    put_down(relay, context);
+    *answer = no_byte(relay, context, io);
+    return false;
+}
+
+/* As many bytes as one read is for. */
+static uint64_t read_size(const struct visit *visit)
+{
+    return in_bulk(visit->relay) ? PIPE_BYTES
+                                 : visit->context->blocks->slab->block_bytes;
+}
+
+static bool fill_throttled(struct visit *visit, enum pump *answer)
+{
+    struct throttle *throttle = visit->context->throttle;
+    uint64_t allowed =
+        throttle_take(throttle, visit->context->loop->now_ns, read_size(visit));
+    size_t count = 0;
+    bool more;
+
+    if (allowed == 0) {
+        *answer = wait_for(visit->relay, RELAY_TOKENS);
+        return false;
+    }
+    more = read_once(visit, allowed, &count, answer);
+    throttle_refund(throttle, allowed - count);
+    return more;
+}
+
 /* Reads once, if there is something, somebody to take it, and leave to. */
 static bool fill(struct visit *visit, enum pump *answer)
 {
     struct relay *relay = visit->relay;
     const struct relay_context *context = visit->context;
-    uint64_t allowed = context->blocks->slab->block_bytes;
-    uint64_t got;
-    bool more;
-    void *block;
+    size_t count = 0;
 
-    *answer = PUMP_WAITS;
     if (!(context->from->ready & SOCK_READABLE)) {
-        wait_for(relay, RELAY_SOURCE);
+        *answer = wait_for(relay, RELAY_SOURCE);
         return false;
     }
     if (!(context->to->ready & SOCK_WRITABLE)) {
-        wait_for(relay, RELAY_SINK);
+        *answer = wait_for(relay, RELAY_SINK);
         return false;
     }
     if (visit->moved >= RELAY_BUDGET_BYTES) {
-        wait_in(relay, RELAY_TURN, &context->loop->runnable);
+        *answer = wait_in(relay, RELAY_TURN, &context->loop->runnable);
         return false;
     }
     if (context->throttle != NULL) {
-        allowed =
-            allowed_bytes(context->throttle, context->loop->now_ns, allowed);
-        if (allowed == 0) {
-            wait_for(relay, RELAY_TOKENS);
-            return false;
-        }
+        return fill_throttled(visit, answer);
     }
-    block = borrow_block(visit);
-    if (block == NULL) {
-        got = 0;
-        more = false;
-        *answer = end_without_block(relay, context);
-    } else {
-        ring_attach(&relay->ring, block, context->blocks->slab->block_bytes);
-        more = read_block(visit, allowed, &got, answer);
-    }
-    if (context->throttle != NULL && got < allowed) {
-        refund(context->throttle, allowed - got);
-    }
-    return more;
+    return read_once(visit, read_size(visit), &count, answer);
 }
 
 enum pump relay_pump(struct relay *relay, const struct relay_context *context)
@@ -273,21 +327,4 @@ enum pump relay_pump(struct relay *relay, const struct relay_context *context)
     while (flush(&visit, &answer) && fill(&visit, &answer)) {
     }
     return answer;
-}
-
-void relay_drop(struct relay *relay, const struct relay_context *context)
-{
-    struct throttle *throttle = context->throttle;
-
-    list_remove(&relay->link);
-    if (relay->ring.block != NULL) {
-        while (!ring_empty(&relay->ring)) {
-            ring_consumed(&relay->ring, ring_bytes(&relay->ring).count);
-        }
-        return_block(relay, context);
-    }
-    if (throttle != NULL && throttle->reserved > 0) {
-        refund(throttle, throttle->reserved);
-        throttle->reserved = 0;
-    }
 }

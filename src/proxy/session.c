@@ -43,6 +43,7 @@ static struct relay_context context_of(struct plane *plane,
         .from = &session->sock[direction],
         .to = &session->sock[other(direction)],
         .blocks = &plane->memory[direction].cache,
+        .pipes = &plane->pipes,
         .memory_queue = &plane->memory[direction].queue,
         .retry_queue = &plane->retry,
         .throttle =
@@ -123,7 +124,7 @@ static bool drop_relays(struct plane *plane, struct session *session)
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         struct relay_context context = context_of(plane, session, i);
 
-        lost |= !ring_empty(&session->relay[i].ring);
+        lost |= relay_holds_bytes(&session->relay[i], &context);
         relay_drop(&session->relay[i], &context);
     }
     return lost;
