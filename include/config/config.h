@@ -158,6 +158,13 @@ struct config *config_load(const char *path,
 void config_destroy(struct config *config);
 
 /*
+ * The local address for connections of that family whose turn it is, of all
+ * that source_address lists, one after the other; false if it lists none.
+ */
+bool config_source(const struct config_service *config, int family,
+                   uint64_t turn, struct addr *source);
+
+/*
  * The keys marked "restart" whose value differs between the two: calls fn with
  * the name of each. The caller keeps running with the old value.
  */

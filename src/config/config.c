@@ -736,3 +736,31 @@ bool config_key(size_t index, struct config_key_info *info)
     };
     return true;
 }
+
+bool config_source(const struct config_service *config, int family,
+                   uint64_t turn, struct addr *source)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < config->source_count; i++) {
+        if (config->sources[i].first.family == family) {
+            total += addr_range_size(&config->sources[i].first,
+                                     &config->sources[i].last);
+        }
+    }
+    turn = total == 0 ? 0 : turn % total;
+    for (size_t i = 0; i < config->source_count && total > 0; i++) {
+        const struct config_range *range = &config->sources[i];
+        uint64_t size = addr_range_size(&range->first, &range->last);
+
+        if (range->first.family != family) {
+            continue;
+        }
+        if (turn < size) {
+            *source = addr_plus(&range->first, turn);
+            return true;
+        }
+        turn -= size;
+    }
+    return false;
+}

@@ -219,10 +219,12 @@ static void watch(struct health *health, struct health_target *target)
 static void begin(struct health *health, struct health_target *target)
 {
     const struct config_service *config = target->service->config;
+    const struct endpoint *endpoint = &target->upstream->endpoint;
+    struct addr address;
     const struct addr *source =
-        config->source_count > 0 ? &config->sources[0].first : NULL;
-    enum sock_connect answer =
-        sock_connect(&target->sock, &target->upstream->endpoint, source);
+        config_source(config, endpoint->u.any.sa_family, 0, &address) ? &address
+                                                                      : NULL;
+    enum sock_connect answer = sock_connect(&target->sock, endpoint, source);
     int error = errno;
 
     health->probes += connecting(target);

@@ -66,35 +66,6 @@ static void mark_tried(struct session *session, size_t i)
     }
 }
 
-/* The turn-th local address of the service for that family; false: none. */
-static bool source_for(const struct config_service *config, int family,
-                       uint64_t turn, struct addr *source)
-{
-    uint64_t total = 0;
-
-    for (size_t i = 0; i < config->source_count; i++) {
-        if (config->sources[i].first.family == family) {
-            total += addr_range_size(&config->sources[i].first,
-                                     &config->sources[i].last);
-        }
-    }
-    turn = total == 0 ? 0 : turn % total;
-    for (size_t i = 0; i < config->source_count && total > 0; i++) {
-        const struct config_range *range = &config->sources[i];
-        uint64_t size = addr_range_size(&range->first, &range->last);
-
-        if (range->first.family != family) {
-            continue;
-        }
-        if (turn < size) {
-            *source = addr_plus(&range->first, turn);
-            return true;
-        }
-        turn -= size;
-    }
-    return false;
-}
-
 /* From one of the service's source addresses, and from the next when the local
  * ports of the first are used up. */
 static enum sock_connect connect_from(struct session *session)
@@ -112,7 +83,7 @@ static enum sock_connect connect_from(struct session *session)
         uint32_t turn = atomic_fetch_add_explicit(&service->source_cursor, 1,
                                                   memory_order_relaxed);
 
-        if (!source_for(service->config, family, turn, &source)) {
+        if (!config_source(service->config, family, turn, &source)) {
             return sock_connect(&session->sock[UPSTREAM], endpoint, NULL);
         }
         result = sock_connect(&session->sock[UPSTREAM], endpoint, &source);
