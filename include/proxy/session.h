@@ -21,7 +21,7 @@
 #include "proxy/relay.h"
 
 /* A connection older than this is no short one: its socket gets its options. */
-#define SESSION_SETTLE_NS (5 * NS_PER_S)
+#define SESSION_SETTLE_NS (250 * NS_PER_MS)
 
 /* The most that a session may take, in bytes. */
 #define SESSION_BYTES_MAX 256

@@ -290,6 +290,15 @@ static bool fill_throttled(struct visit *visit, enum pump *answer)
     return more;
 }
 
+/* A full block and more to come: this is no short connection, and the sink's
+ * options are to be set before it gets the rest. That is the session's, when it
+ * has its turn. */
+static bool wants_settling(const struct visit *visit)
+{
+    return visit->relay->bulk > 0 &&
+           !(visit->context->to->ready & SOCK_SETTLED);
+}
+
 /* Reads once, if there is something, somebody to take it, and leave to. */
 static bool fill(struct visit *visit, enum pump *answer)
 {
@@ -305,7 +314,7 @@ static bool fill(struct visit *visit, enum pump *answer)
         *answer = wait_for(relay, RELAY_SINK);
         return false;
     }
-    if (visit->moved >= RELAY_BUDGET_BYTES) {
+    if (visit->moved >= RELAY_BUDGET_BYTES || wants_settling(visit)) {
         *answer = wait_in(relay, RELAY_TURN, &context->loop->runnable);
         return false;
     }

@@ -264,19 +264,23 @@ static void pump(struct plane *plane, struct session *session,
     plane_memory_used(plane);
 }
 
+/* The connection turns out to last: its upstream's socket gets its options. */
 static void settle(struct session *session)
 {
-    struct sock_options options = worker_sock_options(session->service->config);
+    struct sock *sock = &session->sock[UPSTREAM];
+    struct sock_options options;
 
-    sock_settle(&session->sock[UPSTREAM], &options);
+    if (!(sock->ready & SOCK_SETTLED)) {
+        options = worker_sock_options(session->service->config);
+        sock_settle(sock, &options);
+    }
 }
 
 /* Before the client's bytes are moved: a second request, and neither an end nor
  * the first, shows a connection that lasts. */
 static void settle_if_lasting(struct session *session)
 {
-    if (!(session->sock[UPSTREAM].ready & SOCK_SETTLED) &&
-        session->relay[UP].bytes > 0 &&
+    if (session->relay[UP].bytes > 0 &&
         !(session->sock[CLIENT].ready & SOCK_HANGUP)) {
         settle(session);
     }
@@ -521,8 +525,10 @@ static struct session *session_of(struct relay *relay)
 void session_run(struct plane *plane, struct list *link)
 {
     struct relay *relay = container_of(link, struct relay, link);
+    struct session *session = session_of(relay);
 
-    pump(plane, session_of(relay), (enum direction)relay->direction);
+    settle(session); /* one visit was not enough for it */
+    pump(plane, session, (enum direction)relay->direction);
 }
 
 void session_memory_granted(struct plane *plane, enum direction direction)
