@@ -7,16 +7,16 @@
  * the bytes, and a read stops short at the mark, without another edge.
  *
  * A reset is remembered: the kernel reports it once, to whichever call comes
- * first, and reads after it look like a clean end. sock_recv never does.
+ * first, and reads after it look like a clean end; so they do when it came
+ * behind a FIN. sock_recv tells.
  *
  * Urgent data is ordinary data here (SO_OOBINLINE): no byte is lost.
  *
- * A short connection is worth no system call that it does not need, so a socket
- * to an upstream is opened with no options, and gets each when it begins to
- * matter: no delay (Nagle) before the second write, as the first is never held
- * back; urgent data in line before a read that could begin at the mark, which
- * is one behind a full read or an urgent event; the rest by sock_settle, when
- * the connection has turned out to last.
+ * A short connection is worth no system call that it does not need. A socket to
+ * an upstream gets its options when they begin to matter: no delay (Nagle)
+ * before the second write, as the first is never held back; the others by
+ * sock_settle, when the connection turns out to last. And where a FIN was
+ * reported and a read came back short, the end is known without another read.
  */
 #ifndef EVPROXY_NET_SOCK_H
 #define EVPROXY_NET_SOCK_H
@@ -30,18 +30,22 @@
 enum {
     SOCK_READABLE = 1,
     SOCK_WRITABLE = 2,
-    SOCK_HANGUP = 4, /* the peer ended its stream, or the connection is gone */
-    SOCK_URGENT = 8,
-    SOCK_RESET = 16,    /* an error was consumed; after the bytes, IO_ERROR */
-    SOCK_WRITTEN = 32,  /* one write is done */
-    SOCK_PROMPT = 64,   /* no delay, urgent data in line: both are set */
-    SOCK_SETTLED = 128, /* all options are set */
+    SOCK_HANGUP = 4, /* the peer ended its stream, or all is over */
+    SOCK_URGENT = 8, /* there is a mark, or was one */
+    SOCK_ERROR = 16, /* an error was reported, and perhaps not yet consumed */
+    SOCK_RESET = 32, /* one was consumed; after the bytes, IO_ERROR */
+    SOCK_ENDED = 64, /* all bytes were read, and a FIN stands behind them */
+    SOCK_WRITTEN = 128, /* one write is done */
+    SOCK_PROMPT = 256,  /* no delay is set */
+    SOCK_SETTLED = 512, /* all options are set */
+    SOCK_LOCAL = 1024,  /* a unix socket: a short read may be so for other
+                           reasons */
 };
 
 /* An all-zero one is not valid: the absent descriptor is -1. */
 struct sock {
     int fd;
-    uint8_t ready;
+    uint16_t ready;
 };
 
 /* Options of a service's sockets; 0 is the kernel's default. */

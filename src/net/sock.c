@@ -19,17 +19,11 @@ static void set_int(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-static void set_prompt(int fd)
-{
-    set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-}
-
 static void be_prompt(struct sock *sock)
 {
     if (!(sock->ready & SOCK_PROMPT)) {
         sock->ready |= SOCK_PROMPT;
-        set_prompt(sock->fd);
+        set_int(sock->fd, IPPROTO_TCP, TCP_NODELAY, 1);
     }
 }
 
@@ -46,7 +40,9 @@ void sock_event(struct sock *sock, uint32_t events)
     }
     if (events & EPOLLPRI) {
         sock->ready |= SOCK_URGENT;
-        be_prompt(sock);
+    }
+    if (events & EPOLLERR) {
+        sock->ready |= SOCK_ERROR;
     }
 }
 
@@ -54,16 +50,14 @@ void sock_event(struct sock *sock, uint32_t events)
 static void remember_reset(struct sock *sock)
 {
     sock->ready |= SOCK_RESET | SOCK_HANGUP | SOCK_READABLE;
-    /* No event told what is left to read: there may be a mark in it. */
-    be_prompt(sock);
 }
 
 /* The answer to a failed call; ready_bit is what EAGAIN takes away. */
-static enum io failure(struct sock *sock, uint8_t ready_bit)
+static enum io failure(struct sock *sock, uint16_t ready_bit)
 {
     switch (errno) {
     case EAGAIN:
-        sock->ready &= (uint8_t)~ready_bit;
+        sock->ready &= (uint16_t)~ready_bit;
         return IO_AGAIN;
     case ENOBUFS:
     case ENOMEM:
@@ -74,6 +68,32 @@ static enum io failure(struct sock *sock, uint8_t ready_bit)
     }
 }
 
+int sock_error(struct sock *sock)
+{
+    int error = 0;
+    socklen_t length = sizeof(error);
+
+    if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) {
+        error = errno;
+    }
+    if (error != 0) {
+        remember_reset(sock);
+    }
+    return error;
+}
+
+/* The end of the stream: was it a clean one? */
+static enum io end_answer(struct sock *sock)
+{
+    sock->ready &= (uint16_t)~SOCK_READABLE;
+    if (sock->ready & SOCK_RESET ||
+        (sock->ready & SOCK_ERROR && sock_error(sock) != 0)) {
+        errno = ECONNRESET;
+        return IO_ERROR;
+    }
+    return IO_EOF;
+}
+
 /* What a call that reads answered: got bytes, the end, or a failure. */
 static enum io read_answer(struct sock *sock, ssize_t got, size_t *count)
 {
@@ -81,9 +101,7 @@ static enum io read_answer(struct sock *sock, ssize_t got, size_t *count)
         return failure(sock, SOCK_READABLE);
     }
     if (got == 0) {
-        sock->ready &= (uint8_t)~SOCK_READABLE;
-        errno = ECONNRESET;
-        return sock->ready & SOCK_RESET ? IO_ERROR : IO_EOF;
+        return end_answer(sock);
     }
     *count = (size_t)got;
     return IO_OK;
@@ -100,19 +118,30 @@ static enum io receive(struct sock *sock, void *buffer, size_t size, int flags,
     return read_answer(sock, got, count);
 }
 
+/* A read came back short: there is nothing more now, and perhaps never. */
+static void fell_short(struct sock *sock)
+{
+    const uint16_t doubts = SOCK_URGENT | SOCK_ERROR | SOCK_RESET | SOCK_LOCAL;
+
+    if (!(sock->ready & (SOCK_HANGUP | SOCK_URGENT))) {
+        sock->ready &= (uint16_t)~SOCK_READABLE;
+    } else if (!(sock->ready & doubts)) {
+        sock->ready |= SOCK_ENDED;
+    }
+}
+
 enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
 {
-    enum io io = receive(sock, buffer, size, 0, count);
+    enum io io;
 
-    if (io != IO_OK) {
-        return io;
+    if (sock->ready & SOCK_ENDED) {
+        return end_answer(sock);
     }
-    if (*count == size) {
-        be_prompt(sock);
-    } else if (!(sock->ready & (SOCK_HANGUP | SOCK_URGENT))) {
-        sock->ready &= (uint8_t)~SOCK_READABLE;
+    io = receive(sock, buffer, size, 0, count);
+    if (io == IO_OK && *count < size) {
+        fell_short(sock);
     }
-    return IO_OK;
+    return io;
 }
 
 enum io sock_peek_end(struct sock *sock)
@@ -176,20 +205,6 @@ enum io sock_splice_out(struct sock *sock, int pipe_fd, size_t size,
 {
     be_prompt(sock);
     return write_answer(sock, move(pipe_fd, sock->fd, size), count);
-}
-
-int sock_error(struct sock *sock)
-{
-    int error = 0;
-    socklen_t length = sizeof(error);
-
-    if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) {
-        error = errno;
-    }
-    if (error != 0) {
-        remember_reset(sock);
-    }
-    return error;
 }
 
 uint32_t sock_unacknowledged(const struct sock *sock)
@@ -337,7 +352,8 @@ int sock_bind(const struct endpoint *endpoint)
 
 int sock_listen(int fd, const struct sock_options *options)
 {
-    set_prompt(fd);
+    set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
     /* Also those that are off: it may be that they no longer are on. */
     set_int(fd, SOL_SOCKET, SO_KEEPALIVE, options->keepalive_s > 0);
     if (options->keepalive_s > 0) {
@@ -385,6 +401,9 @@ enum sock_accept sock_accept(int listen_fd, struct sock *sock,
             /* The options are the listener's. */
             sock->ready = SOCK_WRITABLE | SOCK_PROMPT | SOCK_SETTLED;
             addr_from_sockaddr(client, &peer.u.any);
+            if (client->family == AF_UNIX) {
+                sock->ready |= SOCK_LOCAL;
+            }
             return SOCK_ACCEPTED;
         }
         if (errno == EAGAIN) {
@@ -457,6 +476,12 @@ enum sock_connect sock_connect(struct sock *sock,
     sock->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (sock->fd < 0) {
         return SOCK_CONNECT_LOCAL;
+    }
+    if (family == AF_UNIX) {
+        sock->ready = SOCK_LOCAL | SOCK_PROMPT | SOCK_SETTLED;
+    } else {
+        /* At once: a mark may come with the first byte. */
+        set_int(sock->fd, SOL_SOCKET, SO_OOBINLINE, 1);
     }
     if (source == NULL || bind_source(sock->fd, source) == 0) {
         result = begin_connect(sock->fd, endpoint);

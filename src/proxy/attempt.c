@@ -259,8 +259,10 @@ void attempt_event(struct plane *plane, struct session *session)
     if (sock->ready & SOCK_HANGUP) {
         error = sock_error(sock);
     }
-    /* A reset behind bytes: it took the connection, and they are owed. */
-    if (error == 0 || (error == ECONNRESET && sock_has_bytes(sock))) {
+    /* It took the connection if it sent a FIN before the reset (EPIPE), or
+     * bytes, which are owed to the client. */
+    if (error == 0 || error == EPIPE ||
+        (error == ECONNRESET && sock_has_bytes(sock))) {
         session_established(plane, session);
     } else {
         try_next(plane, session, error);

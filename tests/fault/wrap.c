@@ -86,11 +86,16 @@ static int passing_error(struct stream *stream, uint32_t ready_key)
     return 0;
 }
 
-/* At most how many of size bytes are moved this time. */
+/*
+ * At most how many of size bytes are moved this time. Linux never leaves bytes
+ * behind a read that wanted more, so one that does stands for bytes that came
+ * just after it; behind a FIN none come.
+ */
 static size_t passing_most(struct stream *stream, size_t size,
                            uint32_t ready_key)
 {
-    if (!kernel_chance(kernel_faults()->short_io)) {
+    if (!kernel_chance(kernel_faults()->short_io) ||
+        (ready_key == EPOLLIN && stream->fin_got)) {
         return size;
     }
     stream_wake_later(stream, ready_key);
@@ -444,4 +449,14 @@ CALL(ssize_t, getrandom, void *buffer, size_t size, unsigned flags)
         bytes[i] = (unsigned char)kernel_random();
     }
     return (ssize_t)size;
+}
+
+/* The simulated kernel has no pipes: bytes are copied. */
+CALL(int, pipe2, int fds[2], int flags)
+{
+    if (!kernel_running()) {
+        return __real_pipe2(fds, flags);
+    }
+    errno = EMFILE;
+    return -1;
 }
