@@ -13,11 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STORIES_MAX   4
-#define ATTEMPTS_MAX  3
-#define BLOCK_BYTES   4096u
-#define PORT_FIRST    1000
-#define UPSTREAM_PORT 80
+#define STORIES_MAX      4
+#define ATTEMPTS_MAX     3
+#define BLOCK_BYTES      4096u
+#define RATE_LEAST_BYTES 8192u
+#define PORT_FIRST       1000
+#define UPSTREAM_PORT    80
 /* A run that takes longer hangs: only the default idle_timeout is longer. */
 #define RUN_MOST_NS (900 * NS_PER_S)
 /* Within this a session ends when its peers have gone, and a reset is passed
@@ -310,7 +311,8 @@ static void write_rates(struct story *story, size_t *length)
 
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         if (kernel_chance(2)) {
-            write_text(length, "%s = %luK\n", keys[i], between(8, 400));
+            write_text(length, "%s = %luK\n", keys[i],
+                       between(RATE_LEAST_BYTES / 1024, 400));
             story->throttled = true;
         }
     }
@@ -832,6 +834,18 @@ static void command(unsigned turn)
 }
 
 /* Those who resist the temptation to wait for a timeout. */
+/* At the lowest rate, one connection after the other, and the same again. */
+static uint64_t flow_most_ns(void)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < rig.count; i++) {
+        bytes +=
+            rig.stories[i].client.plan.total + rig.stories[i].server_plan.total;
+    }
+    return 10 * NS_PER_S + 2 * bytes * NS_PER_S / RATE_LEAST_BYTES;
+}
+
 static bool prompt_theme(void)
 {
     return rig.theme == RIG_FLOW || rig.theme == RIG_RESETS;
@@ -858,13 +872,14 @@ static uint64_t last_peer_ns(void)
 
 static void turn_until_over(void)
 {
-    uint64_t limit_ns = kernel_now_ns() + RUN_MOST_NS;
+    uint64_t begin_ns = kernel_now_ns();
     uint64_t over_ns;
 
     for (unsigned turn = 1; !over(); turn++) {
-        loop_turn(&rig.plane.loop, 1000);
+        /* Commands come by turns of the loop. */
+        loop_turn(&rig.plane.loop, rig.theme == RIG_DRAIN ? 50 : -1);
         command(turn);
-        if (kernel_now_ns() > limit_ns) {
+        if (kernel_now_ns() > begin_ns + RUN_MOST_NS) {
             complain("the run does not come to an end");
             return;
         }
@@ -872,6 +887,9 @@ static void turn_until_over(void)
     over_ns = kernel_now_ns();
     /* What the peers still have to read. */
     while (kernel_step()) {
+    }
+    if (rig.theme == RIG_FLOW && over_ns > begin_ns + flow_most_ns()) {
+        complain("it took %lu ms", (over_ns - begin_ns) / NS_PER_MS);
     }
     if (prompt_theme() && over_ns > last_peer_ns() + PROMPT_NS) {
         complain("a session outlives its peers");
