@@ -1321,7 +1321,11 @@ static const char *proxy_find(struct proxy *proxy, size_t *number,
         if (time_ms() > limit) {
             return NULL;
         }
-        time_tick();
+        if (proxy_ended(proxy)) {
+            limit = 0; /* one more look: the log is complete */
+        } else {
+            time_tick();
+        }
     }
 }
 

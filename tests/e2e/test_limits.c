@@ -182,9 +182,10 @@ static void above_the_global_limit_clients_wait_for_their_turn(void **state)
 
 /* ---- rates ---- */
 
-enum { RATES = 4, RATE = 2 * 1024 * 1024, SETTLED = RATE / 4 };
+enum { RATES = 4, RATE = 2 * 1024 * 1024, SETTLED = RATE / 2 };
 
-/* Milliseconds that bytes after the first SETTLED ones took. */
+/* Milliseconds that bytes after the first SETTLED ones took: the burst is over
+ * then, and its depth makes up for moments when this process is not run. */
 struct meter {
     int in;
     size_t moved;
@@ -229,10 +230,12 @@ static void meters_run(struct meter *meters, unsigned count)
     }
 }
 
-static void expect_rate(const struct meter *meter)
+static void expect_rate(const struct meter *meter, const char *key)
 {
     int64_t took = meter->end - meter->begin;
-    assert_in_range(took, 2000 * 0.95, 2000 * (test_slow() ? 2 : 1.05));
+    if (took < 1900 || took > (test_slow() ? 4000 : 2100)) {
+        fail_msg("%s: %ld ms instead of 2000", key, (long)took);
+    }
 }
 
 static void each_rate_is_kept_within_five_percent(void **state)
@@ -251,7 +254,7 @@ static void each_rate_is_kept_within_five_percent(void **state)
         back[i] = place_new();
         used += snprintf(config + used, sizeof config - (size_t)used,
                          "[service s%d]\nlisten = %s\nupstream = %s\n"
-                         "%s = 2M\n",
+                         "%s = 2M\nrate_burst = 512K\n",
                          i, front[i].text, back[i].text, keys[i]);
     }
     struct proxy *proxy = proxy_start("%s", config);
@@ -268,7 +271,7 @@ static void each_rate_is_kept_within_five_percent(void **state)
     meters_run(meters, RATES);
     for (int i = 0; i < RATES; i++) {
         flow_join(&flows[i]);
-        expect_rate(&meters[i]);
+        expect_rate(&meters[i], keys[i]);
     }
     proxy_stop(proxy);
 }
@@ -280,7 +283,7 @@ static void connections_share_the_rate_of_their_service(void **state)
     struct flow out[2];
     struct meter meters[2] = {0};
     (void)state;
-    scene_open(&scene, "", "service_rate_down = 4M");
+    scene_open(&scene, "", "service_rate_down = 4M\nrate_burst = 512K");
     for (int i = 0; i < 2; i++) {
         struct pair pair = scene_pair(&scene);
         meters[i].in = pair.client;
