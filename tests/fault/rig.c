@@ -15,6 +15,7 @@
 
 #define STORIES_MAX      4
 #define ATTEMPTS_MAX     3
+#define PLANES_MAX       2
 #define BLOCK_BYTES      4096u
 #define RATE_LEAST_BYTES 8192u
 #define PORT_FIRST       1000
@@ -70,7 +71,8 @@ static struct rig {
     unsigned done;    /* reports of generations */
     struct worker_shared shared;
     struct mailbox control;
-    struct plane plane;
+    struct plane planes[PLANES_MAX];
+    unsigned plane_count;
     char complaint[256];
 } rig;
 
@@ -383,42 +385,55 @@ static void must(bool it)
     }
 }
 
-static void open_listeners(struct generation *generation)
+static int open_listener(const struct listen_socket *listen)
 {
     struct sock_options options = {.backlog = 16};
+    int fd = sock_bind(&listen->endpoint);
 
+    must(fd >= 0);
+    must(sock_listen(fd, &options) == 0);
+    return fd;
+}
+
+static void open_listeners(struct generation *generation)
+{
     for (size_t i = 0; i < generation->listen_count; i++) {
         struct listen_socket *listen = &generation->listens[i];
 
-        listen->fds = malloc(sizeof(int));
+        listen->fds = malloc(rig.plane_count * sizeof(int));
         must(listen->fds != NULL);
-        if (rig.before != NULL) {
-            listen->fds[0] = rig.before->listens[i].fds[0];
-            continue;
+        for (unsigned j = 0; j < rig.plane_count; j++) {
+            listen->fds[j] = rig.before != NULL ? rig.before->listens[i].fds[j]
+                                                : open_listener(listen);
         }
-        listen->fds[0] = sock_bind(&listen->endpoint);
-        must(listen->fds[0] >= 0);
-        must(sock_listen(listen->fds[0], &options) == 0);
     }
 }
 
-/* What is in rig.text from now on. */
-static void apply_config(void)
+static void apply_to(struct plane *plane)
 {
     struct plane_tenancy *tenancy = calloc(1, sizeof(*tenancy));
 
     must(tenancy != NULL);
     tenancy->done = calloc(1, sizeof(*tenancy->done));
     must(tenancy->done != NULL);
-    rig.before = rig.generation;
-    rig.generation = generation_create(parse_text(), rig.before, 1, 64, NULL);
-    must(rig.generation != NULL);
     tenancy->generation = rig.generation;
-    open_listeners(rig.generation);
-    plane_apply(&rig.plane, tenancy);
+    plane_apply(plane, tenancy);
 }
 
-static void open_plane(void)
+/* What is in rig.text from now on. */
+static void apply_config(void)
+{
+    rig.before = rig.generation;
+    rig.generation =
+        generation_create(parse_text(), rig.before, rig.plane_count, 64, NULL);
+    must(rig.generation != NULL);
+    open_listeners(rig.generation);
+    for (unsigned i = 0; i < rig.plane_count; i++) {
+        apply_to(&rig.planes[i]);
+    }
+}
+
+static void open_planes(void)
 {
     uint64_t blocks = kernel_chance(3) ? 64 : between(1, 4);
 
@@ -428,7 +443,9 @@ static void open_plane(void)
                             &rig.control) == 0);
     atomic_store(&rig.shared.max_connections,
                  kernel_chance(8) ? between(1, 3) : 64);
-    must(plane_open(&rig.plane, 0, &rig.shared, NULL) == 0);
+    for (unsigned i = 0; i < rig.plane_count; i++) {
+        must(plane_open(&rig.planes[i], i, &rig.shared, NULL) == 0);
+    }
     apply_config();
 }
 
@@ -454,9 +471,11 @@ static void destroy_generation(struct generation *generation)
     }
 }
 
-static void close_plane(void)
+static void close_planes(void)
 {
-    plane_close(&rig.plane);
+    for (unsigned i = 0; i < rig.plane_count; i++) {
+        plane_close(&rig.planes[i]);
+    }
     read_reports();
     mailbox_close(&rig.control);
     worker_shared_fini(&rig.shared);
@@ -709,7 +728,7 @@ static bool read_counters(struct story *story, const struct service *service)
     struct service_sums sums = {0};
     unsigned ends = 0;
 
-    service_counters_sum(service->state->counters, 1, &sums);
+    service_counters_sum(service->state->counters, rig.plane_count, &sums);
     for (enum cause i = CAUSE_NONE; i < CAUSES; i++) {
         ends += (unsigned)sums.ended[i];
         story->cause = sums.ended[i] > 0 ? i : story->cause;
@@ -717,8 +736,11 @@ static bool read_counters(struct story *story, const struct service *service)
     story->accepted = sums.accepted > 0;
     story->established = false;
     for (uint32_t i = 0; i < service->upstream_count; i++) {
-        story->established |=
-            counter_read(&service->upstreams[i]->counters[0].total) > 0;
+        struct upstream_sums taken = {0};
+
+        upstream_counters_sum(service->upstreams[i]->counters, rig.plane_count,
+                              &taken);
+        story->established |= taken.total > 0;
     }
     if (sums.accepted > 1 || sums.accepted != ends || sums.active != 0) {
         return complain("accepted %lu, ended %u, active %lu", sums.accepted,
@@ -763,29 +785,35 @@ static void judge_all(void)
     }
 }
 
-static void judge_leftovers(void)
+static void judge_plane(struct plane *plane)
 {
     for (enum direction i = UP; i < DIRECTIONS; i++) {
-        if (atomic_load(&rig.plane.memory[i].cache.lent) != 0) {
+        if (atomic_load(&plane->memory[i].cache.lent) != 0) {
             complain("a block is still lent");
         }
     }
-    if (!list_empty(&rig.plane.retry) ||
-        !list_empty(&rig.plane.loop.runnable)) {
+    if (!list_empty(&plane->retry) || !list_empty(&plane->loop.runnable)) {
         complain("a relay is still queued");
+    }
+    pool_check(&plane->sessions);
+    wheel_check(&plane->loop.wheel);
+}
+
+static void judge_leftovers(void)
+{
+    for (unsigned i = 0; i < rig.plane_count; i++) {
+        judge_plane(&rig.planes[i]);
     }
     if (atomic_load(&rig.shared.active) != 0) {
         complain("%u connections are still counted",
                  atomic_load(&rig.shared.active));
     }
-    if (rig.before != NULL && rig.done != 1) {
+    if (rig.done != (rig.before != NULL ? rig.plane_count : 0)) {
         complain("%u reports of a generation's end", rig.done);
     }
-    if (rig.drained != (rig.drain_turn != 0)) {
+    if (rig.drained != (rig.drain_turn != 0 ? rig.plane_count : 0)) {
         complain("%u reports of a drained plane", rig.drained);
     }
-    pool_check(&rig.plane.sessions);
-    wheel_check(&rig.plane.loop.wheel);
     slab_check(&rig.shared.slab[UP]);
     slab_check(&rig.shared.slab[DOWN]);
 }
@@ -799,41 +827,70 @@ static bool client_settled(const struct story *story)
             story->client.stream->state != STREAM_CONNECTING);
 }
 
+/* How many connections the planes have taken. */
+static uint64_t accepts(void)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < rig.count; i++) {
+        for (unsigned j = 0; j < rig.plane_count; j++) {
+            count += counter_read(
+                &rig.generation->services[i].state->counters[j].accepted);
+        }
+    }
+    return count;
+}
+
 /* Every client has come, and every session has gone again. */
 static bool over(void)
 {
-    uint64_t accepts = kernel_record()->aborted;
-
     for (unsigned i = 0; i < rig.count; i++) {
-        accepts += counter_read(
-            &rig.generation->services[i].state->counters[0].accepted);
         if (!client_settled(&rig.stories[i])) {
             return false;
         }
     }
-    return rig.plane.sessions.lent == 0 &&
-           (rig.drain_turn != 0 ? rig.drained > 0 : accepts >= rig.count);
+    for (unsigned i = 0; i < rig.plane_count; i++) {
+        if (rig.planes[i].sessions.lent > 0) {
+            return false;
+        }
+    }
+    return rig.drain_turn != 0
+               ? rig.drained == rig.plane_count
+               : accepts() + kernel_record()->aborted >= rig.count;
 }
 
 /* What the control thread orders. */
 static void command(unsigned turn)
 {
-    if (turn == rig.reload_turn && !rig.plane.draining) {
+    if (turn == rig.reload_turn && !rig.planes[0].draining) {
         kernel_trace("command  reload");
         apply_config();
     }
-    if (turn == rig.drain_turn) {
+    for (unsigned i = 0; i < rig.plane_count && turn == rig.drain_turn; i++) {
         kernel_trace("command  drain");
-        plane_drain(&rig.plane);
+        plane_drain(&rig.planes[i]);
     }
-    if (turn == rig.reset_turn) {
+    for (unsigned i = 0; i < rig.plane_count && turn == rig.reset_turn; i++) {
         kernel_trace("command  reset all");
-        plane_reset_all(&rig.plane);
+        plane_reset_all(&rig.planes[i]);
     }
     read_reports();
 }
 
-/* Those who resist the temptation to wait for a timeout. */
+/* One plane's loop comes round. A lone one sleeps as long as it wants, but for
+ * commands, which come by turns. */
+static void turn_one(void)
+{
+    unsigned which = (unsigned)kernel_below(rig.plane_count);
+    int limit_ms = rig.theme == RIG_DRAIN ? 50 : -1;
+
+    if (rig.plane_count > 1) {
+        kernel_trace("plane    %u", which);
+        limit_ms = 1;
+    }
+    loop_turn(&rig.planes[which].loop, limit_ms);
+}
+
 /* At the lowest rate, one connection after the other, and the same again. */
 static uint64_t flow_most_ns(void)
 {
@@ -876,8 +933,7 @@ static void turn_until_over(void)
     uint64_t over_ns;
 
     for (unsigned turn = 1; !over(); turn++) {
-        /* Commands come by turns of the loop. */
-        loop_turn(&rig.plane.loop, rig.theme == RIG_DRAIN ? 50 : -1);
+        turn_one();
         command(turn);
         if (kernel_now_ns() > begin_ns + RUN_MOST_NS) {
             complain("the run does not come to an end");
@@ -942,6 +998,7 @@ static void begin_faults(void)
 static void plan_commands(void)
 {
     rig.drained = rig.done = 0;
+    rig.plane_count = kernel_chance(4) ? 2 : 1;
     rig.reload_turn = kernel_chance(4) ? (unsigned)between(1, 60) : 0;
     rig.drain_turn = rig.reset_turn = 0;
     if (rig.theme == RIG_DRAIN) {
@@ -992,7 +1049,7 @@ const char *rig_run(uint64_t seed, enum rig_theme theme, bool trace)
     plan_stories();
     plan_commands();
     write_config();
-    open_plane();
+    open_planes();
     begin_faults();
     begin_clients();
     kernel_trace("config\n%s", rig.text);
@@ -1002,7 +1059,7 @@ const char *rig_run(uint64_t seed, enum rig_theme theme, bool trace)
         judge_leftovers();
     }
     stop_peers();
-    close_plane();
+    close_planes();
     if (kernel_open_files() != 0) {
         complain("%u descriptors are still open", kernel_open_files());
     }

@@ -365,15 +365,20 @@ void stream_hurry(struct stream *stream)
 
 /* ---- connecting -------------------------------------------------------- */
 
+/* One of those that listen there: SO_REUSEPORT spreads connections. */
 static struct stream *find_listener(const struct endpoint *endpoint)
 {
+    struct stream *found = NULL;
+    unsigned count = 0;
+
     for (unsigned i = 0; i < stream_end; i++) {
         if (streams[i].state == STREAM_LISTENING &&
-            endpoint_equal(&streams[i].local, endpoint)) {
-            return &streams[i];
+            endpoint_equal(&streams[i].local, endpoint) &&
+            kernel_below(++count) == 0) {
+            found = &streams[i];
         }
     }
-    return NULL;
+    return found;
 }
 
 int stream_listen(struct stream *stream, int backlog)
