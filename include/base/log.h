@@ -23,11 +23,11 @@ enum log_level { LOG_RECORD, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 /*
  * From now on writes to descriptor fd (2) without blocking: a socket by
- * MSG_DONTWAIT, anything else through a description of its own that is opened
- * O_NONBLOCK | O_APPEND by /proc/self/fd, so that the flags of the one
- * inherited stay as they are. Falls back to fd itself, asking before each line
- * whether it can take one. Before it, lines go to fd 2 as they are. fd stays
- * the caller's, and must stay open.
+ * MSG_DONTWAIT, a file on disk as it is, anything else through a description of
+ * its own that is opened O_NONBLOCK by /proc/self/fd, so that the flags of the
+ * one inherited stay as they are. Falls back to fd itself, asking before each
+ * line whether it can take one. Before it, lines go to fd 2 as they are. fd
+ * stays the caller's, and must stay open.
  */
 void log_open(int fd, bool priorities);
 

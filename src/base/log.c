@@ -43,25 +43,34 @@ static const char *const priority_prefix[] = {
     [LOG_INFO] = "<6>",   [LOG_DEBUG] = "<7>",
 };
 
-static bool is_socket(int fd)
+static mode_t kind_of(int fd)
 {
     struct stat status;
 
-    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+    return fstat(fd, &status) == 0 ? status.st_mode & S_IFMT : 0;
 }
 
-static int reopen(int fd)
+/*
+ * A descriptor of our own that does not block. A file on disk never does, and
+ * is written at the offset that others who hold the description share: at one
+ * of our own we would overwrite each other.
+ */
+static int own_descriptor(int fd, mode_t kind)
 {
     char path[32];
 
+    if (kind == S_IFREG) {
+        return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    }
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     return open(path, O_WRONLY | O_NONBLOCK | O_APPEND | O_CLOEXEC | O_NOCTTY);
 }
 
 void log_open(int fd, bool priorities)
 {
-    bool by_socket = is_socket(fd);
-    int own = by_socket ? -1 : reopen(fd);
+    mode_t kind = kind_of(fd);
+    bool by_socket = kind == S_IFSOCK;
+    int own = by_socket ? -1 : own_descriptor(fd, kind);
 
     if (sink.mode == LOG_OWN) {
         close(sink.fd);
