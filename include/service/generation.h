@@ -16,6 +16,7 @@
 #ifndef EVPROXY_SERVICE_GENERATION_H
 #define EVPROXY_SERVICE_GENERATION_H
 
+#include "base/list.h"
 #include "base/rate.h"
 #include "config/config.h"
 #include "service/balance.h"
@@ -72,6 +73,8 @@ struct generation {
     struct listen_socket *listens;
     size_t listen_count;
     unsigned workers;
+    struct list
+        kin; /* control thread: a ring of all that live, by age; no head */
     unsigned holders;   /* control thread: those that have not done with it yet;
                            0 until it is given to any */
     uint32_t *sessions; /* one a worker, written by it alone */
@@ -88,9 +91,11 @@ typedef size_t (*generation_resolve_fn)(const char *host, uint16_t port,
  * Takes the config (it is freed with the generation; on failure it stays the
  * caller's, and all is as it was) and carries the states and upstreams of the
  * same name and address over from previous (NULL at the start; the number of
- * workers is the same). A name stands for all its addresses, each with the
- * line's weight; one that does not resolve for an upstream that is down, with
- * "name:port" for its text. Of two lines with one address the first counts.
+ * workers is the same), or from whichever living generation before it has the
+ * name: connections may hold one that previous lacks. A name stands for all its
+ * addresses, each with the line's weight; one that does not resolve for an
+ * upstream that is down, with "name:port" for its text. Of two lines with one
+ * address the first counts.
  *
  * listens are laid out for each service and listen in the order of the config,
  * with fds NULL: the caller opens or carries them. connections: what the
@@ -98,7 +103,7 @@ typedef size_t (*generation_resolve_fn)(const char *host, uint16_t port,
  * CONFIG_UPSTREAMS_MAX upstreams of a service.
  */
 struct generation *generation_create(struct config *config,
-                                     const struct generation *previous,
+                                     struct generation *previous,
                                      unsigned workers, uint32_t connections,
                                      generation_resolve_fn resolve) WARN_UNUSED;
 

@@ -99,7 +99,7 @@ static int keep_restart_keys(struct config *config,
 /* The generation that follows the running one, without sockets. Takes the
  * config if it answers one. */
 static struct generation *create_next(struct config *config,
-                                      const struct generation *running,
+                                      struct generation *running,
                                       unsigned workers, uint32_t connections)
 {
     if (running != NULL && keep_restart_keys(config, running->config) < 0) {

@@ -275,16 +275,45 @@ static void service_set_rates(struct service *service)
          config->service_rate_down) != 0;
 }
 
-static const struct service *find_service(const struct generation *generation,
-                                          const char *name)
+static const struct service *find_in(const struct generation *generation,
+                                     const char *name)
 {
-    for (size_t i = 0; generation != NULL && i < generation->service_count;
-         i++) {
+    for (size_t i = 0; i < generation->service_count; i++) {
         if (strcmp(generation->services[i].state->name, name) == 0) {
             return &generation->services[i];
         }
     }
     return NULL;
+}
+
+/* The newest service of that name in a generation that lives. */
+static const struct service *find_service(const struct generation *newest,
+                                          const char *name)
+{
+    const struct generation *generation = newest;
+    const struct service *found = NULL;
+
+    if (newest == NULL) {
+        return NULL;
+    }
+    do {
+        found = find_in(generation, name);
+        generation = container_of(generation->kin.prev, struct generation, kin);
+    } while (found == NULL && generation != newest);
+    return found;
+}
+
+/* Links a new generation behind the newest. */
+static void join_kin(struct generation *generation, struct generation *newest)
+{
+    struct list *link = &generation->kin;
+    struct list *before = newest == NULL ? link : &newest->kin;
+    struct list *after = newest == NULL ? link : newest->kin.next;
+
+    link->prev = before;
+    link->next = after;
+    before->next = link;
+    after->prev = link;
 }
 
 static int service_init(struct service *service,
@@ -434,7 +463,7 @@ static void generation_free(struct generation *generation)
 }
 
 struct generation *generation_create(struct config *config,
-                                     const struct generation *previous,
+                                     struct generation *previous,
                                      unsigned workers, uint32_t connections,
                                      generation_resolve_fn resolve)
 {
@@ -458,6 +487,7 @@ struct generation *generation_create(struct config *config,
         errno = error;
         return NULL;
     }
+    join_kin(generation, previous);
     return generation;
 }
 
@@ -469,6 +499,7 @@ void generation_destroy(struct generation *generation)
         return;
     }
     config = generation->config;
+    list_remove(&generation->kin);
     generation_free(generation);
     config_destroy(config);
 }

@@ -54,8 +54,7 @@ static size_t resolve(const char *host, uint16_t port, struct endpoint **found)
     return count;
 }
 
-static struct generation *make(const char *text,
-                               const struct generation *previous)
+static struct generation *make(const char *text, struct generation *previous)
 {
     struct generation *generation =
         generation_create(parse(text), previous, WORKERS, 1000, resolve);
@@ -311,8 +310,7 @@ static void nothing_to_destroy_is_no_harm(void **state)
 }
 
 /* Some of five services with some of six upstreams and a name each. */
-static struct generation *make_any(uint64_t *seed,
-                                   const struct generation *previous)
+static struct generation *make_any(uint64_t *seed, struct generation *previous)
 {
     char text[4096];
     size_t length = 0;

@@ -56,7 +56,7 @@ static size_t nobody(const char *host, uint16_t port, struct endpoint **found)
 }
 
 /* A generation whose service has these keys, and the plan from the former. */
-static struct generation *make(const struct generation *former,
+static struct generation *make(struct generation *former,
                                struct reload_plan *plan, const char *keys)
 {
     struct config_errors errors = {0};
