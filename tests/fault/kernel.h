@@ -46,6 +46,7 @@ struct kernel_record {
     uint32_t descriptors; /* refused */
     uint32_t watches;
     uint32_t locals;
+    uint32_t dropped; /* connections in the queue of a listener that closed */
     uint32_t aborted; /* connections that died in an accept queue */
 };
 

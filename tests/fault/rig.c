@@ -46,6 +46,7 @@ struct story {
     struct peer servers[ATTEMPTS_MAX];
     struct peer_plan server_plan;
     enum fate fates[ATTEMPTS_MAX];
+    unsigned tried;    /* bit n: its upstream n */
     unsigned attempts; /* that reached the network */
     unsigned server_count;
     enum fate last_fate;
@@ -58,6 +59,7 @@ static struct rig {
     enum rig_theme theme;
     struct story stories[STORIES_MAX];
     unsigned count;
+    bool narrow;     /* the process may have few connections */
     bool flood;      /* one moves more than a visit's budget */
     bool stalled;    /* some story holds blocks until a timeout */
     char text[8192]; /* the configuration */
@@ -232,6 +234,7 @@ static struct story *story_of(const struct endpoint *endpoint)
 static enum verdict route(void *arg, const struct endpoint *to)
 {
     struct story *story = story_of(to);
+    unsigned which = 1u << (ntohl(to->u.in.sin_addr.s_addr) & 7);
 
     (void)arg;
     if (ntohs(to->u.in.sin_port) != UPSTREAM_PORT) {
@@ -241,6 +244,10 @@ static enum verdict route(void *arg, const struct endpoint *to)
         complain("more than %d connects", ATTEMPTS_MAX);
         return VERDICT_REFUSE;
     }
+    if (!story->lone && story->tried & which) {
+        complain("an upstream was tried again");
+    }
+    story->tried |= which;
     story->last_fate = story->fates[story->attempts++];
     kernel_trace("connect  attempt %u of story %td: fate %d", story->attempts,
                  story - rig.stories, story->last_fate);
@@ -441,8 +448,8 @@ static void open_planes(void)
     must(mailbox_open(&rig.control) == 0);
     must(worker_shared_init(&rig.shared, BLOCK_BYTES, 2 * blocks * BLOCK_BYTES,
                             &rig.control) == 0);
-    atomic_store(&rig.shared.max_connections,
-                 kernel_chance(8) ? between(1, 3) : 64);
+    rig.narrow = kernel_chance(8);
+    atomic_store(&rig.shared.max_connections, rig.narrow ? between(1, 3) : 64);
     for (unsigned i = 0; i < rig.plane_count; i++) {
         must(plane_open(&rig.planes[i], i, &rig.shared, NULL) == 0);
     }
@@ -810,6 +817,9 @@ static void judge_leftovers(void)
     }
     if (rig.done != (rig.before != NULL ? rig.plane_count : 0)) {
         complain("%u reports of a generation's end", rig.done);
+    }
+    if (rig.theme == RIG_DRAIN && !rig.narrow && kernel_record()->dropped > 0) {
+        complain("who had come was not let in");
     }
     if (rig.drained != (rig.drain_turn != 0 ? rig.plane_count : 0)) {
         complain("%u reports of a drained plane", rig.drained);

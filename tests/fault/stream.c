@@ -8,7 +8,9 @@
 #define QUEUE_MASK    (STREAM_QUEUE_MAX - 1)
 #define SEGMENT_MOST  1460
 #define RETRANSMIT_NS (200 * NS_PER_MS)
-#define QUEUE_LEAST   512
+/* Between the last accept and the close somebody may come: no help for it. */
+#define CLOSING_NS  10000
+#define QUEUE_LEAST 512
 
 static struct stream streams[STREAMS_MAX];
 static unsigned stream_end; /* those from here on were never used */
@@ -667,6 +669,9 @@ static void close_listener(struct stream *stream)
 {
     struct list *link;
 
+    if (kernel_now_ns() > stream->empty_ns + CLOSING_NS) {
+        kernel_record()->dropped += stream->queued;
+    }
     while ((link = list_pop(&stream->accepts)) != NULL) {
         stream_abort(container_of(link, struct stream, accept_link));
     }

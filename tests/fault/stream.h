@@ -67,6 +67,7 @@ struct stream {
     uint64_t urgent_sent_at;
     uint32_t backlog;    /* STREAM_LISTENING */
     uint32_t queued;     /* in its accept queue */
+    uint64_t empty_ns;   /* when accept last found that queue empty */
     struct list accepts; /* of accept_link */
     struct list accept_link;
     bool refused_by_fault; /* its accept was answered with ECONNABORTED */

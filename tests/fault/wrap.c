@@ -276,6 +276,7 @@ static int accept_file(struct stream *listener, struct sockaddr *address,
     struct file *file;
 
     if (listener->queued == 0) {
+        listener->empty_ns = kernel_now_ns();
         return failed(EAGAIN);
     }
     if (kernel_chance(kernel_faults()->interrupted)) {
