@@ -17,6 +17,8 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define THEMES 5
@@ -35,6 +37,15 @@ static uint64_t setting(const char *name, uint64_t otherwise)
     return text == NULL ? otherwise : strtoull(text, NULL, 10);
 }
 
+static uint64_t seed_now;
+
+/* An assertion has failed, of ours or of the code under test. */
+static void tell_seed(int signal)
+{
+    (void)signal;
+    dprintf(2, "EVPROXY_TEST_SEED=%" PRIu64 ": aborted\n", seed_now);
+}
+
 /* Every seed of the theme: those of five in turn belong to the five. */
 static void run_theme(enum rig_theme theme)
 {
@@ -47,7 +58,10 @@ static void run_theme(enum rig_theme theme)
     }
     for (uint64_t seed = theme; seed < runs; seed += THEMES) {
         uint64_t now = only == UINT64_MAX ? seed : only;
-        const char *complaint = rig_run(now, theme, now == only);
+        const char *complaint;
+
+        seed_now = now;
+        complaint = rig_run(now, theme, now == only);
 
         if (complaint != NULL) {
             fail_msg("EVPROXY_TEST_SEED=%" PRIu64 ": %s", now, complaint);
@@ -99,5 +113,6 @@ int main(void)
     };
 
     log_set_level(LOG_ERROR);
+    signal(SIGABRT, tell_seed);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -35,7 +36,7 @@ static struct file *entered(int fd)
     if (file == NULL) {
         /* A closed descriptor is used: nobody should get away with that. */
         kernel_trace("fd %d is not open", fd);
-        __builtin_trap();
+        abort();
     }
     return file;
 }
@@ -45,7 +46,7 @@ static struct stream *entered_stream(int fd)
     struct file *file = entered(fd);
 
     if (file != NULL && file->kind != FILE_STREAM) {
-        __builtin_trap();
+        abort();
     }
     return file == NULL ? NULL : file->stream;
 }
@@ -376,7 +377,7 @@ CALL(int, shutdown, int fd, int how)
         return __real_shutdown(fd, how);
     }
     if (how != SHUT_WR) {
-        __builtin_trap(); /* not simulated, as nobody does it */
+        abort(); /* not simulated, as nobody does it */
     }
     return (int)told("shutdown", fd, stream_shutdown(stream));
 }
