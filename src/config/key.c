@@ -936,7 +936,7 @@ const struct key key_table[] = {
     {
         .name = "tcp_notsent_lowat",
         SERVICE(tcp_notsent_lowat),
-        .default_text = "128K",
+        .default_text = "32K",
         .set = set_size,
         .max = INT32_MAX,
         .help = "unsent bytes that the kernel may queue for one peer",
