@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "stream.h"
+#include "tube.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -53,6 +54,7 @@ void kernel_start(uint64_t seed, const struct kernel_faults *faults)
     kernel.file_count = 0;
     kernel.file_limit = KERNEL_FILES;
     stream_forget_all();
+    tube_forget_all();
 }
 
 void kernel_set_faults(const struct kernel_faults *faults)

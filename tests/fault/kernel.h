@@ -50,15 +50,17 @@ struct kernel_record {
     uint32_t aborted; /* connections that died in an accept queue */
 };
 
-enum file_kind { FILE_FREE, FILE_STREAM, FILE_EPOLL, FILE_EVENT };
+enum file_kind { FILE_FREE, FILE_STREAM, FILE_EPOLL, FILE_EVENT, FILE_TUBE };
 
 struct stream;
+struct tube;
 
 /* What stands behind a descriptor. */
 struct file {
     enum file_kind kind;
     int fd;
     struct stream *stream; /* FILE_STREAM */
+    struct tube *tube;     /* FILE_TUBE: an end of it */
     uint64_t counter;      /* FILE_EVENT */
     struct list ready;     /* FILE_EPOLL: of watches, first come first served */
     struct watch {

@@ -139,7 +139,8 @@ static void begin_faults(void)
         }
     }
     if (rig.flood) {
-        faults = (struct kernel_faults){.latency_ns = 200};
+        faults = (struct kernel_faults){
+            .again = odds(200), .interrupted = odds(60), .latency_ns = 200};
     }
     kernel_set_faults(&faults);
 }

@@ -32,11 +32,15 @@ static void plan_peer(struct peer_plan *plan)
     };
 }
 
-/* As fast as it can be, until the budget of a visit is spent. */
+/* As fast as it can be, until the budget of a visit is spent, and long enough
+ * to go by a pipe. */
 static void plan_flood(struct peer_plan *plan)
 {
-    *plan = (struct peer_plan){
-        .total = 700000, .read_most = UINT32_MAX, .pause_ns = 1, .hasty = true};
+    plan->total = (uint32_t)between(200000, 500000);
+    plan->pause_ns = 1;
+    plan->hasty = true;
+    plan->urgent = kernel_chance(2) ? 64 : 0;
+    plan->reset_at = (uint32_t)kernel_below(plan->total);
 }
 
 static void plan_reset(struct peer_plan *plan)
@@ -211,7 +215,7 @@ void story_plan_all(void)
         rig.stories[i].client.expects = 2 + 2 * i;
         plan_story(&rig.stories[i]);
     }
-    rig.flood = rig.theme == RIG_FLOW && kernel_chance(256);
+    rig.flood = rig.theme <= RIG_RESETS && kernel_chance(8);
     if (rig.flood) {
         rig.count = 1;
         plan_flood(either(&rig.stories[0]));

@@ -600,6 +600,16 @@ ssize_t stream_recv(struct stream *stream, void *buffer, size_t size, int flags,
     return (ssize_t)count;
 }
 
+/* tcp_splice_read: at the mark it answers as if there were no byte. */
+ssize_t stream_recv_before_mark(struct stream *stream, void *buffer,
+                                size_t size, size_t most)
+{
+    if (stream->urgent && stream->urgent_at == stream->in.read) {
+        return recv_nothing(stream);
+    }
+    return stream_recv(stream, buffer, size, 0, most);
+}
+
 ssize_t stream_send(struct stream *stream, const void *bytes, size_t size,
                     int flags, size_t most)
 {

@@ -104,6 +104,9 @@ int stream_connect(struct stream *stream, const struct endpoint *to);
 struct stream *stream_accept(struct stream *listener);
 ssize_t stream_recv(struct stream *stream, void *buffer, size_t size, int flags,
                     size_t most);
+/* As splice reads: up to the urgent mark, and nothing when it is next. */
+ssize_t stream_recv_before_mark(struct stream *stream, void *buffer,
+                                size_t size, size_t most);
 ssize_t stream_send(struct stream *stream, const void *bytes, size_t size,
                     int flags, size_t most);
 int stream_shutdown(struct stream *stream);

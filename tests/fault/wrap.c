@@ -3,7 +3,7 @@
  * kernel by the linker (--wrap: see the Makefile). A call that names a real
  * descriptor, or comes while no simulation runs, goes on to libc.
  */
-#include "stream.h"
+#include "tube.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -391,6 +391,9 @@ CALL(int, close, int fd)
     }
     told("close", fd, 0);
     file_close(file);
+    if (file->tube != NULL) {
+        tube_close(file->tube);
+    }
     if (file->stream != NULL) {
         stream_close(file->stream);
     }
@@ -453,12 +456,49 @@ CALL(ssize_t, getrandom, void *buffer, size_t size, unsigned flags)
     return (ssize_t)size;
 }
 
-/* The simulated kernel has no pipes: bytes are copied. */
+/* ---- pipes ------------------------------------------------------------- */
+
 CALL(int, pipe2, int fds[2], int flags)
 {
     if (!kernel_running()) {
         return __real_pipe2(fds, flags);
     }
-    errno = EMFILE;
-    return -1;
+    kernel_enter();
+    return tube_open(fds);
+}
+
+CALL(int, fcntl, int fd, int command, ...)
+{
+    va_list args;
+    long value;
+
+    va_start(args, command);
+    value = va_arg(args, long);
+    va_end(args);
+    return entered(fd) == NULL ? __real_fcntl(fd, command, value) : 0;
+}
+
+/* From a socket to a pipe, or the other way. */
+static ssize_t splice_files(struct file *in, struct file *out, size_t size)
+{
+    bool fills = in->kind == FILE_STREAM;
+    struct stream *stream = fills ? in->stream : out->stream;
+    int error = passing_error(stream, fills ? EPOLLIN : EPOLLOUT);
+
+    if (error != 0) {
+        return failed(error);
+    }
+    return fills ? tube_fill(out->tube, stream, size)
+                 : tube_drain(in->tube, stream, size);
+}
+
+CALL(ssize_t, splice, int in_fd, off64_t *in_at, int out_fd, off64_t *out_at,
+     size_t size, unsigned flags)
+{
+    struct file *in = entered(in_fd);
+
+    if (in == NULL) {
+        return __real_splice(in_fd, in_at, out_fd, out_at, size, flags);
+    }
+    return told("splice", in_fd, splice_files(in, file_at(out_fd), size));
 }

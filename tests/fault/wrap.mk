@@ -2,4 +2,4 @@
 FAULT_CALLS := recv send read write ioctl socket bind listen connect accept4 \
                getsockname getpeername getsockopt setsockopt shutdown close \
                epoll_create1 epoll_ctl epoll_wait eventfd clock_gettime \
-               getrandom pipe2
+               getrandom pipe2 fcntl splice
