@@ -62,7 +62,6 @@ static void run_theme(enum rig_theme theme)
 
         seed_now = now;
         complaint = rig_run(now, theme, now == only);
-
         if (complaint != NULL) {
             fail_msg("EVPROXY_TEST_SEED=%" PRIu64 ": %s", now, complaint);
         }

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -461,6 +462,29 @@ static void urgent_byte_behind_bytes_and_another(struct scene *scene)
     two_marks_out_of_line(scene, 5);
 }
 
+/* With a FIN behind the mark, splice seems to have met the end. */
+static void splice_stops_at_the_mark(struct scene *scene)
+{
+    int fds[2];
+
+    assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+    connected(scene);
+    note_send(scene, scene->client, 1, MSG_OOB);
+    settle(scene);
+    note_call(
+        scene, "splice",
+        splice(scene->server, NULL, fds[1], NULL, 100, SPLICE_F_NONBLOCK));
+    note_send(scene, scene->client, 5, 0);
+    shutdown(scene->client, SHUT_WR);
+    settle(scene);
+    note_call(
+        scene, "splice",
+        splice(scene->server, NULL, fds[1], NULL, 100, SPLICE_F_NONBLOCK));
+    note_recv(scene, scene->server, 100);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void refused(struct scene *scene)
 {
     close(scene->listener);
@@ -658,6 +682,7 @@ SCENARIO(urgent_mark_in_line)
 SCENARIO(two_urgent_marks)
 SCENARIO(urgent_byte_behind_another)
 SCENARIO(urgent_byte_behind_bytes_and_another)
+SCENARIO(splice_stops_at_the_mark)
 SCENARIO(refused)
 SCENARIO(connecting)
 SCENARIO(accept_queue)
@@ -689,6 +714,7 @@ int main(void)
         cmocka_unit_test(simulated_urgent_byte_behind_another_is_as_on_linux),
         cmocka_unit_test(
             simulated_urgent_byte_behind_bytes_and_another_is_as_on_linux),
+        cmocka_unit_test(simulated_splice_stops_at_the_mark_is_as_on_linux),
         cmocka_unit_test(simulated_refused_is_as_on_linux),
         cmocka_unit_test(simulated_connecting_is_as_on_linux),
         cmocka_unit_test(simulated_accept_queue_is_as_on_linux),
