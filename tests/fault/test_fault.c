@@ -22,7 +22,7 @@
 #include <stdlib.h>
 
 #define THEMES 5
-#define RUNS   100000
+#define RUNS   150000
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SLOWER 10
 #else
