@@ -77,7 +77,8 @@ static void visit(int fd, struct dice *dice)
     memset(bytes, 0, sizeof bytes);
     if (dice_roll(dice, 8) > 0) { /* else it goes without a word */
         send(fd, order, sizeof order, MSG_NOSIGNAL);
-        send(fd, bytes, dice_roll(dice, sizeof bytes), MSG_NOSIGNAL);
+        /* At least one, or both might wait for the other's. */
+        send(fd, bytes, 1 + dice_roll(dice, sizeof bytes - 1), MSG_NOSIGNAL);
         if (dice_roll(dice, 2)) {
             recv(fd, bytes, sizeof bytes, 0);
         }
@@ -125,7 +126,7 @@ static void every_connection_ends_once_with_one_cause(void **state)
     used = snprintf(config, sizeof config,
                     "[service web]\nupstream = %s\n"
                     "source_address = 127.40.0.1-127.40.0.9\n"
-                    "half_close_timeout = 5s\nwrite_timeout = 5s\n",
+                    "idle_timeout = 30s\n",
                     back.text);
     for (int i = 0; i < CLIENTS; i++) { /* each its own: ports suffice */
         troops[i].front = place_new();
@@ -151,6 +152,7 @@ static void every_connection_ends_once_with_one_cause(void **state)
     assert_true(line_number(line, "ended_client_reset") > total / 20);
     assert_true(line_number(line, "ended_upstream_reset") > total / 100);
     assert_int_equal(line_number(line, "ended_internal"), 0);
+    assert_int_equal(line_number(line, "ended_idle_timeout"), 0);
     stat_await(proxy, NULL, NULL, "active", 0);
     stat_await(proxy, NULL, NULL, "buffers_lent", 0);
     stat_await(proxy, "web", back.text, "active", 0);
