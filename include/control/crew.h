@@ -45,7 +45,8 @@ bool crew_drained(struct crew *crew);
 bool crew_beat(struct crew *crew);
 void crew_answered(struct crew *crew, unsigned worker);
 
-/* Blocks of buffers lent now, and most at once, by all workers. */
+/* Blocks of buffers lent now by all workers, and the sum of what each has lent
+ * at most, which is at least what all have. */
 void crew_memory(const struct crew *crew, uint64_t *lent, uint64_t *peak);
 
 #endif

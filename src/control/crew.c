@@ -115,6 +115,9 @@ void crew_answered(struct crew *crew, unsigned worker)
 
 void crew_memory(const struct crew *crew, uint64_t *lent, uint64_t *peak)
 {
+    uint64_t blocks =
+        (uint64_t)crew->shared.slab[UP].blocks + crew->shared.slab[DOWN].blocks;
+
     *lent = *peak = 0;
     for (unsigned i = 0; i < crew->count; i++) {
         uint32_t lent_here, peak_here;
@@ -122,5 +125,9 @@ void crew_memory(const struct crew *crew, uint64_t *lent, uint64_t *peak)
         worker_memory(crew->workers[i], &lent_here, &peak_here);
         *lent += lent_here;
         *peak += peak_here;
+    }
+    /* Not all had their most at one time; but never more than there are. */
+    if (*peak > blocks) {
+        *peak = blocks;
     }
 }

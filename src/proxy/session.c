@@ -326,7 +326,10 @@ static void connect_event(struct plane *plane, struct session *session,
 {
     if (side == UPSTREAM) {
         attempt_event(plane, session);
-    } else if (events & (EPOLLERR | EPOLLHUP)) {
+    } else if (events & (EPOLLERR | EPOLLHUP) &&
+               !sock_has_bytes(&session->sock[CLIENT])) {
+        /* With bytes before its reset, they and it are still to be delivered.
+         */
         session_close(plane, session, CAUSE_CLIENT_RESET);
     }
 }

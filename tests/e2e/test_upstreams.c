@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -613,7 +614,13 @@ static void a_name_is_all_its_addresses(void **state)
     struct place front = place_new();
     struct place back = place_on("127.0.0.1");
     struct place name = place_at("localhost", &back);
+    struct addrinfo *known = NULL;
     (void)state;
+    if (getaddrinfo("localhost", NULL, NULL, &known) != 0) {
+        print_message("skipped: localhost does not resolve here\n");
+        skip();
+    }
+    freeaddrinfo(known);
     int listener = listen_on(&back);
     struct proxy *proxy = proxy_start("[service web]\nlisten = %s\n"
                                       "upstream = %s\n",

@@ -146,7 +146,7 @@ static void an_unsaid_service_key_has_its_default(void **state)
     assert_int_equal(service->fail_threshold, 5);
     assert_int_equal(service->source_count, 0);
     assert_false(service->tcp_fastopen);
-    assert_int_equal(service->tcp_notsent_lowat, 128 << 10);
+    assert_int_equal(service->tcp_notsent_lowat, 32 << 10);
     assert_int_equal(service->backlog, 4096);
     assert_false(service->access_log);
     assert_default_times(service);

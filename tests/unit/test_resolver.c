@@ -7,13 +7,28 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <netdb.h>
+
+/* A bare system may know no name at all. */
+static void skip_without_names(void)
+{
+    struct addrinfo *found = NULL;
+
+    if (getaddrinfo("localhost", NULL, NULL, &found) != 0) {
+        print_message("skipped: localhost does not resolve here\n");
+        skip();
+    }
+    freeaddrinfo(found);
+}
 
 static void localhost_is_a_loopback_address_with_the_port(void **state)
 {
     struct endpoint *found;
-    size_t count = resolver_lookup("localhost", 8080, &found);
+    size_t count;
 
     (void)state;
+    skip_without_names();
+    count = resolver_lookup("localhost", 8080, &found);
     assert_true(count > 0);
     for (size_t i = 0; i < count; i++) {
         char text[ADDR_TEXT_MAX];
