@@ -51,7 +51,8 @@ struct session {
     uint8_t cause;             /* enum cause: of the last failed attempt */
     bool in_source : 1;        /* counted in by limits_enter */
     bool in_upstream : 1;      /* counted in by upstream_enter */
-    bool pausing : 1; /* no connect is under way; the timer begins one */
+    bool abandoned : 1; /* the client was reset, and bytes of it are left */
+    bool pausing : 1;   /* no connect is under way; the timer begins one */
 
     struct relay relay[DIRECTIONS];
 

@@ -207,6 +207,10 @@ void attempt_begin(struct plane *plane, struct session *session)
 {
     struct service *service = session->service;
 
+    if (session->abandoned) {
+        session_close(plane, session, CAUSE_CLIENT_RESET);
+        return;
+    }
     while (session->attempts < service->config->connect_attempts) {
         ssize_t i = pick(plane, session);
 

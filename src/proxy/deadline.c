@@ -6,6 +6,8 @@
 
 /* A lone upstream that refused may be starting again: tried after this. */
 #define PAUSE_NS (100 * NS_PER_MS)
+/* How long a connect may still take when the client has left. */
+#define ABANDONED_NS (100 * NS_PER_MS)
 /* LINGER asks the kernel after a quarter of the time it has waited already. */
 #define LINGER_FIRST_NS   (5 * NS_PER_MS)
 #define LINGER_DEFAULT_NS (30 * NS_PER_S)
@@ -81,7 +83,10 @@ static struct deadline connect_deadline(const struct session *session)
     const struct config_service *config = session->service->config;
     struct deadline earliest = {UINT64_MAX, CAUSE_NONE};
 
-    if (session->pausing) {
+    if (session->abandoned) {
+        consider(&earliest, session->stage_ns, ABANDONED_NS,
+                 CAUSE_CLIENT_RESET);
+    } else if (session->pausing) {
         consider(&earliest, session->stage_ns, PAUSE_NS, CAUSE_NONE);
     } else {
         consider(&earliest, session->stage_ns, config->connect_timeout_ns,

@@ -321,16 +321,29 @@ static void relay_event(struct plane *plane, struct session *session,
     side_is_ready(plane, session, side);
 }
 
+/*
+ * The client is gone while its upstream is still being connected. Bytes that it
+ * sent before are delivered if the connect is as good as done; there is no use
+ * in waiting, or in trying another, for somebody who has left.
+ */
+static void client_left(struct plane *plane, struct session *session)
+{
+    if (!sock_has_bytes(&session->sock[CLIENT])) {
+        session_close(plane, session, CAUSE_CLIENT_RESET);
+    } else if (!session->abandoned) {
+        session->abandoned = true;
+        session->stage_ns = plane->loop.now_ns;
+        session_arm(plane, session);
+    }
+}
+
 static void connect_event(struct plane *plane, struct session *session,
                           enum direction side, uint32_t events)
 {
     if (side == UPSTREAM) {
         attempt_event(plane, session);
-    } else if (events & (EPOLLERR | EPOLLHUP) &&
-               !sock_has_bytes(&session->sock[CLIENT])) {
-        /* With bytes before its reset, they and it are still to be delivered.
-         */
-        session_close(plane, session, CAUSE_CLIENT_RESET);
+    } else if (events & (EPOLLERR | EPOLLHUP)) {
+        client_left(plane, session);
     }
 }
 
