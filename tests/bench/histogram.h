@@ -1,0 +1,23 @@
+/*
+ * histogram: counts of durations in microseconds, log-linear: exact below 64,
+ * then 32 buckets for each power of two, which are 3 % wide.
+ */
+#ifndef EVPROXY_BENCH_HISTOGRAM_H
+#define EVPROXY_BENCH_HISTOGRAM_H
+
+#include <stdint.h>
+
+enum { HISTOGRAM_SUB = 32, HISTOGRAM_BUCKETS = 34 * HISTOGRAM_SUB };
+
+struct histogram {
+    uint64_t count;
+    uint64_t max;
+    uint64_t buckets[HISTOGRAM_BUCKETS];
+};
+
+void histogram_add(struct histogram *histogram, uint64_t us);
+
+/* The upper end of the bucket in which that share of the samples is reached. */
+uint64_t histogram_at(const struct histogram *histogram, double share);
+
+#endif

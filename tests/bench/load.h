@@ -1,0 +1,70 @@
+/*
+ * load: what the servers and clients of netload share: options, sockets, time
+ * and latencies. One thread, IPv4 only, on loopback. What makes a measurement
+ * worthless ends the program.
+ */
+#ifndef EVPROXY_BENCH_LOAD_H
+#define EVPROXY_BENCH_LOAD_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdnoreturn.h>
+#include <sys/epoll.h>
+
+enum {
+    LOAD_BUFFER_BYTES = 65536,
+    LOAD_EVENTS = 256, /* taken from one epoll_wait() */
+    LOAD_STUCK_S = 5,  /* a connection that stands still so long is lost */
+    LOAD_BACKLOG = 16384,
+};
+
+struct load {
+    struct sockaddr_in target;
+    int connections; /* -c */
+    long total;      /* -n; 0: the mode's default, or no end */
+    double seconds;  /* -d; 0: until total */
+    long bytes;      /* -b */
+    int sources;     /* -s: clients come from 127.0.2.1 .. 127.0.2.N */
+    char buffer[LOAD_BUFFER_BYTES];
+};
+
+extern struct load load;
+
+extern const char LOAD_REQUEST_CLOSE[];
+extern const char LOAD_REQUEST_KEEP[];
+
+noreturn void load_die(const char *what);
+
+int64_t load_now_ns(void);
+
+/* Starts a connection: its descriptor, or -1. */
+int load_dial(bool nonblocking);
+
+int load_epoll(void);
+void load_watch(int epoll, int op, int fd, uint32_t events, uint32_t tag);
+
+void *load_allocate(size_t count, size_t size);
+
+/* Prints what was printed so far, and READY; goes on at a line, or the end, of
+ * standard input. */
+void load_ready(void);
+void load_wait_line(void);
+
+/* Durations in ns, and the one that the given share of them does not exceed,
+ * in us. Sort once before asking. */
+void load_latency_add(int64_t ns);
+void load_latency_sort(void);
+double load_latency_us(double share);
+long load_latency_count(void);
+
+/* The modes. Each returns the exit status; the servers end when killed. */
+int load_serve_echo(void);
+int load_serve_push(void);
+int load_run_rate(void);
+int load_run_requests(void);
+int load_run_ping(void);
+int load_run_hold(void);
+int load_run_storm(void);
+
+#endif

@@ -1,0 +1,115 @@
+/*
+ * netload: the small servers and clients that the benchmark needs and that wrk
+ * and iperf3 do not offer.
+ *
+ *      netload MODE ADDRESS:PORT [-c connections] [-n total] [-d seconds]
+ *              [-b bytes] [-s sources]
+ *
+ * Servers, until killed:
+ *   echo   sends back what arrives
+ *   push   after the first byte, sends without end
+ * Clients; each prints one line of JSON. Those with phases print READY, and go
+ * on when a line, or the end, of standard input has come:
+ *   rate   one HTTP request a connection, -c in flight, for -d seconds or until
+ *          -n connections
+ *   reqs   -n requests over -c connections that stay. Phases: all are connected
+ *          and warm; all requests are done
+ *   ping   -n round trips of -b bytes to an echo server, one by one
+ *   hold   -c connections, each has -b bytes echoed, then is idle. Phases: all
+ *          are connected; all are closed
+ *   storm  -c connections to a push server, each reads -b bytes, then nothing.
+ *          Phases as for hold
+ */
+#include "load.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const struct mode {
+    const char *name;
+    int (*run)(void);
+} modes[] = {
+    {"echo", load_serve_echo}, {"push", load_serve_push},
+    {"rate", load_run_rate},   {"reqs", load_run_requests},
+    {"ping", load_run_ping},   {"hold", load_run_hold},
+    {"storm", load_run_storm},
+};
+
+static bool parse_address(const char *text)
+{
+    char host[INET_ADDRSTRLEN];
+    const char *colon = strrchr(text, ':');
+
+    if (colon == NULL || colon - text >= (long)sizeof(host)) {
+        return false;
+    }
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = '\0';
+    load.target.sin_family = AF_INET;
+    load.target.sin_port = htons((uint16_t)atoi(colon + 1));
+    return inet_pton(AF_INET, host, &load.target.sin_addr) == 1;
+}
+
+static bool parse_options(int argc, char **argv)
+{
+    int option;
+
+    while ((option = getopt(argc, argv, "c:n:d:b:s:")) != -1) {
+        switch (option) {
+        case 'c':
+            load.connections = atoi(optarg);
+            break;
+        case 'n':
+            load.total = atol(optarg);
+            break;
+        case 'd':
+            load.seconds = atof(optarg);
+            break;
+        case 'b':
+            load.bytes = atol(optarg);
+            break;
+        case 's':
+            load.sources = atoi(optarg);
+            break;
+        default:
+            return false;
+        }
+    }
+    return load.connections > 0 && load.sources > 0 && load.bytes > 0 &&
+           load.bytes <= LOAD_BUFFER_BYTES;
+}
+
+static void allow_many_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    optind = 3; /* after the mode and the address */
+    if (argc < 3 || !parse_address(argv[2]) || !parse_options(argc, argv)) {
+        fputs("usage: netload MODE ADDRESS:PORT [-c connections] [-n total] "
+              "[-d seconds] [-b bytes] [-s sources]\n",
+              stderr);
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    allow_many_files();
+    memset(load.buffer, 'x', sizeof(load.buffer));
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (strcmp(argv[1], modes[i].name) == 0) {
+            return modes[i].run();
+        }
+    }
+    fprintf(stderr, "netload: unknown mode %s\n", argv[1]);
+    return 2;
+}
