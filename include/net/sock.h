@@ -64,8 +64,16 @@ void sock_event(struct sock *sock, uint32_t events);
 enum io sock_recv(struct sock *sock, void *buffer, size_t size,
                   size_t *count) WARN_UNUSED;
 
-/* Writes at most size bytes, size > 0. IO_ERROR also remembers a reset. */
-enum io sock_send(struct sock *sock, const void *bytes, size_t size,
+/* The end of a stream whose bytes were all read: IO_EOF, or IO_ERROR if it was
+ * no clean one. To be called once SOCK_ENDED is set. */
+enum io sock_end(struct sock *sock) WARN_UNUSED;
+
+/*
+ * Writes at most size bytes, size > 0. last: these are the last bytes, and
+ * sock_shutdown or sock_close follows at once, so that the FIN may go with
+ * them. IO_ERROR also remembers a reset.
+ */
+enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool last,
                   size_t *count) WARN_UNUSED;
 
 /*

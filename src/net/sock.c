@@ -82,8 +82,7 @@ int sock_error(struct sock *sock)
     return error;
 }
 
-/* The end of the stream: was it a clean one? */
-static enum io end_answer(struct sock *sock)
+enum io sock_end(struct sock *sock)
 {
     sock->ready &= (uint16_t)~SOCK_READABLE;
     if (sock->ready & SOCK_RESET ||
@@ -101,7 +100,7 @@ static enum io read_answer(struct sock *sock, ssize_t got, size_t *count)
         return failure(sock, SOCK_READABLE);
     }
     if (got == 0) {
-        return end_answer(sock);
+        return sock_end(sock);
     }
     *count = (size_t)got;
     return IO_OK;
@@ -132,12 +131,8 @@ static void fell_short(struct sock *sock)
 
 enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
 {
-    enum io io;
+    enum io io = receive(sock, buffer, size, 0, count);
 
-    if (sock->ready & SOCK_ENDED) {
-        return end_answer(sock);
-    }
-    io = receive(sock, buffer, size, 0, count);
     if (io == IO_OK && *count < size) {
         fell_short(sock);
     }
@@ -186,16 +181,17 @@ static enum io write_answer(struct sock *sock, ssize_t put, size_t *count)
     return IO_OK;
 }
 
-enum io sock_send(struct sock *sock, const void *bytes, size_t size,
+enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool last,
                   size_t *count)
 {
+    int flags = MSG_NOSIGNAL | (last ? MSG_MORE : 0);
     ssize_t put;
 
     if (sock->ready & SOCK_WRITTEN) {
         be_prompt(sock);
     }
     do {
-        put = send(sock->fd, bytes, size, MSG_NOSIGNAL);
+        put = send(sock->fd, bytes, size, flags);
     } while (put < 0 && errno == EINTR);
     return write_answer(sock, put, count);
 }

@@ -81,8 +81,10 @@ static enum io write_some(struct relay *relay,
         pipe->bytes -= (uint32_t)count;
     } else {
         struct span span = ring_bytes(&relay->ring);
+        bool last =
+            context->from->ready & SOCK_ENDED && span.count == relay->ring.used;
 
-        io = sock_send(context->to, span.bytes, span.count, &count);
+        io = sock_send(context->to, span.bytes, span.count, last, &count);
         ring_consumed(&relay->ring, count);
     }
     return io;
@@ -307,6 +309,10 @@ static bool fill(struct visit *visit, enum pump *answer)
     const struct relay_context *context = visit->context;
     size_t count = 0;
 
+    if (context->from->ready & SOCK_ENDED) {
+        *answer = no_byte(relay, context, sock_end(context->from));
+        return false;
+    }
     if (!(context->from->ready & SOCK_READABLE)) {
         *answer = wait_for(relay, RELAY_SOURCE);
         return false;
