@@ -3,6 +3,7 @@
 # make test       unit, fault and end-to-end tests
 # make asan tsan  the same suite under the sanitizers
 # make interop    real programs through it: nginx, redis, ssh, iperf3, ...
+# make bench      evproxy and its peers side by side; bench-full, bench-200k
 # make check      format, floors, functions, headers, documents, samples
 # make install    DESTDIR and PREFIX as usual
 #
@@ -88,8 +89,46 @@ tsan:
 	    EXTRA='-fsanitize=thread -fno-omit-frame-pointer'
 
 .PHONY: interop
-interop: $(BUILD)/evproxy
-	@EVPROXY=$(BUILD)/evproxy tests/interop/run.sh
+interop: $(BUILD)/evproxy $(BUILD)/bench/netload
+	@EVPROXY=$(BUILD)/evproxy NETLOAD=$(BUILD)/bench/netload \
+	    tests/interop/run.sh
+
+# ---- figures --------------------------------------------------------------
+# Quick, in less than 5 minutes; all workloads, five rounds; N connections in a
+# virtual machine. BENCH_OUT takes the results and the charts, BENCH_ARGS is for
+# bench.py, and see vm/bench-200k.sh for the last one's.
+
+BENCH_OUT ?= $(BUILD)/bench
+BENCH_ARGS ?=
+BENCH_TOOLS := $(BUILD)/bench/netload $(BUILD)/bench/echo_load \
+               $(BUILD)/bench/floor
+ifneq ($(shell command -v go),)
+BENCH_TOOLS += $(BUILD)/bench/gostdnet
+endif
+
+$(BUILD)/bench/netload: $(call objects-of,tests/bench/netload.c \
+                          $(wildcard tests/bench/load*.c))
+$(BUILD)/bench/echo_load: $(call objects-of,tests/bench/histogram.c \
+                            $(wildcard tests/bench/echo_*.c))
+$(BUILD)/bench/echo_load: ALL_LDFLAGS += -static
+$(BUILD)/bench/floor: $(call objects-of,tests/bench/floor.c)
+$(BUILD)/bench/netload $(BUILD)/bench/echo_load $(BUILD)/bench/floor:
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^)
+$(BUILD)/bench/gostdnet: tests/bench/peers/gostdnet/main.go
+	@mkdir -p $(@D)
+	$(call say,GO)cd $(<D) && CGO_ENABLED=0 go build -buildvcs=false \
+	    -o $(abspath $@) .
+
+.PHONY: bench bench-full bench-200k
+bench bench-full: $(BUILD)/evproxy $(BENCH_TOOLS)
+	@BENCH_COMMAND='make $@' tests/bench/bench.py --out $(BENCH_OUT) \
+	    --path $(BUILD) --path $(BUILD)/bench \
+	    $(if $(filter bench-full,$@),--full -r 5 -s 6 --noise 0.1) \
+	    $(BENCH_ARGS)
+bench-200k: $(BUILD)/evproxy $(BENCH_TOOLS)
+	@tests/bench/vm/bench-200k.sh $(BUILD)/evproxy $(BUILD)/bench \
+	    $(BENCH_OUT)
 
 # ---- checks ---------------------------------------------------------------
 
