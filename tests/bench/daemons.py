@@ -1,0 +1,145 @@
+"""Programs that run in the background, and what /proc says of them."""
+
+import contextlib
+import os
+import re
+import resource
+import signal
+import subprocess
+import threading
+import time
+
+HZ = os.sysconf("SC_CLK_TCK")
+
+
+def stat_fields(pid):
+    """What follows "pid (name) " in its stat line, or None if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def session_pids(session, zombies=False):
+    """The processes of a session; each daemon begins one."""
+    pids = []
+    for name in os.listdir("/proc"):
+        fields = stat_fields(name) if name.isdigit() else None
+        if (fields and int(fields[3]) == session
+                and (zombies or fields[0] != "Z")):
+            pids.append(int(name))
+    return pids
+
+
+def listening(port):
+    """Whether something does. It is not asked: that would be a client."""
+    with open("/proc/net/tcp") as file:
+        next(file)
+        for line in file:
+            fields = line.split()
+            if fields[3] != "0A":  # those that listen come first
+                return False
+            if int(fields[1].split(":")[1], 16) == port:
+                return True
+    return False
+
+
+def machine_busy_s():
+    """CPU seconds of the whole machine, other than idle, since it began."""
+    with open("/proc/stat") as file:
+        ticks = list(map(int, file.readline().split()[1:9]))
+    return (sum(ticks) - ticks[3] - ticks[4]) / HZ
+
+
+def tcp_memory_mb():
+    with open("/proc/net/sockstat") as file:
+        pages = re.search(r"TCP:.* mem (\d+)", file.read()).group(1)
+    return int(pages) * resource.getpagesize() / 2**20
+
+
+class Daemon:
+    """A background program in a session of its own."""
+
+    def __init__(self, argv, log):
+        self.log = log
+        with open(log, "wb") as out:
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                start_new_session=True)
+
+    def pids(self):
+        return session_pids(self.process.pid)
+
+    def cpu_s(self):
+        """User and system time, also of children that have ended."""
+        ticks = 0
+        for pid in session_pids(self.process.pid, zombies=True):
+            ticks += sum(map(int, (stat_fields(pid) or [0] * 15)[11:15]))
+        return ticks / HZ
+
+    def resident_kb(self):
+        total = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/status") as file:
+                    found = re.search(r"VmRSS:\s+(\d+)", file.read())
+                total += int(found.group(1)) if found else 0
+        return total
+
+    def descriptors(self):
+        count = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                count += len(os.listdir(f"/proc/{pid}/fd"))
+        return count
+
+    def wait_listen(self, port):
+        end = time.time() + 15
+        while not listening(port):
+            if self.process.poll() is not None or time.time() > end:
+                with open(self.log, errors="replace") as file:
+                    raise RuntimeError(f"does not listen on port {port}: "
+                                       f"{file.read()[-500:]}")
+            time.sleep(0.05)
+
+    def _signal(self, number, patience):
+        """Whether all its processes have ended of it in time."""
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        end = time.time() + patience
+        while time.time() < end:
+            self.process.poll()
+            if not self.pids():
+                return True
+            time.sleep(0.05)
+        return False
+
+    def stop(self):
+        if not self._signal(signal.SIGTERM, 3):
+            self._signal(signal.SIGKILL, 3)
+        self.process.wait()
+
+
+class PeakResident(threading.Thread):
+    """Samples a daemon's resident memory until stop(), which is the peak."""
+
+    def __init__(self, daemon, every_s):
+        super().__init__(daemon=True)
+        self.target = daemon
+        self.every_s = every_s
+        self.peak_kb = 0
+        self.over = threading.Event()
+        self.start()
+
+    def run(self):
+        while True:
+            self.peak_kb = max(self.peak_kb, self.target.resident_kb())
+            if self.over.wait(self.every_s):
+                return
+
+    def stop(self):
+        self.over.set()
+        self.join()
+        return self.peak_kb

@@ -1,0 +1,215 @@
+"""From the runs to medians, ratios, tables and charts."""
+
+import os
+import shutil
+import statistics
+import subprocess
+
+# For each workload: the measure, what it is called, and which is better.
+MORE, LESS, NEITHER = "+", "-", ""
+MEASURES = {
+    "rps": [("cpu_us", "CPU us/request", LESS), ("per_s", "requests/s", MORE),
+            ("p50_us", "p50 us", LESS), ("p99_us", "p99 us", LESS),
+            ("errors", "errors", NEITHER)],
+    "cps": [("cpu_us", "CPU us/connection", LESS),
+            ("per_s", "connections/s", MORE), ("p50_us", "p50 us", LESS),
+            ("p99_us", "p99 us", LESS), ("errors", "errors", NEITHER)],
+    "bulk": [("gbit_s", "Gbit/s", MORE), ("cpu_s_per_gb", "CPU s/GB", LESS)],
+    "ping": [("p50_us", "p50 us", LESS), ("p99_us", "p99 us", LESS),
+             ("cpu_us", "CPU us/trip", LESS)],
+    "idle": [("bytes_per_connection", "bytes/connection", LESS),
+             ("held", "held", NEITHER),
+             ("resident_after_mb", "MB after", LESS)],
+    "storm": [("resident_peak_mb", "MB at peak", LESS),
+              ("resident_start_mb", "MB at start", LESS),
+              ("resident_after_mb", "MB 5 s after", LESS),
+              ("tcp_memory_mb", "kernel TCP MB", LESS),
+              ("held", "held", NEITHER)],
+    "syscalls": [("calls", "calls/request", LESS)],
+    "syscallsC": [("calls", "calls/connection", LESS)],
+}
+MEASURES["bulkR"] = MEASURES["bulk"]
+
+TITLES = {
+    "rps": "keep-alive requests, {} connections",
+    "cps": "short connections, {} at a time",
+    "bulk": "bulk, client to server, streams: {}",
+    "bulkR": "bulk, server to client, streams: {}",
+    "ping": "64-byte round trips, connections: {}",
+    "idle": "{} idle connections",
+    "storm": "{} readers that stop",
+    "syscalls": "system calls of requests, {} connections",
+    "syscallsC": "system calls of short connections, {} at a time",
+}
+
+# Each chart: its panels, each with a title, a unit, whether its axis is
+# logarithmic, and its groups of bars: (workload, measure, label).
+CHARTS = {
+    "requests": [
+        ("Processor time of the proxy for a keep-alive request",
+         "microseconds", False,
+         [(f"rps:{n}", "cpu_us", f"{n:,} connections")
+          for n in (64, 1000, 8000)])],
+    "short": [
+        ("Processor time of the proxy for a short connection", "microseconds",
+         False, [("cps:64", "cpu_us", "64 at a time")]),
+        ("Short connections a second", "connections/s", False,
+         [("cps:64", "per_s", "64 at a time")])],
+    "bulk": [
+        (title, unit, False,
+         [(f"{case}:{n}", measure, f"{n} {arrow}")
+          for case, arrow in (("bulk", "up"), ("bulkR", "down"))
+          for n in (1, 8)])
+        for title, unit, measure in (
+            ("Bulk, by number of streams", "Gbit/s", "gbit_s"),
+            ("Processor time of the proxy for it", "s/GB", "cpu_s_per_gb"))],
+    "memory": [
+        ("Resident memory of an idle connection", "bytes", True,
+         [("idle:9000", "bytes_per_connection", "9,000 held")]),
+        ("2,000 readers that stop: resident memory", "MB", False,
+         [("storm:2000", "resident_start_mb", "before"),
+          ("storm:2000", "resident_peak_mb", "at the peak"),
+          ("storm:2000", "resident_after_mb", "5 s after")]),
+        ("... and the kernel's", "MB", False,
+         [("storm:2000", "tcp_memory_mb", "TCP buffers")])],
+    "calls": [
+        ("System calls for a request, 1,000 connections", "calls", False,
+         [("syscalls:1000", "calls", "keep-alive")]),
+        ("... for a short connection", "calls", False,
+         [("syscallsC:64", "calls", "64 at a time")])],
+}
+
+COLOURS = ["#0b6e4f", "#d1495b", "#edae49", "#66717e", "#00798c", "#b8b8aa",
+           "#8d6a9f", "#c97b3d"]
+
+
+def family(case):
+    return case.partition(":")[0]
+
+
+def title(case):
+    kind, _, size = case.partition(":")
+    return TITLES[kind].format(f"{int(size):,}")
+
+
+def spread(values):
+    """The coefficient of variation, in percent; None for a single value."""
+    if len(values) < 2 or not statistics.mean(values):
+        return None
+    return round(100 * statistics.stdev(values)
+                 / abs(statistics.mean(values)), 1)
+
+
+def collect(rows, reference):
+    """{case: {measure: {peer: {"median", "spread", "ratio"}}}}. The ratio is
+    the median of those to the reference in the same round."""
+    result = {}
+    for case in dict.fromkeys(row["case"] for row in rows):
+        for measure, _, _ in MEASURES[family(case)]:
+            rounds = {}
+            for row in rows:
+                if row["case"] == case and row.get(measure) is not None:
+                    rounds.setdefault(row["peer"], {})[row["round"]] = (
+                        row[measure])
+            base = rounds.get(reference, {})
+            for peer, values in rounds.items():
+                ratios = [values[key] / base[key] for key in values
+                          if base.get(key)]
+                result.setdefault(case, {}).setdefault(measure, {})[peer] = {
+                    "median": statistics.median(values.values()),
+                    "spread": spread(list(values.values())),
+                    "ratio": (round(statistics.median(ratios), 3)
+                              if ratios else None)}
+    return result
+
+
+def number(value):
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def cell(entry, better):
+    if entry is None:
+        return "-"
+    text = number(entry["median"])
+    if better and entry["ratio"] is not None:
+        text += f" x{entry['ratio']:.2f}"
+    if better and entry["spread"] is not None:
+        text += f" ±{entry['spread']:.0f}%"
+    return text
+
+
+def tables(results, peers, reference):
+    """Text: a table a workload, of medians, ratios and spreads."""
+    lines = []
+    for case, measures in results.items():
+        columns = [entry for entry in MEASURES[family(case)]
+                   if entry[0] in measures]
+        lines.append(f"\n{title(case)} (x: ratio to {reference})")
+        lines.append(f"{'':16}" + "".join(
+            f"{label + ' ' + better:>23}" for _, label, better in columns))
+        for peer in peers:
+            if any(peer in measures[key] for key, _, _ in columns):
+                lines.append(f"{peer:16}" + "".join(
+                    f"{cell(measures[key].get(peer), better):>23}"
+                    for key, _, better in columns))
+    return "\n".join(lines)
+
+
+# ---- charts -----------------------------------------------------------------
+
+def panel(results, peers, heading, unit, logarithmic, groups):
+    """The gnuplot commands of one panel, or None if nothing was measured."""
+    groups = [(case, measure, label) for case, measure, label in groups
+              if measure in results.get(case, {})]
+    shown = [peer for peer in peers
+             if any(peer in results[case][measure]
+                    for case, measure, _ in groups)]
+    if not groups or not shown:
+        return None
+    lines = ["$data << END"]
+    for case, measure, label in groups:
+        entries = results[case][measure]
+        lines.append(" ".join([f'"{label}"'] + [
+            str(entries[peer]["median"]) if peer in entries else "?"
+            for peer in shown]))
+    lines += ["END", f'set title "{heading}"', f'set ylabel "{unit}"',
+              "set logscale y" if logarithmic else "unset logscale y",
+              f"set yrange [{10 if logarithmic else 0}:*]"]
+    lines.append("plot " + ", ".join(
+        f'$data using {i + 2}:xtic(1) title "{peer}" '
+        f'linecolor rgb "{COLOURS[peers.index(peer) % len(COLOURS)]}"'
+        for i, peer in enumerate(shown)))
+    return "\n".join(lines)
+
+
+def chart(results, peers, name, folder, caption):
+    """Draws one chart; whether there was anything to draw."""
+    panels = [text for text in (panel(results, peers, *spec)
+                                for spec in CHARTS[name]) if text]
+    if not panels:
+        return False
+    script = f"""set terminal svg size 840,{40 + 260 * len(panels)} \
+font "sans-serif,12" background "white"
+set output "{os.path.join(folder, name + '.svg')}"
+set style data histogram
+set style histogram clustered gap 1
+set style fill solid noborder
+set boxwidth 0.9
+set grid ytics linecolor rgb "#dddddd"
+set border 3
+set tics nomirror
+set key outside right top
+set lmargin 10
+set datafile missing "?"
+set multiplot layout {len(panels)},1 title "{caption}" font "sans-serif,10"
+""" + "\n".join(panels) + "\nunset multiplot\n"
+    subprocess.run(["gnuplot"], input=script, text=True, check=True)
+    return True
+
+
+def charts(results, peers, folder, caption):
+    """Draws what can be drawn; the paths."""
+    if not shutil.which("gnuplot"):
+        return []
+    return [os.path.join(folder, name + ".svg") for name in CHARTS
+            if chart(results, peers, name, folder, caption)]

@@ -1,0 +1,156 @@
+#!/bin/bash
+# Very many connections through evproxy, in a virtual machine, where no limit
+# of this one counts. Every byte that comes back is compared.
+#
+#   vm/bench-200k.sh EVPROXY TOOLS OUT
+#
+# TOOLS has echo_load and gostdnet; OUT takes the machine and large.jsonl, to
+# which each result is added. From the environment:
+#   N        connections (200000); several: "20000 100000 200000"
+#   PEERS    to compare with: haproxy, nginx, gostdnet, comma-separated (none)
+#   RATE     new connections a second, at most (3000)
+#   MEMORY   of the machine, in MB (16384; it takes only what it uses)
+#   KERNEL   the kernel's path (the newest in /boot)
+#
+# For each N the same is first run with no proxy, once, and kept: what a proxy
+# takes, user and kernel memory together, is the difference. Emulation is slow:
+# 200,000 connections take 3 to 20 minutes. Run it under nice(1).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+
+evproxy=$(realpath "${1:?the evproxy to measure}")
+tools=$(realpath "${2:?where echo_load is}")
+mkdir -p "${3:?where to put results}/vm"
+out=$(realpath "$3")
+PATH=$tools:$PATH:/usr/sbin
+
+rate=${RATE:-3000}
+memory=${MEMORY:-16384}
+# A source has 64,512 ports for an address, and connect() gets slow when half of
+# them are taken: so there are enough addresses for a million connections.
+addresses=64
+idle_s=20
+hold_s=60
+limit_s=3600
+kernel=${KERNEL:-$(find /boot -name 'vmlinuz-*' 2>/dev/null | tail -n 1)}
+peers=${PEERS:-}
+
+# need PROGRAM PACKAGE
+missing=()
+need() {
+    command -v "$1" >/dev/null || missing+=("$2")
+}
+need qemu-system-x86_64 qemu-system-x86
+need busybox busybox-static
+case ,$peers, in *,haproxy,*) need haproxy haproxy ;; esac
+case ,$peers, in *,nginx,*) need nginx 'nginx libnginx-mod-stream' ;; esac
+case ,$peers, in *,gostdnet,*) need gostdnet golang-go ;; esac
+[ -e "$kernel" ] || missing+=(linux-image-cloud-amd64)
+if [ ${#missing[@]} -gt 0 ]; then
+    echo 'not there:' >&2
+    echo "    apt-get install -y --no-install-recommends ${missing[*]}" >&2
+    echo '(or KERNEL=... names a kernel that is not in /boot)' >&2
+    exit 1
+fi
+
+work=$(mktemp -d "$out/vm/work.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+KERNEL=$kernel "$here/build.sh" "$out/vm"
+
+upstreams=$(printf ',127.0.1.%d:7000' $(seq "$addresses"))
+upstreams=${upstreams#,}
+
+# with_servers FILE: a configuration, its line {servers} once for each server
+with_servers() {
+    local line i
+    while IFS= read -r line; do
+        case $line in
+        *'{servers}'*)
+            for ((i = 1; i <= addresses; i++)); do
+                case $1 in
+                *.cfg) echo "    server s$i 127.0.1.$i:7000" ;;
+                *) echo "        server 127.0.1.$i:7000;" ;;
+                esac
+            done
+            ;;
+        *) echo "$line" ;;
+        esac
+    done <"$1"
+}
+
+# payload NAME COMMAND [PROGRAM_OR_FILE...]: into $work/payload
+payload() {
+    local name=$1 command=$2 file
+    shift 2
+    rm -rf "$work/payload"
+    mkdir "$work/payload"
+    "$here/payload.sh" "$work/payload" echo_load
+    for file in "$@"; do
+        case $file in
+        *.conf | *.cfg) with_servers "$file" >"$work/payload/${file##*/}" ;;
+        *) "$here/payload.sh" "$work/payload" "$file" ;;
+        esac
+    done
+    cp "$here/inside.sh" "$work/payload/run.sh"
+    cat >"$work/payload/settings" <<TEXT
+N=$n RATE=$rate IDLE_S=$idle_s HOLD_S=$hold_s MINGAP=100 MAXGAP=400
+SIZE=800 ADDRESSES=$addresses NAME='$name' COMMAND='$command'
+TEXT
+}
+
+# boot FILE: the result goes there
+boot() {
+    local status=0
+    "$here/run.sh" "$out/vm" "$work/payload" "$memory" "$limit_s" |
+        tee "$work/log" | sed -u '/^RESULT /d' || status=$?
+    sed -n 's/^RESULT //p' "$work/log" >"$1"
+    if [ ! -s "$1" ]; then
+        echo 'no result' >&2
+        exit 1
+    fi
+    return "$status"
+}
+
+load_of() {
+    case $1 in
+    evproxy)
+        payload "$1" "evproxy -l 127.0.0.1:5201 -u $upstreams -w 2" "$evproxy"
+        ;;
+    haproxy)
+        payload "$1" 'haproxy -db -f /payload/haproxy.cfg' haproxy \
+            "$here/haproxy.cfg"
+        ;;
+    nginx)
+        payload "$1" 'nginx -p /tmp/ -e stderr -c /payload/nginx.conf' nginx \
+            /usr/share/nginx/modules/ngx_stream_module.so "$here/nginx.conf"
+        ;;
+    gostdnet)
+        payload "$1" \
+            "gostdnet -listen 127.0.0.1:5201 -upstreams $upstreams" gostdnet
+        ;;
+    *)
+        echo "no such peer: $1" >&2
+        exit 1
+        ;;
+    esac
+}
+
+failed=0
+for n in ${N:-200000}; do
+    baseline=$out/vm/baseline-$n.json
+    if [ ! -s "$baseline" ]; then
+        echo "== $n connections, no proxy"
+        payload baseline ''
+        boot "$work/baseline.json"
+        cp "$work/baseline.json" "$baseline"
+    fi
+    for name in evproxy ${peers//,/ }; do
+        echo "== $n connections, $name"
+        load_of "$name"
+        boot "$work/result.json" || failed=1
+        "$here/summary.py" add "$work/result.json" "$baseline" \
+            >>"$out/large.jsonl"
+    done
+done
+"$here/summary.py" show "$out/large.jsonl"
+exit $failed
