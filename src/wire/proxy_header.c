@@ -1,0 +1,481 @@
+#include "wire/proxy_header.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_MAX_BYTES (PROXY_HEADER_V1_MAX - 1) /* CRLF included */
+#define PORT_TEXT_MAX  sizeof("65535")
+
+#define HEAD_BYTES  16 /* of version 2: all but addresses and TLVs */
+#define MAPPED_HEAD 12 /* of ::ffff:1.2.3.4, the bytes before IPv4's */
+
+static const uint8_t signature[12] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d,
+                                      0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a};
+
+enum { COMMAND_LOCAL = 0x20, COMMAND_PROXY = 0x21 }; /* with the version, 2 */
+enum { FAMILY_UNSPEC, FAMILY_INET, FAMILY_INET6, FAMILY_UNIX, FAMILIES };
+enum { TRANSPORT_UNSPEC, TRANSPORT_STREAM, TRANSPORT_DGRAM, TRANSPORTS };
+
+static const size_t address_bytes[FAMILIES] = {
+    [FAMILY_INET] = 2 * 4 + 2 * 2,
+    [FAMILY_INET6] = 2 * 16 + 2 * 2,
+    [FAMILY_UNIX] = 2 * 108,
+};
+
+enum { TLV_CRC32C = 0x03, TLV_HEAD_BYTES = 3, CRC_BYTES = 4 };
+
+/* The way round that turns mapped addresses is the one through a sockaddr. */
+static struct addr addr_of(int family, const uint8_t *ip, uint16_t port)
+{
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
+                               .sin6_port = htons(port)};
+    struct addr addr = {.family = AF_INET, .port = port};
+
+    if (family == AF_INET) {
+        memcpy(addr.ip, ip, 4);
+    } else {
+        memcpy(&in6.sin6_addr, ip, sizeof(in6.sin6_addr));
+        addr_from_sockaddr(&addr, (const struct sockaddr *)&in6);
+    }
+    return addr;
+}
+
+/* ---- version 1: section 2.1 ---------------------------------------------- */
+
+struct line {
+    const char *at;
+    const char *end; /* of the bytes that have come */
+};
+
+static size_t line_left(const struct line *line)
+{
+    return (size_t)(line->end - line->at);
+}
+
+/* These three answer as a parser does: read, more is needed, wrong. */
+static int line_word(struct line *line, const char *word)
+{
+    size_t length = strlen(word);
+    size_t left = line_left(line);
+
+    if (memcmp(line->at, word, left < length ? left : length) != 0) {
+        return -1;
+    }
+    if (left < length) {
+        return 0;
+    }
+    line->at += length;
+    return 1;
+}
+
+/* A field of these letters, of fewer than size bytes, and the byte after it. */
+static int line_field(struct line *line, const char *letters, char stop,
+                      char *field, size_t size)
+{
+    size_t length = 0;
+
+    while (length < line_left(line) && line->at[length] != stop) {
+        if (length + 1 == size || line->at[length] == '\0' ||
+            strchr(letters, line->at[length]) == NULL) {
+            return -1;
+        }
+        length++;
+    }
+    if (length == line_left(line)) {
+        return 0;
+    }
+    memcpy(field, line->at, length);
+    field[length] = '\0';
+    line->at += length + 1;
+    return length > 0 ? 1 : -1;
+}
+
+/* What UNKNOWN may be followed by: anything that is no stray CR or LF. */
+static int line_rest(struct line *line)
+{
+    while (line_left(line) > 0 && *line->at != '\r' && *line->at != '\n') {
+        line->at++;
+    }
+    return line_word(line, "\r\n");
+}
+
+static int line_ip(struct line *line, int family, struct addr *addr)
+{
+    const char *letters =
+        family == AF_INET ? "0123456789." : "0123456789abcdefABCDEF:.";
+    char text[INET6_ADDRSTRLEN];
+    uint8_t ip[16];
+    int answer = line_field(line, letters, ' ', text, sizeof(text));
+
+    if (answer <= 0) {
+        return answer;
+    }
+    if (inet_pton(family, text, ip) != 1) {
+        return -1;
+    }
+    *addr = addr_of(family, ip, 0);
+    return 1;
+}
+
+static int line_port(struct line *line, char stop, uint16_t *port)
+{
+    char text[PORT_TEXT_MAX];
+    int answer = line_field(line, "0123456789", stop, text, sizeof(text));
+    unsigned long number;
+
+    if (answer <= 0) {
+        return answer;
+    }
+    number = strtoul(text, NULL, 10);
+    if (number > UINT16_MAX || (text[0] == '0' && text[1] != '\0')) {
+        return -1;
+    }
+    *port = (uint16_t)number;
+    return 1;
+}
+
+static int line_addresses(struct line *line, int family,
+                          struct proxy_header *out)
+{
+    struct addr source;
+    struct addr destination;
+    int answer = line_ip(line, family, &source);
+
+    if (answer > 0) {
+        answer = line_ip(line, family, &destination);
+    }
+    if (answer > 0) {
+        answer = line_port(line, ' ', &source.port);
+    }
+    if (answer > 0) {
+        answer = line_port(line, '\r', &destination.port);
+    }
+    if (answer > 0) {
+        answer = line_word(line, "\n");
+    }
+    if (answer > 0) {
+        *out = (struct proxy_header){
+            .source = source,
+            .destination = destination,
+        };
+    }
+    return answer;
+}
+
+static int line_unknown(struct line *line, struct proxy_header *out)
+{
+    int answer = line_left(line) == 0 || *line->at == ' ' || *line->at == '\r'
+                     ? line_rest(line)
+                     : -1;
+
+    if (answer > 0) {
+        *out = (struct proxy_header){.local = true};
+    }
+    return answer;
+}
+
+static int line_protocol(struct line *line, struct proxy_header *out)
+{
+    static const struct {
+        const char *word;
+        int family;
+    } protocols[] = {
+        {"TCP4 ", AF_INET},
+        {"TCP6 ", AF_INET6},
+        {"UNKNOWN", AF_UNSPEC},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
+        int family = protocols[i].family;
+        int answer = line_word(line, protocols[i].word);
+
+        if (answer == 0) {
+            return 0;
+        }
+        if (answer > 0) {
+            return family == AF_UNSPEC ? line_unknown(line, out)
+                                       : line_addresses(line, family, out);
+        }
+    }
+    return -1;
+}
+
+static int parse_v1(const uint8_t *bytes, size_t count,
+                    struct proxy_header *out)
+{
+    const char *text = (const char *)bytes;
+    size_t length = count < LINE_MAX_BYTES ? count : LINE_MAX_BYTES;
+    struct line line = {.at = text, .end = text + length};
+    int answer = line_word(&line, "PROXY ");
+
+    if (answer > 0) {
+        answer = line_protocol(&line, out);
+    }
+    if (answer > 0) {
+        return (int)(line.at - text);
+    }
+    return length == LINE_MAX_BYTES ? -1 : answer;
+}
+
+/* ---- version 2: section 2.2 ---------------------------------------------- */
+
+static size_t read_u16(const uint8_t *bytes)
+{
+    return (size_t)bytes[0] << 8 | bytes[1];
+}
+
+/* CRC-32C (Castagnoli), RFC 3720, 12.1, four bits at a time. */
+static uint32_t crc32c(uint32_t crc, const uint8_t *bytes, size_t count)
+{
+    static const uint32_t table[16] = {
+        0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
+        0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+        0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
+    };
+
+    crc = ~crc;
+    for (size_t i = 0; i < count; i++) {
+        crc = crc >> 4 ^ table[(crc ^ bytes[i]) & 0xf];
+        crc = crc >> 4 ^ table[(crc ^ bytes[i] >> 4) & 0xf];
+    }
+    return ~crc;
+}
+
+/* 2.2.3: over the whole header, with zeros where the sum itself stands. */
+static bool crc_is_right(const uint8_t *header, size_t count, size_t at)
+{
+    static const uint8_t zeros[CRC_BYTES];
+    size_t after = at + CRC_BYTES;
+    uint32_t crc = crc32c(0, header, at);
+    uint32_t sent = (uint32_t)read_u16(header + at) << 16 |
+                    (uint32_t)read_u16(header + at + 2);
+
+    crc = crc32c(crc, zeros, sizeof(zeros));
+    return crc32c(crc, header + after, count - after) == sent;
+}
+
+/* One sum at most: the check of each would take in the whole header. */
+static bool tlvs_are_right(const uint8_t *header, size_t count, size_t at)
+{
+    size_t crc_at = 0;
+
+    while (at < count) {
+        size_t value = at + TLV_HEAD_BYTES;
+        size_t length = value <= count ? read_u16(header + at + 1) : 0;
+
+        if (value > count || length > count - value) {
+            return false;
+        }
+        if (header[at] == TLV_CRC32C) {
+            if (length != CRC_BYTES || crc_at != 0) {
+                return false;
+            }
+            crc_at = value;
+        }
+        at = value + length;
+    }
+    return crc_at == 0 || crc_is_right(header, count, crc_at);
+}
+
+static void decode_ip(const uint8_t *at, int family, size_t ip_bytes,
+                      struct proxy_header *out)
+{
+    const uint8_t *ports = at + 2 * ip_bytes;
+
+    *out = (struct proxy_header){
+        .source = addr_of(family, at, (uint16_t)read_u16(ports)),
+        .destination =
+            addr_of(family, at + ip_bytes, (uint16_t)read_u16(ports + 2)),
+    };
+}
+
+static void decode_addresses(const uint8_t *at, unsigned family,
+                             struct proxy_header *out)
+{
+    if (family == FAMILY_UNIX) {
+        *out = (struct proxy_header){
+            .source.family = AF_UNIX,
+            .destination.family = AF_UNIX,
+        };
+    } else if (family == FAMILY_INET) {
+        decode_ip(at, AF_INET, 4, out);
+    } else {
+        decode_ip(at, AF_INET6, 16, out);
+    }
+}
+
+/* The version, the command and the family, as far as they have come. */
+static bool head_is_right(const uint8_t *bytes, size_t count)
+{
+    if (count > 12 && bytes[12] == COMMAND_LOCAL) {
+        return true;
+    }
+    return (count <= 12 || bytes[12] == COMMAND_PROXY) &&
+           (count <= 13 ||
+            (bytes[13] >> 4 < FAMILIES && (bytes[13] & 0xf) < TRANSPORTS));
+}
+
+/* LOCAL, or a family or transport that is not specified. */
+static bool head_is_local(const uint8_t *bytes)
+{
+    return bytes[12] == COMMAND_LOCAL || bytes[13] >> 4 == FAMILY_UNSPEC ||
+           (bytes[13] & 0xf) == TRANSPORT_UNSPEC;
+}
+
+/* length: of the header, all of which is there. */
+static int decode_block(const uint8_t *bytes, size_t length,
+                        struct proxy_header *out)
+{
+    unsigned family = bytes[13] >> 4;
+
+    if (head_is_local(bytes)) {
+        *out = (struct proxy_header){.local = true};
+        return (int)length;
+    }
+    if (!tlvs_are_right(bytes, length, HEAD_BYTES + address_bytes[family])) {
+        return -1;
+    }
+    decode_addresses(bytes + HEAD_BYTES, family, out);
+    return (int)length;
+}
+
+static int parse_v2(const uint8_t *bytes, size_t count,
+                    struct proxy_header *out)
+{
+    size_t known = count < sizeof(signature) ? count : sizeof(signature);
+    size_t length;
+
+    if (memcmp(bytes, signature, known) != 0 || !head_is_right(bytes, count)) {
+        return -1;
+    }
+    if (count < HEAD_BYTES) {
+        return 0;
+    }
+    length = read_u16(bytes + 14);
+    if (!head_is_local(bytes) && length < address_bytes[bytes[13] >> 4]) {
+        return -1;
+    }
+    length += HEAD_BYTES;
+    return count < length ? 0 : decode_block(bytes, length, out);
+}
+
+int proxy_header_parse(const uint8_t *bytes, size_t count,
+                       struct proxy_header *out)
+{
+    if (count == 0) {
+        return 0;
+    }
+    return bytes[0] == signature[0] ? parse_v2(bytes, count, out)
+                                    : parse_v1(bytes, count, out);
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+static bool is_ip(const struct addr *addr)
+{
+    return addr->family == AF_INET || addr->family == AF_INET6;
+}
+
+/* The family that both can be written in, or AF_UNSPEC. */
+static int common_family(const struct proxy_header *header)
+{
+    const struct addr *source = &header->source;
+    const struct addr *destination = &header->destination;
+
+    if (header->local || !is_ip(source) || !is_ip(destination)) {
+        return AF_UNSPEC;
+    }
+    return source->family == destination->family ? source->family : AF_INET6;
+}
+
+static void ip_in_family(const struct addr *addr, int family, uint8_t ip[16])
+{
+    static const uint8_t mapped[MAPPED_HEAD] = {[10] = 0xff, [11] = 0xff};
+
+    if (addr->family == family) {
+        memcpy(ip, addr->ip, sizeof(addr->ip));
+    } else {
+        memcpy(ip, mapped, sizeof(mapped));
+        memcpy(ip + sizeof(mapped), addr->ip, 4);
+    }
+}
+
+static void format_ip(const struct addr *addr, int family,
+                      char text[INET6_ADDRSTRLEN])
+{
+    uint8_t ip[16];
+
+    ip_in_family(addr, family, ip);
+    (void)inet_ntop(family, ip, text, INET6_ADDRSTRLEN);
+    if (family == AF_INET6 && strchr(text, '.') != NULL) {
+        /* The line has hexadecimal groups only: no "::ffff:1.2.3.4". */
+        char *last = strrchr(text, ':') + 1;
+
+        (void)snprintf(last, (size_t)(text + INET6_ADDRSTRLEN - last),
+                       "%zx:%zx", read_u16(ip + 12), read_u16(ip + 14));
+    }
+}
+
+size_t proxy_header_format_v1(const struct proxy_header *header,
+                              char buffer[PROXY_HEADER_V1_MAX])
+{
+    int family = common_family(header);
+    char source[INET6_ADDRSTRLEN];
+    char destination[INET6_ADDRSTRLEN];
+
+    if (family == AF_UNSPEC) {
+        return (size_t)snprintf(buffer, PROXY_HEADER_V1_MAX,
+                                "PROXY UNKNOWN\r\n");
+    }
+    format_ip(&header->source, family, source);
+    format_ip(&header->destination, family, destination);
+    return (size_t)snprintf(buffer, PROXY_HEADER_V1_MAX,
+                            "PROXY TCP%c %s %s %u %u\r\n",
+                            family == AF_INET ? '4' : '6', source, destination,
+                            header->source.port, header->destination.port);
+}
+
+static uint8_t *write_u16(uint8_t *at, size_t number)
+{
+    *at++ = (uint8_t)(number >> 8);
+    *at++ = (uint8_t)number;
+    return at;
+}
+
+static uint8_t *write_ip(uint8_t *at, const struct addr *addr, int family)
+{
+    size_t count = family == AF_INET ? 4 : 16;
+    uint8_t ip[16];
+
+    ip_in_family(addr, family, ip);
+    memcpy(at, ip, count);
+    return at + count;
+}
+
+size_t proxy_header_format_v2(const struct proxy_header *header,
+                              uint8_t buffer[PROXY_HEADER_V2_MAX],
+                              bool datagram)
+{
+    int family = common_family(header);
+    unsigned code = family == AF_INET ? FAMILY_INET : FAMILY_INET6;
+    unsigned transport = datagram ? TRANSPORT_DGRAM : TRANSPORT_STREAM;
+    uint8_t *at = buffer + sizeof(signature);
+
+    memcpy(buffer, signature, sizeof(signature));
+    if (family == AF_UNSPEC) {
+        *at++ = COMMAND_LOCAL;
+        *at++ = FAMILY_UNSPEC << 4 | TRANSPORT_UNSPEC;
+        at = write_u16(at, 0);
+        return (size_t)(at - buffer);
+    }
+    *at++ = COMMAND_PROXY;
+    *at++ = (uint8_t)(code << 4 | transport);
+    at = write_u16(at, address_bytes[code]);
+    at = write_ip(at, &header->source, family);
+    at = write_ip(at, &header->destination, family);
+    at = write_u16(at, header->source.port);
+    at = write_u16(at, header->destination.port);
+    return (size_t)(at - buffer);
+}
