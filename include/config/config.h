@@ -40,11 +40,15 @@ struct config_listen {
     unsigned line;
 };
 
+/* Which PROXY header an upstream is sent. */
+enum config_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
+
 struct config_upstream {
     struct address address;
     uint32_t weight; /* 1 to 256 */
     bool backup;
     uint32_t max_connections; /* 0: no limit */
+    enum config_proxy proxy_protocol;
     unsigned line;
 };
 
@@ -105,6 +109,10 @@ struct config_service {
 
     struct config_range *sources; /* source_address */
     size_t source_count;
+
+    bool proxy_protocol;        /* a PROXY header must come first */
+    struct network *proxy_from; /* who may send one; not empty then */
+    size_t proxy_from_count;
 
     uint64_t tcp_keepalive_ns;
     uint64_t tcp_user_timeout_ns;

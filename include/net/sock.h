@@ -98,6 +98,10 @@ int sock_error(struct sock *sock);
 /* Bytes that the peer has not acknowledged yet; 0 also when unknown. */
 uint32_t sock_unacknowledged(const struct sock *sock);
 
+/* As sock_recv, but the bytes stay, and so does readiness. */
+enum io sock_peek(struct sock *sock, void *buffer, size_t size,
+                  size_t *count) WARN_UNUSED;
+
 /*
  * Whether the stream is at its end, without reading: IO_EOF or IO_ERROR as
  * sock_recv would answer; IO_OK if bytes are left; else as sock_recv.
@@ -156,6 +160,9 @@ void sock_settle(struct sock *sock, const struct sock_options *options);
 enum sock_connect sock_connect(struct sock *sock,
                                const struct endpoint *endpoint,
                                const struct addr *source) WARN_UNUSED;
+
+/* The address of our end; family 0 if it is not known. */
+void sock_local(const struct sock *sock, struct addr *local);
 
 /* True if an error number of connect is a shortage of this machine. */
 bool sock_error_is_local(int error);

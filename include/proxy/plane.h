@@ -74,7 +74,9 @@ struct plane {
     bool accept_ready;  /* some listener has connections */
     bool accept_paused; /* no listener is watched */
     bool draining;
-    uint32_t active; /* sessions that have not ended */
+    uint64_t bad_header_log_ns; /* not before this is a bad header told of */
+    unsigned bad_headers;       /* since the last line */
+    uint32_t active;            /* sessions that have not ended */
 };
 
 /* An open plane without listeners. -1 with errno. command is given the letters

@@ -3,10 +3,14 @@
  * are alike. It turns an event on a descriptor into "this side", keeps the
  * state and the deadlines, and ends with exactly one cause.
  *
- *      accept ──▶ CONNECT ──▶ RELAY ──▶ LINGER ──▶ CLOSED
- *                  │   ▲        │          │          ▲
- *                  └───┘ next   └──────────┴──────────┘
- *                  upstream       session_close(cause)
+ *      accept ─▶ PREFACE ─▶ CONNECT ─▶ RELAY ─▶ LINGER ─▶ CLOSED
+ *                   │         │  ▲        │        │         ▲
+ *                   │         └──┘ next   │        │         │
+ *                   │         upstream    │        │         │
+ *                   └──────────┴──────────┴────────┴─────────┘
+ *                                          session_close(cause)
+ *
+ * PREFACE: a header that names the client must come first (see preface.h).
  *
  * LINGER: one side was reset; the other is reset too as soon as its kernel has
  * delivered the bytes that came before.
@@ -19,6 +23,7 @@
 
 #include "proxy/plane.h"
 #include "proxy/relay.h"
+#include "wire/proxy_header.h"
 
 /* A connection older than this is no short one: its socket gets its options. */
 #define SESSION_SETTLE_NS (250 * NS_PER_MS)
@@ -27,6 +32,7 @@
 #define SESSION_BYTES_MAX 256
 
 enum session_state {
+    SESSION_PREFACE,
     SESSION_CONNECT,
     SESSION_RELAY,
     SESSION_LINGER,
@@ -38,21 +44,29 @@ enum session_state {
 #define CLIENT   UP
 #define UPSTREAM DOWN
 
+/* What few sessions need, and only until they are established. */
+struct notes {
+    struct proxy_header header; /* as it came from the client's side */
+    bool has_header;
+    uint64_t tried[]; /* bit n: upstream n failed us */
+};
+
 struct session {
     struct sock sock[2];
     struct service *service;
     struct upstream *upstream; /* NULL: none was picked yet */
     struct throttle *throttle; /* one a direction; NULL: no byte rates */
-    uint64_t *tried;           /* bit n: upstream n failed us; NULL: none did */
-    uint32_t index;            /* in the pool */
-    uint32_t birth;            /* in the tokens; plus attempts for upstream's */
-    uint16_t attempts;         /* connects begun */
-    uint8_t state;             /* enum session_state */
-    uint8_t cause;             /* enum cause: of the last failed attempt */
-    bool in_source : 1;        /* counted in by limits_enter */
-    bool in_upstream : 1;      /* counted in by upstream_enter */
-    bool abandoned : 1; /* the client was reset, and bytes of it are left */
-    bool pausing : 1;   /* no connect is under way; the timer begins one */
+    struct notes *notes;  /* until it is established; NULL: nothing to note */
+    uint32_t index;       /* in the pool */
+    uint32_t birth;       /* in the tokens; plus attempts for upstream's */
+    uint16_t attempts;    /* connects begun */
+    uint8_t state;        /* enum session_state */
+    uint8_t cause;        /* enum cause: of the last failed attempt */
+    bool in_service : 1;  /* counted in by admission_enter_service */
+    bool in_source : 1;   /* counted in by limits_enter */
+    bool in_upstream : 1; /* counted in by upstream_enter */
+    bool abandoned : 1;   /* the client was reset, and bytes of it are left */
+    bool pausing : 1;     /* no connect is under way; the timer begins one */
 
     struct relay relay[DIRECTIONS];
 
@@ -67,12 +81,17 @@ _Static_assert(sizeof(struct session) <= SESSION_BYTES_MAX,
                "an idle connection costs no more than its record");
 
 /*
- * Begins a session for an accepted connection that was let in by
- * admission_enter; takes its descriptor. in_source: it is counted by source.
+ * Begins a session for an accepted connection that was counted in by
+ * admission_enter_process; takes its descriptor. in_service: by
+ * admission_enter_service too, and in_source by its source; else the header
+ * that is to come says who it is, and that is done then.
  */
 void session_begin(struct plane *plane, struct service *service,
                    const struct sock *sock, const struct addr *client,
-                   bool in_source);
+                   bool in_service, bool in_source);
+
+/* The notes of the session, made if need be; NULL: no memory. */
+struct notes *session_notes(struct session *session);
 
 /* Counts, logs and resets an accepted connection that gets no session. */
 void session_refuse(struct plane *plane, struct service *service,

@@ -44,13 +44,14 @@ struct service {
     const struct config_service *config;
     struct generation *generation;
     struct service_state *state;
-    struct upstream **upstreams; /* addresses, after resolving */
-    uint32_t *upstream_max;      /* max_connections of each; 0: none */
+    struct upstream **upstreams;          /* addresses, after resolving */
+    const struct config_upstream **lines; /* of each: its options */
     uint32_t upstream_count;
     struct balance balance;
     struct rate_limit rate[DIRECTIONS];         /* of one connection */
     struct rate_limit service_rate[DIRECTIONS]; /* of all */
     struct rate_limit accept_rate;
+    bool sends_proxy;               /* some upstream wants a PROXY header */
     bool throttled;                 /* any of the four byte rates is set */
     _Atomic uint32_t source_cursor; /* any worker, relaxed: whose turn among
                                        the source addresses */

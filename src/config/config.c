@@ -540,6 +540,20 @@ static void check_required(struct draft *draft)
     }
 }
 
+static void check_proxy_senders(struct draft *draft)
+{
+    const struct key *key = key_find(KEY_SERVICE, "proxy_protocol");
+
+    for (size_t i = 0; i < draft->config->service_count; i++) {
+        const struct config_service *service = &draft->config->services[i];
+
+        if (service->proxy_protocol && service->proxy_from_count == 0) {
+            complain(draft, *seen_line(&draft->services[i], key),
+                     "proxy_protocol = on needs proxy_protocol_from");
+        }
+    }
+}
+
 static unsigned global_key_line(struct draft *draft, const char *name)
 {
     return *seen_line(&draft->global, key_find(KEY_GLOBAL, name));
@@ -576,6 +590,7 @@ static void check_whole(struct draft *draft)
         complain(draft, 0, "there is no [service NAME]");
     }
     check_required(draft);
+    check_proxy_senders(draft);
     check_names(draft);
     check_addresses(draft);
     check_buffers(draft);
@@ -688,6 +703,7 @@ static void service_fini(struct config_service *service)
     free(service->upstreams);
     free(service->rules);
     free(service->sources);
+    free(service->proxy_from);
 }
 
 void config_destroy(struct config *config)

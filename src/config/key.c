@@ -287,9 +287,8 @@ static const char *option_proxy_protocol(struct config_upstream *upstream,
     unsigned index;
     const char *why = value_choice(value, names, ARRAY_LEN(names), &index);
 
-    (void)upstream;
-    if (why == NULL && index > 0) {
-        return "it is not available in this build";
+    if (why == NULL) {
+        upstream->proxy_protocol = (enum config_proxy)index;
     }
     return why;
 }
@@ -333,7 +332,7 @@ static const char *set_option(struct config_upstream *upstream, char *word,
     }
     return value_sentence("unknown option " VALUE_QUOTE
                           " (options: weight=N, backup, "
-                          "max_connections=N, proxy_protocol=off)",
+                          "max_connections=N, proxy_protocol=off|v1|v2)",
                           word);
 }
 
@@ -404,6 +403,44 @@ static const char *set_rule(const struct key *key, void *section,
     }
     *rule = (struct config_rule){.network = network, .allow = key->min != 0};
     return NULL;
+}
+
+static const char *parse_networks(struct config_service *service, char *list)
+{
+    struct network *network;
+    struct network parsed;
+    const char *why;
+    char *item;
+
+    while ((item = strsep(&list, ",")) != NULL) {
+        why = network_parse(ini_trim(item), &parsed);
+        if (why != NULL) {
+            return why;
+        }
+        network = array_push(&service->proxy_from, &service->proxy_from_count,
+                             sizeof(*network));
+        if (network == NULL) {
+            return out_of_memory;
+        }
+        *network = parsed;
+    }
+    return NULL;
+}
+
+static const char *set_proxy_from(const struct key *key, void *section,
+                                  const char *text, unsigned line)
+{
+    char *list = strdup(text);
+    const char *why;
+
+    (void)key;
+    (void)line;
+    if (list == NULL) {
+        return out_of_memory;
+    }
+    why = parse_networks(section, list);
+    free(list);
+    return why == NULL || why == out_of_memory ? why : about(text, why);
 }
 
 /* "A" or "A-B". */
@@ -481,6 +518,7 @@ static const char *const modes[] = {"tcp", "udp"};
 static const char *const balances[] = {"source", "roundrobin", "leastconn",
                                        "random"};
 static const char *const health_checks[] = {"off", "tcp"};
+static const char *const off_on[] = {"off", "on"};
 
 #define FIELD(type, member)                                                    \
     .offset = offsetof(type, member), .width = sizeof(((type *)0)->member)
@@ -840,14 +878,17 @@ const struct key key_table[] = {
     },
     {
         .name = "proxy_protocol",
-        .section = KEY_SERVICE,
+        SERVICE(proxy_protocol),
         .default_text = "off",
-        .off_allowed = true,
+        .set = set_choice,
+        CHOICES(off_on),
         .help = "on: a PROXY header, v1 or v2, must come first",
     },
     {
         .name = "proxy_protocol_from",
         .section = KEY_SERVICE,
+        .set = set_proxy_from,
+        .repeatable = true,
         .help = "networks that may send a PROXY header",
     },
     {

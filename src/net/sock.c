@@ -139,12 +139,17 @@ enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
     return io;
 }
 
+enum io sock_peek(struct sock *sock, void *buffer, size_t size, size_t *count)
+{
+    return receive(sock, buffer, size, MSG_PEEK, count);
+}
+
 enum io sock_peek_end(struct sock *sock)
 {
     size_t count;
     char byte;
 
-    return receive(sock, &byte, 1, MSG_PEEK, &count);
+    return sock_peek(sock, &byte, 1, &count);
 }
 
 /* splice, with the flags that it wants everywhere: never MORE, which would hold
@@ -488,6 +493,16 @@ enum sock_connect sock_connect(struct sock *sock,
         errno = error;
     }
     return result;
+}
+
+void sock_local(const struct sock *sock, struct addr *local)
+{
+    struct endpoint here = {.length = sizeof(here.u)};
+
+    *local = (struct addr){0};
+    if (getsockname(sock->fd, &here.u.any, &here.length) == 0) {
+        addr_from_sockaddr(local, &here.u.any);
+    }
 }
 
 void sock_quality(const struct sock *sock, uint32_t *rtt_us,

@@ -21,8 +21,10 @@ static bool upstream_usable(void *arg, uint32_t i)
 {
     const struct question *question = arg;
     const struct upstream *upstream = question->service->upstreams[i];
-    const uint64_t *tried = question->session->tried;
-    uint32_t max = question->service->upstream_max[i];
+    const uint64_t *tried = question->session->notes == NULL
+                                ? NULL
+                                : question->session->notes->tried;
+    uint32_t max = question->service->lines[i]->max_connections;
 
     if (tried != NULL && (tried[i / 64] >> (i % 64) & 1)) {
         return false;
@@ -56,13 +58,14 @@ static ssize_t pick(struct plane *plane, struct session *session)
 /* Upstream i will not be picked again for this session. A lone one may be. */
 static void mark_tried(struct session *session, size_t i)
 {
-    size_t count = session->service->upstream_count;
+    struct notes *notes;
 
-    if (count > 1 && session->tried == NULL) {
-        session->tried = calloc((count + 63) / 64, sizeof(uint64_t));
+    if (session->service->upstream_count == 1) {
+        return;
     }
-    if (session->tried != NULL) {
-        session->tried[i / 64] |= UINT64_C(1) << (i % 64);
+    notes = session_notes(session);
+    if (notes != NULL) {
+        notes->tried[i / 64] |= UINT64_C(1) << (i % 64);
     }
 }
 
@@ -222,8 +225,8 @@ void attempt_begin(struct plane *plane, struct session *session)
         }
         session->pausing = false;
         session->upstream = service->upstreams[i];
-        session->in_upstream =
-            upstream_enter(session->upstream, service->upstream_max[i]);
+        session->in_upstream = upstream_enter(
+            session->upstream, service->lines[i]->max_connections);
         if (session->in_upstream && connect_begun(plane, session)) {
             return;
         }

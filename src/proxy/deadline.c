@@ -78,6 +78,16 @@ static struct deadline relay_deadline(const struct session *session)
     return earliest;
 }
 
+/* Not moved by bytes: a header in drops is no header. */
+static struct deadline preface_deadline(const struct session *session)
+{
+    struct deadline earliest = {UINT64_MAX, CAUSE_NONE};
+
+    consider(&earliest, session->born_ns,
+             session->service->config->header_timeout_ns, CAUSE_HEADER_TIMEOUT);
+    return earliest;
+}
+
 static struct deadline connect_deadline(const struct session *session)
 {
     const struct config_service *config = session->service->config;
@@ -123,6 +133,8 @@ struct deadline deadline_earliest(const struct session *session,
                                   uint64_t now_ns)
 {
     switch (session->state) {
+    case SESSION_PREFACE:
+        return preface_deadline(session);
     case SESSION_CONNECT:
         return connect_deadline(session);
     case SESSION_RELAY:

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "proxy/admission.h"
+#include "proxy/preface.h"
 #include "proxy/session.h"
 
 #include <errno.h>
@@ -81,7 +82,7 @@ static bool accept_one(struct plane *plane, const struct listener *listener)
     struct addr client;
     enum sock_accept result;
     enum cause cause;
-    bool in_source;
+    bool in_source = false;
 
     if (!admission_enter_process(plane)) {
         pause_all(plane);
@@ -96,9 +97,14 @@ static bool accept_one(struct plane *plane, const struct listener *listener)
         return false;
     }
     counter_add(&service->state->counters[plane->number].accepted, 1);
-    cause = admission_enter_service(plane, service, &client, &in_source);
+    if (service->config->proxy_protocol) {
+        cause = preface_admit(service, &client);
+    } else {
+        cause = admission_enter_service(plane, service, &client, &in_source);
+    }
     if (cause == CAUSE_NONE) {
-        session_begin(plane, service, &sock, &client, in_source);
+        session_begin(plane, service, &sock, &client,
+                      !service->config->proxy_protocol, in_source);
     } else {
         admission_leave_process(plane);
         session_refuse(plane, service, &sock, &client, cause);

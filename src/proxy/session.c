@@ -5,6 +5,7 @@
 #include "proxy/attempt.h"
 #include "proxy/deadline.h"
 #include "proxy/listener.h"
+#include "proxy/preface.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -113,7 +114,8 @@ static bool ends_with_fin(enum cause cause)
     }
 }
 
-/* Gives up what the relays hold. True if bytes were lost by it. */
+/* Gives up what the relays hold or have not read. True if bytes are lost by it:
+ * the end must not look like the end of a stream then. */
 static bool drop_relays(struct plane *plane, struct session *session)
 {
     bool lost = false;
@@ -124,7 +126,9 @@ static bool drop_relays(struct plane *plane, struct session *session)
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         struct relay_context context = context_of(plane, session, i);
 
-        lost |= relay_holds_bytes(&session->relay[i], &context);
+        lost |= relay_holds_bytes(&session->relay[i], &context) ||
+                (session->relay[i].wait != RELAY_ENDED &&
+                 session->sock[i].ready & SOCK_READABLE);
         relay_drop(&session->relay[i], &context);
     }
     return lost;
@@ -136,8 +140,10 @@ static void leave(struct plane *plane, struct session *session)
     if (session->in_upstream) {
         upstream_leave(session->upstream);
     }
-    admission_leave_service(session->service, &session->client,
-                            session->in_source);
+    if (session->in_service) {
+        admission_leave_service(session->service, &session->client,
+                                session->in_source);
+    }
     admission_leave_process(plane);
     plane_release(plane, session->service->generation);
 }
@@ -158,7 +164,7 @@ void session_close(struct plane *plane, struct session *session,
     }
     wheel_disarm(&plane->loop.wheel, &session->timer);
     free(session->throttle);
-    free(session->tried);
+    free(session->notes);
     session->state = SESSION_CLOSED;
     list_append(&plane->loop.buried, &session->relay[UP].link);
     leave(plane, session);
@@ -375,6 +381,9 @@ void session_event(struct plane *plane, uint32_t index, uint32_t generation,
     }
     sock_event(&session->sock[side], events);
     switch (session->state) {
+    case SESSION_PREFACE:
+        preface_event(plane, session);
+        break;
     case SESSION_CONNECT:
         connect_event(plane, session, side, events);
         break;
@@ -391,13 +400,17 @@ void session_established(struct plane *plane, struct session *session)
 {
     uint64_t now_ns = plane->loop.now_ns;
 
+    if (!preface_send(session)) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+        return;
+    }
     counter_add(&session->upstream->counters[plane->number].total, 1);
     session->connect_us = (uint32_t)((now_ns - session->stage_ns) / 1000);
     session->state = SESSION_RELAY;
     session->relay[UP].moved_ns = now_ns;
     session->relay[DOWN].moved_ns = now_ns;
-    free(session->tried);
-    session->tried = NULL;
+    free(session->notes);
+    session->notes = NULL;
     if (session->service->config->tcp_user_timeout_ns > 0) {
         settle(session); /* it is about the first bytes too */
     }
@@ -443,19 +456,22 @@ static void describe(struct session *session, struct plane *plane,
 
 void session_begin(struct plane *plane, struct service *service,
                    const struct sock *sock, const struct addr *client,
-                   bool in_source)
+                   bool in_service, bool in_source)
 {
     uint32_t index;
     struct session *session = pool_borrow(&plane->sessions, &index);
     struct sock refused = *sock;
 
     if (session == NULL) {
-        admission_leave_service(service, client, in_source);
+        if (in_service) {
+            admission_leave_service(service, client, in_source);
+        }
         admission_leave_process(plane);
         session_refuse(plane, service, &refused, client, CAUSE_LOCAL_RESOURCE);
         return;
     }
     describe(session, plane, service, sock, client);
+    session->in_service = in_service;
     session->in_source = in_source;
     session->index = index;
     session->birth = plane->birth;
@@ -469,7 +485,23 @@ void session_begin(struct plane *plane, struct service *service,
         session_close(plane, session, CAUSE_LOCAL_RESOURCE);
         return;
     }
-    attempt_begin(plane, session);
+    if (in_service) {
+        session->state = SESSION_CONNECT;
+        attempt_begin(plane, session);
+    } else {
+        session_arm(plane, session); /* until the header has come */
+    }
+}
+
+struct notes *session_notes(struct session *session)
+{
+    size_t words = (session->service->upstream_count + 63) / 64;
+
+    if (session->notes == NULL) {
+        session->notes =
+            calloc(1, sizeof(struct notes) + words * sizeof(uint64_t));
+    }
+    return session->notes;
 }
 
 void session_refuse(struct plane *plane, struct service *service,

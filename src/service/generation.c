@@ -209,7 +209,8 @@ static int service_add_upstream(struct service *service,
     known->listed = true;
     known->upstream->holders++;
     service->upstreams[i] = known->upstream;
-    service->upstream_max[i] = line->max_connections;
+    service->lines[i] = line;
+    service->sends_proxy |= line->proxy_protocol != PROXY_OFF;
     nodes[i] = (struct balance_node){.id = known->upstream->id,
                                      .weight = line->weight,
                                      .backup = line->backup};
@@ -227,10 +228,9 @@ static int service_add_targets(struct service *service,
     int result = -1;
 
     service->upstreams = calloc(targets->count, sizeof(struct upstream *));
-    service->upstream_max =
-        calloc(targets->count, sizeof(*service->upstream_max));
-    if (nodes == NULL || service->upstreams == NULL ||
-        service->upstream_max == NULL ||
+    service->lines =
+        calloc(targets->count, sizeof(const struct config_upstream *));
+    if (nodes == NULL || service->upstreams == NULL || service->lines == NULL ||
         index_init(&index, old_count + targets->count) < 0) {
         goto free_scratch;
     }
@@ -346,7 +346,7 @@ static void service_fini(struct service *service)
         upstream_drop(service->upstreams[i]);
     }
     balance_fini(&service->balance);
-    free(service->upstream_max);
+    free(service->lines);
     free(service->upstreams);
     state_drop(service->state);
 }

@@ -86,8 +86,8 @@ static void a_service_is_laid_out_as_configured(void **state)
     assert_ptr_equal(web->config, &generation->config->services[0]);
     assert_int_equal(web->upstream_count, 2);
     assert_string_equal(web->upstreams[0]->text, "10.0.0.1:80");
-    assert_int_equal(web->upstream_max[0], 7);
-    assert_int_equal(web->upstream_max[1], 0);
+    assert_int_equal(web->lines[0]->max_connections, 7);
+    assert_int_equal(web->lines[1]->max_connections, 0);
     assert_int_equal(web->balance.nodes[0].weight, 3);
     assert_int_equal(web->balance.nodes[0].id, web->upstreams[0]->id);
     assert_false(web->balance.nodes[0].backup);
@@ -171,7 +171,7 @@ static void a_name_stands_for_all_its_addresses(void **state)
         assert_true(upstream_up(web->upstreams[i]));
         assert_int_equal(web->balance.nodes[i].weight, 5);
         assert_true(web->balance.nodes[i].backup);
-        assert_int_equal(web->upstream_max[i], 9);
+        assert_int_equal(web->lines[i]->max_connections, 9);
     }
     generation_destroy(generation);
 }

@@ -1,0 +1,32 @@
+/*
+ * preface: the header that comes before the bytes of a connection: the PROXY
+ * protocol, read from those who may send it, and sent to upstreams that want
+ * it.
+ *
+ * A header is looked at where it lies, in the kernel's queue, and taken only
+ * when it is complete: neither a slow nor a hostile sender costs memory here,
+ * and the bytes behind it are not touched. Its source is the client for
+ * everything that follows: the pick, the limits, the access rules, the logs.
+ */
+#ifndef EVPROXY_PROXY_PREFACE_H
+#define EVPROXY_PROXY_PREFACE_H
+
+#include "proxy/session.h"
+
+/* The longest header that is waited for, in bytes: far above what any sender
+ * is known to write, and well below what a kernel holds for a reader. */
+#define PREFACE_BYTES_MAX 16384
+
+/* May this peer send a header? CAUSE_NONE or CAUSE_DENIED. A unix socket's peer
+ * has no address, and may not. */
+enum cause preface_admit(const struct service *service,
+                         const struct addr *peer);
+
+/* PREFACE: the client's socket has an event. Goes on to CONNECT, or ends. */
+void preface_event(struct plane *plane, struct session *session);
+
+/* Sends the session's upstream the header that its line asks for. False: the
+ * fresh socket did not take it whole. */
+bool preface_send(struct session *session) WARN_UNUSED;
+
+#endif
