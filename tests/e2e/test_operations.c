@@ -113,8 +113,10 @@ static void every_error_is_told_with_its_line(void **state)
 static void keys_of_later_builds_are_refused_by_name(void **state)
 {
     static const char *const keys[] = {
-        "proxy_protocol = on", "sni = a.example",    "tls_certificate = /x.pem",
-        "mode = udp",          "upstream_tls = yes",
+        "sni = a.example",
+        "tls_certificate = /x.pem",
+        "mode = udp",
+        "upstream_tls = yes",
     };
     struct outcome outcome;
     (void)state;

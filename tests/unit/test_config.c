@@ -723,7 +723,7 @@ static void bad_upstream_options_are_refused(void **state)
     assert_line_refused("upstream = a.b:1 weigh=1",
                         "upstream: unknown option 'weigh=1' (options: "
                         "weight=N, backup, max_connections=N, "
-                        "proxy_protocol=off)");
+                        "proxy_protocol=off|v1|v2)");
     assert_line_refused("upstream = a.b:1 max_connections=x",
                         "upstream: 'max_connections=x': 'x' is neither off nor "
                         "a number between 0 and 134217728");
@@ -750,6 +750,16 @@ static void bad_networks_and_ranges_are_refused(void **state)
                         "address");
 }
 
+static void a_proxy_header_needs_senders_that_may_send_it(void **state)
+{
+    (void)state;
+    assert_line_refused("proxy_protocol = on",
+                        "proxy_protocol = on needs proxy_protocol_from");
+    assert_line_refused("proxy_protocol_from = 10.0.0.0/8, 10.1.0.0/33",
+                        "proxy_protocol_from: '10.0.0.0/8, 10.1.0.0/33': "
+                        "prefix '33' is not a number between 0 and 32");
+}
+
 static void what_this_build_has_not_is_refused(void **state)
 {
     struct config_key_info info;
@@ -772,9 +782,6 @@ static void what_this_build_has_not_is_refused(void **state)
                         "udp_responses is not available in this build");
     assert_line_refused("mode = udp",
                         "mode: 'udp' is not available in this build");
-    assert_line_refused("upstream = a.b:1 proxy_protocol=v2",
-                        "upstream: 'proxy_protocol=v2': it is not available in "
-                        "this build");
     assert_line_refused("upstream = srv:_a._tcp.b",
                         "upstream: 'srv:_a._tcp.b': srv: names are not "
                         "available in this build");
@@ -1153,6 +1160,7 @@ int main(void)
         cmocka_unit_test(an_upstream_at_which_its_service_listens_is_refused),
         cmocka_unit_test(bad_upstream_options_are_refused),
         cmocka_unit_test(bad_networks_and_ranges_are_refused),
+        cmocka_unit_test(a_proxy_header_needs_senders_that_may_send_it),
         cmocka_unit_test(what_this_build_has_not_is_refused),
         cmocka_unit_test(all_errors_are_told_in_the_order_of_the_lines),
         cmocka_unit_test(errors_are_added_after_those_that_stand_there),
