@@ -2,8 +2,8 @@
 """Measures evproxy and its peers side by side on loopback: for each round,
 workload and proxy, backend and proxy are started afresh, loaded, watched and
 stopped. Those that are compared take turns, so that what disturbs one disturbs
-all. At the end: a table of medians and of ratios to one of them, results.json,
-and a chart for each group of workloads.
+all. At the end: a table of medians and of ratios to one of them, results.json
+and .md, and a chart for each group of workloads.
 
 Workloads, as family:size (-w takes families or workloads):
   rps:C        wrk, C connections that stay: processor time, requests/s
@@ -16,10 +16,12 @@ Workloads, as family:size (-w takes families or workloads):
   syscalls:C   strace: system calls for a request (counted, never timed)
   syscallsC:N  strace: system calls for a short connection
 
-The proxies are in peers.json. Processor time is the proxy's own, user and
-system. Judge by it: rates and latencies are noisy where the load shares the
-machine. With -p NAME=COMMAND another proxy takes part, for example an older
-build: -p 'before=/some/where/evproxy -l {listen} -u {upstream} -w 2'.
+The proxies are in peers.json. haproxy-splice splices whenever it can: its
+option splice-auto does not take what comes over loopback for bulk. Processor
+time is the proxy's own, user and system. Judge by it: rates and latencies are
+noisy where the load shares the machine. With -p NAME=COMMAND another proxy
+takes part, for example an older build:
+    -p 'before=DIR/evproxy -l {listen} -u {upstream} -w 2'
 """
 
 import argparse
@@ -189,9 +191,12 @@ def write_results(rows, names, options):
     with open(options.out + "/results.json", "w") as file:
         json.dump({"about": about, "results": results}, file, indent=1)
         file.write("\n")
+    with open(options.out + "/results.md", "w") as file:
+        file.write(figures.markdown(results, names))
     caption = (f"{about['date']}, {about['cpus']} CPUs ({about['cpu']}), "
                f"Linux {about['kernel']}, {about['command']}")
     print("\nwritten:", options.out + "/results.json",
+          options.out + "/results.md",
           *figures.charts(results, names, options.out, caption))
 
 

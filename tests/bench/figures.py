@@ -42,21 +42,21 @@ TITLES = {
     "syscallsC": "system calls of short connections, {} at a time",
 }
 
-# Each chart: its panels, each with a title, a unit, whether its axis is
-# logarithmic, and its groups of bars: (workload, measure, label).
+# Each chart: its panels, each with a title, a unit, and its groups of bars:
+# (workload, measure, label).
 CHARTS = {
     "requests": [
         ("Processor time of the proxy for a keep-alive request",
-         "microseconds", False,
+         "microseconds",
          [(f"rps:{n}", "cpu_us", f"{n:,} connections")
           for n in (64, 1000, 8000)])],
     "short": [
         ("Processor time of the proxy for a short connection", "microseconds",
-         False, [("cps:64", "cpu_us", "64 at a time")]),
-        ("Short connections a second", "connections/s", False,
+         [("cps:64", "cpu_us", "64 at a time")]),
+        ("Short connections a second", "connections/s",
          [("cps:64", "per_s", "64 at a time")])],
     "bulk": [
-        (title, unit, False,
+        (title, unit,
          [(f"{case}:{n}", measure, f"{n} {arrow}")
           for case, arrow in (("bulk", "up"), ("bulkR", "down"))
           for n in (1, 8)])
@@ -64,20 +64,22 @@ CHARTS = {
             ("Bulk, by number of streams", "Gbit/s", "gbit_s"),
             ("Processor time of the proxy for it", "s/GB", "cpu_s_per_gb"))],
     "memory": [
-        ("Resident memory of an idle connection", "bytes", True,
+        ("Resident memory of an idle connection", "bytes",
          [("idle:9000", "bytes_per_connection", "9,000 held")]),
-        ("2,000 readers that stop: resident memory", "MB", False,
+        ("2,000 readers that stop: resident memory", "MB",
          [("storm:2000", "resident_start_mb", "before"),
           ("storm:2000", "resident_peak_mb", "at the peak"),
           ("storm:2000", "resident_after_mb", "5 s after")]),
-        ("... and the kernel's", "MB", False,
+        ("... and the kernel's", "MB",
          [("storm:2000", "tcp_memory_mb", "TCP buffers")])],
     "calls": [
-        ("System calls for a request, 1,000 connections", "calls", False,
+        ("System calls for a request, 1,000 connections", "calls",
          [("syscalls:1000", "calls", "keep-alive")]),
-        ("... for a short connection", "calls", False,
+        ("... for a short connection", "calls",
          [("syscallsC:64", "calls", "64 at a time")])],
 }
+
+OURS, YARDSTICK = "evproxy", "floor"
 
 COLOURS = ["#0b6e4f", "#d1495b", "#edae49", "#66717e", "#00798c", "#b8b8aa",
            "#8d6a9f", "#c97b3d"]
@@ -155,9 +157,37 @@ def tables(results, peers, reference):
     return "\n".join(lines)
 
 
+def best_peer(entries, better):
+    """The median of the best that is neither evproxy nor a yardstick."""
+    values = [entry["median"] for peer, entry in entries.items()
+              if peer not in (OURS, YARDSTICK)]
+    if not values:
+        return None
+    return min(values) if better == LESS else max(values)
+
+
+def markdown(results, peers):
+    """A table of the medians, with our ratio to the best peer at the end."""
+    lines = ["| | " + " | ".join(peers) + " | to the best peer |",
+             "| --- " * (len(peers) + 2) + "|"]
+    for case, measures in results.items():
+        for key, label, better in MEASURES[family(case)]:
+            entries = measures.get(key)
+            if not entries or not better:
+                continue
+            cells = [number(entries[peer]["median"]) if peer in entries
+                     else "" for peer in peers]
+            best = best_peer(entries, better)
+            cells.append(f"{entries[OURS]['median'] / best:.2f}"
+                         if OURS in entries and best else "")
+            lines.append(f"| {title(case)}: {label} | "
+                         + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 # ---- charts -----------------------------------------------------------------
 
-def panel(results, peers, heading, unit, logarithmic, groups):
+def panel(results, peers, heading, unit, groups):
     """The gnuplot commands of one panel, or None if nothing was measured."""
     groups = [(case, measure, label) for case, measure, label in groups
               if measure in results.get(case, {})]
@@ -173,8 +203,7 @@ def panel(results, peers, heading, unit, logarithmic, groups):
             str(entries[peer]["median"]) if peer in entries else "?"
             for peer in shown]))
     lines += ["END", f'set title "{heading}"', f'set ylabel "{unit}"',
-              "set logscale y" if logarithmic else "unset logscale y",
-              f"set yrange [{10 if logarithmic else 0}:*]"]
+              f"set xrange [-0.6:{len(groups) - 0.4}]", "set yrange [0:*]"]
     lines.append("plot " + ", ".join(
         f'$data using {i + 2}:xtic(1) title "{peer}" '
         f'linecolor rgb "{COLOURS[peers.index(peer) % len(COLOURS)]}"'

@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 512, BACKLOG = 4096, SPIN_NS = 50000 };
+enum { EVENTS = 512, BACKLOG = 16384, SPIN_NS = 50000 };
 
 struct side {
     int fd; /* -1: closed */

@@ -147,12 +147,14 @@ class Lab:
         return out, result
 
     def rps(self, name, connections):
-        """wrk over connections that stay."""
+        """wrk over connections that stay. Those that are to be opened first
+        get a time of their own."""
+        seconds = self.options.seconds + connections // 2000
         with self.running(name, "http") as (proxy, backend, address):
             out, result = self.measure(proxy, backend, [
                 "wrk", "-t", str(min(2, connections)), "-c", str(connections),
-                "-d", f"{self.options.seconds}s", "--latency", "--timeout",
-                "10s", f"http://{address}/"], self.options.seconds + 40)
+                "-d", f"{seconds}s", "--latency", "--timeout", "10s",
+                f"http://{address}/"], seconds + 40)
         for share in ("50", "99"):
             found = re.search(rf"\b{share}%\s+([\d.]+)(us|ms|s|m)", out)
             if found:
