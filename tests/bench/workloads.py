@@ -26,6 +26,8 @@ BACKEND = """daemon off; worker_processes 1; pid {dir}/backend.pid;
 error_log {dir}/backend.err crit;
 events {{ worker_connections 19000; }}
 http {{
+    client_body_temp_path {dir}; proxy_temp_path {dir};
+    fastcgi_temp_path {dir}; uwsgi_temp_path {dir}; scgi_temp_path {dir};
     access_log off; keepalive_timeout 600s; keepalive_requests 1000000000;
     server {{
         listen {address} backlog=16384;
