@@ -425,7 +425,7 @@ static const char *const wrong_lines[] = {
     "PROXY TCP6 ::g",
     "PROXY TCP6 [",
     "PROXY TCP6 fe80::1%",
-    "PROXY TCP6 00000000000000000000000000000000000000000000001",
+    "PROXY TCP6 0000000000000000000000000000000000000000000001",
 };
 
 static void lines_are_refused_at_the_byte_that_is_wrong(void **state)
@@ -803,7 +803,6 @@ int main(void)
         cmocka_unit_test(two_families_are_written_as_ipv6),
         cmocka_unit_test(without_two_ip_addresses_nothing_is_told),
         cmocka_unit_test(what_is_written_is_read_again),
-
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
