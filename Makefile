@@ -2,6 +2,7 @@
 # make run        evproxy in front of small upstreams, to try by hand
 # make test       unit, fault and end-to-end tests
 # make asan tsan  the same suite under the sanitizers
+# make fuzz       the parsers against any bytes, FUZZ_SECONDS=60 each; clang
 # make interop    real programs through it: nginx, redis, ssh, iperf3, ...
 # make bench      evproxy and its peers side by side; bench-full, bench-200k
 # make check      format, floors, functions, headers, documents, samples
@@ -87,6 +88,26 @@ asan:
 tsan:
 	@+$(MAKE) --no-print-directory test BUILD=$(BUILD)/tsan \
 	    EXTRA='-fsanitize=thread -fno-omit-frame-pointer'
+
+# They are built with clang, which has libFuzzer and the sanitizers.
+FUZZ := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_CC ?= clang
+FUZZ_EXTRA := -fsanitize=address,undefined -fno-sanitize-recover=all \
+              -fno-omit-frame-pointer
+fuzz: export FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz fuzz-run
+fuzz:
+	@echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+	    $(FUZZ_CC) -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null || \
+	    { echo 'make fuzz needs clang and libclang-rt-dev, or what FUZZ_CC' \
+	        'names, with libFuzzer' >&2; exit 1; }
+	@+$(MAKE) --no-print-directory fuzz-run BUILD=$(BUILD)/fuzz \
+	    CC='$(FUZZ_CC)' EXTRA='-fsanitize=fuzzer-no-link $(FUZZ_EXTRA)'
+fuzz-run: $(FUZZ)
+	@tests/fuzz/run.sh $(abspath $^)
+$(FUZZ): %: %.o $(BUILD)/libevproxy.a
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
 
 .PHONY: interop
 interop: $(BUILD)/evproxy $(BUILD)/bench/netload

@@ -1,0 +1,68 @@
+/*
+ * Any bytes as a configuration: a snapshot, or errors that can be printed.
+ */
+#include "config/config.h"
+
+#include <assert.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void no_key(void *arg, const char *key)
+{
+    (void)arg;
+    (void)key;
+    assert(!"a configuration differs from itself");
+}
+
+/* Those without a line stand last. */
+static unsigned place_of(const struct config_error *error)
+{
+    return error->line - 1;
+}
+
+static void check_errors(const struct config_errors *errors)
+{
+    assert(errors->count <= CONFIG_ERRORS_MAX + 1);
+    for (size_t i = 0; i < errors->count; i++) {
+        const char *message = errors->list[i].message;
+        size_t length = strlen(message);
+
+        assert(length > 0 && message[length - 1] != '.');
+        for (size_t at = 0; at < length; at++) {
+            unsigned char byte = (unsigned char)message[at];
+
+            /* a tab may be quoted: it is the one that a file may hold */
+            assert((byte >= 0x20 && byte != 0x7f) || byte == '\t');
+        }
+        assert(i == 0 ||
+               place_of(&errors->list[i - 1]) <= place_of(&errors->list[i]));
+    }
+}
+
+static void check_config(const struct config *config)
+{
+    assert(config->service_count > 0);
+    for (size_t i = 0; i < config->service_count; i++) {
+        const struct config_service *service = &config->services[i];
+
+        assert(service->listen_count > 0 && service->upstream_count > 0);
+        assert(service->connect_attempts > 0);
+    }
+    config_restart_keys(config, config, no_key, NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct config_errors errors = {0};
+    struct config *config = config_parse((const char *)data, size, &errors);
+
+    assert((config == NULL) == (errors.count > 0));
+    check_errors(&errors);
+    if (config != NULL) {
+        check_config(config);
+        config_destroy(config);
+    }
+    config_errors_fini(&errors);
+    return 0;
+}
