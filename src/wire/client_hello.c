@@ -5,11 +5,10 @@
 #include <string.h>
 #include <strings.h>
 
-#define RECORD_HEAD_BYTES  5
-#define RECORD_MAX         (1u << 14)
-#define MESSAGE_HEAD_BYTES 4
-#define LABEL_MAX          63 /* RFC 1035, 2.3.4 */
-#define NAME_MAX_BYTES     (CLIENT_HELLO_NAME_MAX - 1)
+#define RECORD_HEAD_BYTES 5
+#define RECORD_MAX        (1u << 14)
+#define LABEL_MAX         63 /* RFC 1035, 2.3.4 */
+#define NAME_MAX_BYTES    (CLIENT_HELLO_NAME_MAX - 1)
 
 enum { RECORD_HANDSHAKE = 22, MESSAGE_CLIENT_HELLO = 1, MAJOR_VERSION = 3 };
 enum { EXTENSION_SERVER_NAME = 0, NAME_HOST = 0 };
@@ -310,7 +309,7 @@ static bool open_message(struct cursor *cursor)
     if (type != MESSAGE_CLIENT_HELLO) {
         return fail(cursor);
     }
-    if (!length(cursor, 3, 0, CLIENT_HELLO_MAX - MESSAGE_HEAD_BYTES, &bytes)) {
+    if (!length(cursor, 3, 0, CLIENT_HELLO_MAX, &bytes)) {
         return false;
     }
     cursor->left = bytes;

@@ -483,6 +483,10 @@ static void extensions_that_do_not_fit_are_refused(void **state)
     finish(WHOLE);
     check_refused();
     start();
+    add(&message, "\0\0\0\7\0\5\0\0\2a", 10);
+    finish(WHOLE);
+    check_refused();
+    start();
     add(&message, "\0\25\0", 3);
     finish(WHOLE);
     check_refused();
