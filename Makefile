@@ -143,7 +143,8 @@ $(BUILD)/bench/gostdnet: tests/bench/peers/gostdnet/main.go
 
 .PHONY: bench bench-full bench-200k
 bench bench-full: $(BUILD)/evproxy $(BENCH_TOOLS)
-	@BENCH_COMMAND='make $@' tests/bench/bench.py --out $(BENCH_OUT) \
+	@BENCH_COMMAND='make $@$(if $(BENCH_ARGS), BENCH_ARGS="$(BENCH_ARGS)")' \
+	    tests/bench/bench.py --out $(BENCH_OUT) \
 	    --path $(BUILD) --path $(BUILD)/bench \
 	    $(if $(filter bench-full,$@),--full -r 5 -s 6 --noise 0.1) \
 	    $(BENCH_ARGS)

@@ -238,6 +238,7 @@ set multiplot layout {len(panels)},1 title "{caption}" font "sans-serif,10"
 
 def charts(results, peers, folder, caption):
     """Draws what can be drawn; the paths."""
+    caption = caption.replace('"', "'")
     if not shutil.which("gnuplot"):
         return []
     return [os.path.join(folder, name + ".svg") for name in CHARTS
