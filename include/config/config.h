@@ -114,6 +114,10 @@ struct config_service {
     struct network *proxy_from; /* who may send one; not empty then */
     size_t proxy_from_count;
 
+    char **sni; /* server names, patterns of client_hello.h; none: it takes the
+                   rest */
+    size_t sni_count;
+
     uint64_t tcp_keepalive_ns;
     uint64_t tcp_user_timeout_ns;
     bool tcp_fastopen;
@@ -164,6 +168,13 @@ struct config *config_load(const char *path,
                            struct config_errors *errors) WARN_UNUSED;
 
 void config_destroy(struct config *config);
+
+/*
+ * Services that go by server name may share a listen address, which is opened
+ * once: whether this listen of this service is the first with its address.
+ */
+bool config_listen_is_first(const struct config *config, size_t service,
+                            size_t listen);
 
 /*
  * The local address for connections of that family whose turn it is, of all

@@ -3,7 +3,8 @@
  * Pure.
  *
  * Listening sockets are told apart by their address alone: one that both
- * configurations have stays open, whichever service it belongs to.
+ * configurations have stays open, whichever service it belongs to, and one that
+ * services share by server name is one.
  */
 #ifndef EVPROXY_CONFIG_RELOAD_H
 #define EVPROXY_CONFIG_RELOAD_H

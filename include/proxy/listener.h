@@ -17,7 +17,7 @@
 struct listener {
     int fd;          /* -1: the slot is free */
     uint32_t serial; /* in the token: events of a former tenant are not ours */
-    struct service *service;
+    const struct listen_socket *socket; /* of the plane's generation */
     bool shared; /* a unix socket: other planes watch the same one */
     bool ready;
     bool kept; /* while a generation is applied */

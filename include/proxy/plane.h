@@ -74,9 +74,7 @@ struct plane {
     bool accept_ready;  /* some listener has connections */
     bool accept_paused; /* no listener is watched */
     bool draining;
-    uint64_t bad_header_log_ns; /* not before this is a bad header told of */
-    unsigned bad_headers;       /* since the last line */
-    uint32_t active;            /* sessions that have not ended */
+    uint32_t active; /* sessions that have not ended */
 };
 
 /* An open plane without listeners. -1 with errno. command is given the letters
@@ -103,6 +101,10 @@ void plane_reset_all(struct plane *plane);
 /* A session was born with, or has left, the generation. */
 void plane_hold(struct plane *plane, struct generation *generation);
 void plane_release(struct plane *plane, struct generation *generation);
+
+/* One line a second in all planes together, of the kind that logged_ns is for:
+ * true, and the time is noted, if it is this one's turn. */
+bool plane_may_log(struct plane *plane, _Atomic uint64_t *logged_ns);
 
 /* Blocks are moving: gives back what is idle, a while after. */
 void plane_memory_used(struct plane *plane);

@@ -12,13 +12,17 @@
 #define EVPROXY_PROXY_PREFACE_H
 
 #include "proxy/session.h"
+#include "wire/client_hello.h"
 
-/* The longest header that is waited for, in bytes: far above what any sender
- * is known to write, and well below what a kernel holds for a reader. */
-#define PREFACE_BYTES_MAX 16384
+/* So much is looked at where it lies, in bytes. A ClientHello that is longer
+ * counts as none; a PROXY header that is longer is gathered. */
+#define PREFACE_BYTES_MAX (CLIENT_HELLO_MAX + 1024)
 
-/* May this peer send a header? CAUSE_NONE or CAUSE_DENIED. A unix socket's peer
- * has no address, and may not. */
+/* Whether something must come first on that address. */
+bool preface_is_due(const struct listen_socket *listen);
+
+/* May this peer send what is due? CAUSE_NONE or CAUSE_DENIED. A unix socket's
+ * peer has no address, and may not. */
 enum cause preface_admit(const struct service *service,
                          const struct addr *peer);
 

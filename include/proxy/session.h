@@ -46,9 +46,13 @@ enum session_state {
 
 /* What few sessions need, and only until they are established. */
 struct notes {
-    struct proxy_header header; /* as it came from the client's side */
+    const struct listen_socket *listen; /* where it came in; NULL: no matter */
+    struct proxy_header header;         /* as it came from the client's side */
     bool has_header;
-    uint64_t tried[]; /* bit n: upstream n failed us */
+    unsigned char *long_header; /* being gathered; NULL: none is */
+    uint32_t long_size;         /* bytes it will have */
+    uint32_t long_count;        /* bytes it has */
+    uint64_t tried[];           /* bit n: upstream n failed us */
 };
 
 struct session {
@@ -62,6 +66,7 @@ struct session {
     uint16_t attempts;    /* connects begun */
     uint8_t state;        /* enum session_state */
     uint8_t cause;        /* enum cause: of the last failed attempt */
+    bool accepted : 1;    /* counted as such */
     bool in_service : 1;  /* counted in by admission_enter_service */
     bool in_source : 1;   /* counted in by limits_enter */
     bool in_upstream : 1; /* counted in by upstream_enter */
@@ -82,13 +87,19 @@ _Static_assert(sizeof(struct session) <= SESSION_BYTES_MAX,
 
 /*
  * Begins a session for an accepted connection that was counted in by
- * admission_enter_process; takes its descriptor. in_service: by
- * admission_enter_service too, and in_source by its source; else the header
- * that is to come says who it is, and that is done then.
+ * admission_enter_process; takes its descriptor. Either it was also counted in
+ * by admission_enter_service (and in_source by its source); or a preface is
+ * due, which says who it is and whose, and that is done then.
  */
-void session_begin(struct plane *plane, struct service *service,
+void session_begin(struct plane *plane, const struct listen_socket *listen,
                    const struct sock *sock, const struct addr *client,
-                   bool in_service, bool in_source);
+                   bool preface, bool in_source);
+
+/* The session's service is known for good: it counts as accepted there. */
+void session_accepted(struct plane *plane, struct session *session);
+
+/* Frees the notes, if there are any. */
+void session_forget(struct session *session);
 
 /* The notes of the session, made if need be; NULL: no memory. */
 struct notes *session_notes(struct session *session);
@@ -97,6 +108,9 @@ struct notes *session_notes(struct session *session);
 void session_refuse(struct plane *plane, struct service *service,
                     struct sock *sock, const struct addr *client,
                     enum cause cause);
+
+/* It was let in, and its service is known: on to an upstream. */
+void session_proceed(struct plane *plane, struct session *session);
 
 /* The upstream has taken the connection: bytes may move. */
 void session_established(struct plane *plane, struct session *session);

@@ -30,7 +30,9 @@ struct worker_shared {
     _Atomic uint64_t exhausted_log_ns; /* when the last line about a shortage
                              was written; compare-and-swap by any worker: one
                              line a second in all */
-    struct mailbox *control;           /* where reports go */
+    _Atomic uint64_t bad_header_log_ns; /* the same of bad headers */
+    _Atomic uint32_t bad_headers;       /* since that line; any worker adds */
+    struct mailbox *control;            /* where reports go */
 };
 
 /* -1 with errno. */

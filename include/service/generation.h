@@ -60,7 +60,10 @@ struct service {
 /* One listening address and its sockets; owned by the control thread. */
 struct listen_socket {
     struct endpoint endpoint;
-    struct service *service;
+    struct service *service; /* takes what the others do not; or the first of
+                                them, where every service goes by names */
+    struct service **named;  /* services that take some server names */
+    size_t named_count;
     int *fds; /* one a worker (of a unix socket: duplicates), which closes it
                  when it goes; shared with the generations before and after that
                  keep it open */

@@ -423,6 +423,20 @@ static char *address_text(const struct address *address)
     return name;
 }
 
+/* An address and a name that is taken there; NULL without memory. */
+static char *name_text(const char *address, const char *name)
+{
+    char *text;
+
+    if (asprintf(&text, "%s sni=%s", address, name) < 0) {
+        return NULL;
+    }
+    for (char *c = text + strlen(address); *c != '\0'; c++) {
+        *c = (char)tolower((unsigned char)*c);
+    }
+    return text;
+}
+
 static const struct mention *find_mention(const struct mentions *sorted,
                                           char *text)
 {
@@ -504,23 +518,67 @@ static void check_upstreams(struct draft *draft, size_t index,
     mentions_fini(&upstreams);
 }
 
+/* Every listen address; and, in lists of their own, what a service claims of
+ * it: all that comes, or what asks for a name. */
+static void mention_listens(struct draft *draft, size_t index,
+                            struct mentions *listens, struct mentions *claims)
+{
+    const struct config_service *service = &draft->config->services[index];
+
+    for (size_t j = 0; j < service->listen_count; j++) {
+        const struct config_listen *listen = &service->listens[j];
+        char *text = address_text(&listen->address);
+
+        for (size_t k = 0; text != NULL && k < service->sni_count; k++) {
+            mention(draft, claims, name_text(text, service->sni[k]),
+                    listen->line, index);
+        }
+        if (text != NULL && service->sni_count == 0) {
+            mention(draft, claims, strdup(text), listen->line, index);
+        }
+        mention(draft, listens, text, listen->line, index);
+    }
+}
+
+/* Who shares an address must agree on what comes first on it. */
+static void check_shared(struct draft *draft, const struct mentions *sorted)
+{
+    const struct config_service *services = draft->config->services;
+
+    for (size_t i = 1; i < sorted->count; i++) {
+        const struct mention *one = &sorted->list[i - 1];
+        const struct mention *two = &sorted->list[i];
+
+        if (strcmp(one->text, two->text) == 0 &&
+            services[one->service].proxy_protocol !=
+                services[two->service].proxy_protocol) {
+            complain(draft, two->line,
+                     "listen address %s is shared with line %u, but "
+                     "proxy_protocol differs",
+                     two->text, one->line);
+        }
+    }
+}
+
 static void check_addresses(struct draft *draft)
 {
     const struct config *config = draft->config;
     struct mentions listens = {0};
+    struct mentions claims = {0};
 
     for (size_t i = 0; i < config->service_count; i++) {
-        const struct config_service *service = &config->services[i];
-
-        for (size_t j = 0; j < service->listen_count; j++) {
-            mention(draft, &listens, address_text(&service->listens[j].address),
-                    service->listens[j].line, i);
-        }
+        mention_listens(draft, i, &listens, &claims);
     }
-    check_unique(draft, &listens, "listen address");
+    check_unique(draft, &claims, "listen address");
+    if (listens.count > 0) {
+        qsort(listens.list, listens.count, sizeof(*listens.list),
+              compare_mentions);
+    }
+    check_shared(draft, &listens);
     for (size_t i = 0; i < config->service_count; i++) {
         check_upstreams(draft, i, &listens);
     }
+    mentions_fini(&claims);
     mentions_fini(&listens);
 }
 
@@ -704,6 +762,10 @@ static void service_fini(struct config_service *service)
     free(service->rules);
     free(service->sources);
     free(service->proxy_from);
+    for (size_t i = 0; i < service->sni_count; i++) {
+        free(service->sni[i]);
+    }
+    free(service->sni);
 }
 
 void config_destroy(struct config *config)
@@ -779,4 +841,33 @@ bool config_source(const struct config_service *config, int family,
         turn -= size;
     }
     return false;
+}
+
+static bool listens_on(const struct config_service *service,
+                       const struct endpoint *endpoint)
+{
+    for (size_t i = 0; i < service->listen_count; i++) {
+        if (endpoint_equal(&service->listens[i].address.endpoint, endpoint)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool config_listen_is_first(const struct config *config, size_t service,
+                            size_t listen)
+{
+    const struct config_service *late = &config->services[service];
+    const struct endpoint *endpoint = &late->listens[listen].address.endpoint;
+
+    for (size_t i = 0; i < service; i++) {
+        const struct config_service *early = &config->services[i];
+
+        /* Only one of those who share may do without names. */
+        if ((early->sni_count > 0 || late->sni_count > 0) &&
+            listens_on(early, endpoint)) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -5,6 +5,7 @@
 #include "config/array.h"
 #include "config/config.h"
 #include "config/ini.h"
+#include "wire/client_hello.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -439,6 +440,45 @@ static const char *set_proxy_from(const struct key *key, void *section,
         return out_of_memory;
     }
     why = parse_networks(section, list);
+    free(list);
+    return why == NULL || why == out_of_memory ? why : about(text, why);
+}
+
+static const char *add_name(struct config_service *service, const char *name)
+{
+    const char *why = client_hello_check_pattern(name);
+    char **place;
+    char *copy;
+
+    if (why != NULL) {
+        return why;
+    }
+    copy = strdup(name);
+    if (copy == NULL) {
+        return out_of_memory;
+    }
+    place = array_push(&service->sni, &service->sni_count, sizeof(*place));
+    if (place == NULL) {
+        free(copy);
+        return out_of_memory;
+    }
+    *place = copy;
+    return NULL;
+}
+
+static const char *set_sni(const struct key *key, void *section,
+                           const char *text, unsigned line)
+{
+    char *list = strdup(text);
+    char *rest = list;
+    const char *why = list == NULL ? out_of_memory : NULL;
+    char *item;
+
+    (void)key;
+    (void)line;
+    while (why == NULL && (item = strsep(&rest, ",")) != NULL) {
+        why = add_name(section, ini_trim(item));
+    }
     free(list);
     return why == NULL || why == out_of_memory ? why : about(text, why);
 }
@@ -894,6 +934,7 @@ const struct key key_table[] = {
     {
         .name = "sni",
         .section = KEY_SERVICE,
+        .set = set_sni,
         .help = "host names of the ClientHello that this service takes",
     },
     {

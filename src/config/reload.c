@@ -68,8 +68,12 @@ static void plan_listens(struct reload_plan *plan, struct open_address *open,
         const struct config_service *service = &wanted->services[i];
 
         for (size_t j = 0; j < service->listen_count; j++) {
-            struct reload_listen *listen = &plan->listens[plan->listen_count++];
+            struct reload_listen *listen;
 
+            if (!config_listen_is_first(wanted, i, j)) {
+                continue;
+            }
+            listen = &plan->listens[plan->listen_count++];
             listen->service = i;
             listen->listen = j;
             plan_listen(listen, open, open_count,

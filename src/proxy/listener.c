@@ -57,59 +57,59 @@ static void watch_all(struct plane *plane)
 
 void listener_pause_exhausted(struct plane *plane, int error)
 {
-    _Atomic uint64_t *logged_ns = &plane->shared->exhausted_log_ns;
-    uint64_t before = atomic_load_explicit(logged_ns, memory_order_relaxed);
-    uint64_t now_ns = plane->loop.now_ns;
-
     if (error != EMFILE && error != ENFILE && error != ENOBUFS &&
         error != ENOMEM && error != ENOSPC) {
         return;
     }
     pause_all(plane);
-    if ((before == 0 || now_ns >= before + NS_PER_S) &&
-        atomic_compare_exchange_strong_explicit(logged_ns, &before, now_ns,
-                                                memory_order_relaxed,
-                                                memory_order_relaxed)) {
+    if (plane_may_log(plane, &plane->shared->exhausted_log_ns)) {
         log_write(LOG_WARN, "accepting paused reason=\"%s\"", strerror(error));
+    }
+}
+
+/* Finds an accepted connection its place, or resets it. */
+static void admit(struct plane *plane, const struct listen_socket *socket,
+                  struct sock *sock, const struct addr *client)
+{
+    struct service *service = socket->service;
+    bool preface = preface_is_due(socket);
+    bool in_source = false;
+    enum cause cause;
+
+    if (preface) {
+        cause = preface_admit(service, client);
+    } else {
+        cause = admission_enter_service(plane, service, client, &in_source);
+    }
+    if (cause == CAUSE_NONE) {
+        session_begin(plane, socket, sock, client, preface, in_source);
+    } else {
+        admission_leave_process(plane);
+        session_refuse(plane, service, sock, client, cause);
     }
 }
 
 /* Takes one connection. False: no more from this listener now. */
 static bool accept_one(struct plane *plane, const struct listener *listener)
 {
-    struct service *service = listener->service;
     struct sock sock;
     struct addr client;
     enum sock_accept result;
-    enum cause cause;
-    bool in_source = false;
 
     if (!admission_enter_process(plane)) {
         pause_all(plane);
         return false;
     }
     result = sock_accept(listener->fd, &sock, &client);
-    if (result != SOCK_ACCEPTED) {
-        admission_leave_process(plane);
-        if (result == SOCK_ACCEPT_EXHAUSTED) {
-            listener_pause_exhausted(plane, errno);
-        }
-        return false;
+    if (result == SOCK_ACCEPTED) {
+        admit(plane, listener->socket, &sock, &client);
+        return true;
     }
-    counter_add(&service->state->counters[plane->number].accepted, 1);
-    if (service->config->proxy_protocol) {
-        cause = preface_admit(service, &client);
-    } else {
-        cause = admission_enter_service(plane, service, &client, &in_source);
+    admission_leave_process(plane);
+    if (result == SOCK_ACCEPT_EXHAUSTED) {
+        listener_pause_exhausted(plane, errno);
     }
-    if (cause == CAUSE_NONE) {
-        session_begin(plane, service, &sock, &client,
-                      !service->config->proxy_protocol, in_source);
-    } else {
-        admission_leave_process(plane);
-        session_refuse(plane, service, &sock, &client, cause);
-    }
-    return true;
+    return false;
 }
 
 void listener_accept_ready(struct plane *plane)
@@ -205,7 +205,7 @@ static void open_slot(struct plane *plane, const struct listen_socket *socket)
     }
     listener->fd = socket->fds[plane->number];
     listener->serial++;
-    listener->service = socket->service;
+    listener->socket = socket;
     listener->shared = socket->endpoint.u.any.sa_family == AF_UNIX;
     listener->kept = true;
     if (!plane->accept_paused && watch(plane, listener) < 0) {
@@ -225,7 +225,7 @@ void listener_apply(struct plane *plane, const struct generation *generation)
         if (listener == NULL) {
             open_slot(plane, socket);
         } else {
-            listener->service = socket->service;
+            listener->socket = socket;
             listener->kept = true;
         }
     }

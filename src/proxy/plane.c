@@ -264,3 +264,14 @@ void plane_retry_later(struct plane *plane)
                   plane->loop.now_ns + RETRY_NS);
     }
 }
+
+bool plane_may_log(struct plane *plane, _Atomic uint64_t *logged_ns)
+{
+    uint64_t before = atomic_load_explicit(logged_ns, memory_order_relaxed);
+    uint64_t now_ns = plane->loop.now_ns;
+
+    return (before == 0 || now_ns >= before + NS_PER_S) &&
+           atomic_compare_exchange_strong_explicit(logged_ns, &before, now_ns,
+                                                   memory_order_relaxed,
+                                                   memory_order_relaxed);
+}

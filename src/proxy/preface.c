@@ -2,14 +2,22 @@
 
 #include "base/log.h"
 #include "proxy/admission.h"
-#include "proxy/attempt.h"
 
-#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/param.h>
+
+bool preface_is_due(const struct listen_socket *listen)
+{
+    return listen->service->config->proxy_protocol || listen->named_count > 0;
+}
 
 enum cause preface_admit(const struct service *service, const struct addr *peer)
 {
     const struct config_service *config = service->config;
 
+    if (!config->proxy_protocol) {
+        return CAUSE_NONE;
+    }
     for (size_t i = 0; i < config->proxy_from_count; i++) {
         if (network_contains(&config->proxy_from[i], peer)) {
             return CAUSE_NONE;
@@ -18,49 +26,86 @@ enum cause preface_admit(const struct service *service, const struct addr *peer)
     return CAUSE_DENIED;
 }
 
-/* At most one line a second, with how many there were since the last. */
+/* At most one line a second in all, with how many there were since the last. */
 static void refuse_header(struct plane *plane, struct session *session)
 {
+    struct worker_shared *shared = plane->shared;
     char peer[ADDR_TEXT_MAX];
 
-    plane->bad_headers++;
-    if (plane->loop.now_ns >= plane->bad_header_log_ns) {
-        plane->bad_header_log_ns = plane->loop.now_ns + NS_PER_S;
+    atomic_fetch_add_explicit(&shared->bad_headers, 1, memory_order_relaxed);
+    if (plane_may_log(plane, &shared->bad_header_log_ns)) {
         log_write(LOG_WARN, "bad header service=%s from=%s count=%u",
                   session->service->config->name,
-                  addr_format(&session->client, peer), plane->bad_headers);
-        plane->bad_headers = 0;
+                  addr_format(&session->client, peer),
+                  atomic_exchange_explicit(&shared->bad_headers, 0,
+                                           memory_order_relaxed));
     }
     session_close(plane, session, CAUSE_BAD_HEADER);
 }
 
-/* The header is taken: the session knows its client. */
-static void proceed(struct plane *plane, struct session *session,
-                    const struct proxy_header *header)
+/* Client and service are known now: may it come in? */
+static void admit(struct plane *plane, struct session *session)
 {
-    struct notes *notes = session_notes(session);
-    enum cause cause;
     bool in_source;
+    enum cause cause = admission_enter_service(plane, session->service,
+                                               &session->client, &in_source);
 
-    if (notes == NULL) {
-        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
-        return;
-    }
-    notes->header = *header;
-    notes->has_header = true;
-    if (!header->local) {
-        session->client = header->source;
-    }
-    cause = admission_enter_service(plane, session->service, &session->client,
-                                    &in_source);
     if (cause != CAUSE_NONE) {
         session_close(plane, session, cause);
         return;
     }
     session->in_service = true;
     session->in_source = in_source;
-    session->state = SESSION_CONNECT;
-    attempt_begin(plane, session);
+    if (!session->accepted) {
+        session_accepted(plane, session);
+    }
+    session_proceed(plane, session);
+}
+
+/* Whether the service takes the name: 0 no, 1 by a wildcard, 2 exactly. */
+static int takes_name(const struct config_service *config, const char *name)
+{
+    int best = 0;
+
+    for (size_t i = 0; i < config->sni_count; i++) {
+        if (client_hello_matches(config->sni[i], name)) {
+            best = MAX(best, config->sni[i][0] == '*' ? 1 : 2);
+        }
+    }
+    return best;
+}
+
+/* The service for a name ("": none was given); NULL: nobody's. */
+static struct service *route(const struct listen_socket *listen,
+                             const char *name)
+{
+    struct service *rest =
+        listen->service->config->sni_count == 0 ? listen->service : NULL;
+    struct service *best = rest;
+    int best_match = 0;
+
+    for (size_t i = 0; i < listen->named_count; i++) {
+        int match = takes_name(listen->named[i]->config, name);
+
+        if (match > best_match) {
+            best = listen->named[i];
+            best_match = match;
+        }
+    }
+    return best;
+}
+
+static void choose_service(struct plane *plane, struct session *session,
+                           const char *name)
+{
+    struct service *service = route(session->notes->listen, name);
+
+    if (service == NULL) {
+        session_close(plane, session, CAUSE_NO_ROUTE);
+        return;
+    }
+    session->service = service;
+    admit(plane, session);
 }
 
 /* Takes the header, whose length is known, out of the kernel's queue. */
@@ -77,20 +122,124 @@ static bool take(struct sock *sock, unsigned char *bytes, size_t length)
     return true;
 }
 
-static void parse(struct plane *plane, struct session *session,
-                  unsigned char *bytes, size_t count)
+/* What has come is not all of it: waits for more if there can be more. */
+static void want_more(struct plane *plane, struct session *session)
 {
-    struct sock *sock = &session->sock[CLIENT];
+    const struct sock *sock = &session->sock[CLIENT];
+
+    if (sock->ready & SOCK_ERROR) {
+        session_close(plane, session, CAUSE_CLIENT_RESET);
+    } else if (sock->ready & SOCK_HANGUP) {
+        refuse_header(plane, session);
+    }
+}
+
+static void take_header(struct plane *plane, struct session *session,
+                        const struct proxy_header *header)
+{
+    session->notes->header = *header;
+    session->notes->has_header = true;
+    if (!header->local) {
+        session->client = header->source;
+    }
+    if (session->notes->listen->named_count == 0) {
+        admit(plane, session);
+    } else {
+        preface_event(plane, session); /* the ClientHello may be here too */
+    }
+}
+
+/*
+ * A header of version 2 may be longer than what the kernel holds for a reader.
+ * Such a one, which only they send who may, is gathered in memory of its own.
+ */
+static void begin_long_header(struct plane *plane, struct session *session,
+                              const unsigned char *bytes)
+{
+    struct notes *notes = session->notes;
+
+    notes->long_size = 16 + (((uint32_t)bytes[14] << 8) | bytes[15]);
+    notes->long_header = malloc(notes->long_size);
+    if (notes->long_header == NULL) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+    } else {
+        preface_event(plane, session);
+    }
+}
+
+static void read_long_header(struct plane *plane, struct session *session)
+{
+    struct notes *notes = session->notes;
+    struct proxy_header header;
+    size_t count;
+
+    while (notes->long_count < notes->long_size) {
+        switch (sock_recv(&session->sock[CLIENT],
+                          notes->long_header + notes->long_count,
+                          notes->long_size - notes->long_count, &count)) {
+        case IO_OK:
+            notes->long_count += (uint32_t)count;
+            break;
+        case IO_AGAIN:
+        case IO_BUSY:
+            return;
+        case IO_EOF:
+            refuse_header(plane, session);
+            return;
+        default:
+            session_close(plane, session, CAUSE_CLIENT_RESET);
+            return;
+        }
+    }
+    if (proxy_header_parse(notes->long_header, notes->long_size, &header) > 0) {
+        free(notes->long_header);
+        notes->long_header = NULL;
+        take_header(plane, session, &header);
+    } else {
+        refuse_header(plane, session);
+    }
+}
+
+static void read_header(struct plane *plane, struct session *session,
+                        unsigned char *bytes, size_t count)
+{
     struct proxy_header header;
     int length = proxy_header_parse(bytes, count, &header);
 
-    if (length > 0 && take(sock, bytes, (size_t)length)) {
-        proceed(plane, session, &header);
-    } else if (length == 0 && sock->ready & SOCK_ERROR) {
-        session_close(plane, session, CAUSE_CLIENT_RESET);
-    } else if (length != 0 || count == PREFACE_BYTES_MAX ||
-               sock->ready & SOCK_HANGUP) {
+    if (length == 0 && count == PREFACE_BYTES_MAX) {
+        begin_long_header(plane, session, bytes);
+    } else if (length == 0) {
+        want_more(plane, session);
+    } else if (length > 0 &&
+               take(&session->sock[CLIENT], bytes, (size_t)length)) {
+        take_header(plane, session, &header);
+    } else {
         refuse_header(plane, session);
+    }
+}
+
+/* What is not TLS, or not to be understood, asks for no name. */
+static void read_hello(struct plane *plane, struct session *session,
+                       const unsigned char *bytes, size_t count)
+{
+    struct client_hello hello = {.name = ""};
+    int length = client_hello_parse(bytes, count, &hello);
+
+    if (length == 0 && count < PREFACE_BYTES_MAX) {
+        want_more(plane, session);
+    } else {
+        choose_service(plane, session, length > 0 ? hello.name : "");
+    }
+}
+
+static void read_preface(struct plane *plane, struct session *session,
+                         unsigned char *bytes, size_t count)
+{
+    if (session->service->config->proxy_protocol &&
+        !session->notes->has_header) {
+        read_header(plane, session, bytes, count);
+    } else {
+        read_hello(plane, session, bytes, count);
     }
 }
 
@@ -103,9 +252,13 @@ void preface_event(struct plane *plane, struct session *session)
     if (!(sock->ready & SOCK_READABLE)) {
         return;
     }
+    if (session->notes->long_header != NULL) {
+        read_long_header(plane, session);
+        return;
+    }
     switch (sock_peek(sock, bytes, sizeof(bytes), &count)) {
     case IO_OK:
-        parse(plane, session, bytes, count);
+        read_preface(plane, session, bytes, count);
         break;
     case IO_AGAIN:
     case IO_BUSY:
@@ -162,7 +315,12 @@ bool preface_send(struct session *session)
     length = version == PROXY_V1
                  ? proxy_header_format_v1(&header, (char *)bytes)
                  : proxy_header_format_v2(&header, bytes, false);
-    return sock_send(&session->sock[UPSTREAM], bytes, length, false, &count) ==
-               IO_OK &&
-           count == length;
+    switch (sock_send(&session->sock[UPSTREAM], bytes, length, false, &count)) {
+    case IO_OK:
+        return count == length;
+    case IO_ERROR:
+        return true; /* it has gone, and may have left bytes: the relay's */
+    default:
+        return false;
+    }
 }

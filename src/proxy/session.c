@@ -153,6 +153,9 @@ void session_close(struct plane *plane, struct session *session,
 {
     bool fin = !drop_relays(plane, session) && ends_with_fin(cause);
 
+    if (!session->accepted) {
+        session_accepted(plane, session);
+    }
     counter_add(&counters_of(plane, session->service)->ended[cause], 1);
     log_end(plane, session, cause);
     for (enum direction i = UP; i < DIRECTIONS; i++) {
@@ -164,7 +167,7 @@ void session_close(struct plane *plane, struct session *session,
     }
     wheel_disarm(&plane->loop.wheel, &session->timer);
     free(session->throttle);
-    free(session->notes);
+    session_forget(session);
     session->state = SESSION_CLOSED;
     list_append(&plane->loop.buried, &session->relay[UP].link);
     leave(plane, session);
@@ -409,8 +412,7 @@ void session_established(struct plane *plane, struct session *session)
     session->state = SESSION_RELAY;
     session->relay[UP].moved_ns = now_ns;
     session->relay[DOWN].moved_ns = now_ns;
-    free(session->notes);
-    session->notes = NULL;
+    session_forget(session);
     if (session->service->config->tcp_user_timeout_ns > 0) {
         settle(session); /* it is about the first bytes too */
     }
@@ -454,42 +456,92 @@ static void describe(struct session *session, struct plane *plane,
     session->timer.kind = PLANE_SESSION;
 }
 
-void session_begin(struct plane *plane, struct service *service,
-                   const struct sock *sock, const struct addr *client,
-                   bool in_service, bool in_source)
+/* There is no record for it: undoes what was done for it. */
+static void turn_away(struct plane *plane, struct service *service,
+                      const struct sock *sock, const struct addr *client,
+                      bool in_service, bool in_source)
 {
-    uint32_t index;
-    struct session *session = pool_borrow(&plane->sessions, &index);
     struct sock refused = *sock;
 
-    if (session == NULL) {
-        if (in_service) {
-            admission_leave_service(service, client, in_source);
+    if (in_service) {
+        admission_leave_service(service, client, in_source);
+    }
+    admission_leave_process(plane);
+    session_refuse(plane, service, &refused, client, CAUSE_LOCAL_RESOURCE);
+}
+
+/* Watches the client, and prepares for what is to come. */
+static bool make_ready(struct plane *plane, struct session *session,
+                       const struct listen_socket *listen, bool preface)
+{
+    struct notes *notes;
+
+    if (preface) {
+        notes = session_notes(session);
+        if (notes == NULL) {
+            return false;
         }
-        admission_leave_process(plane);
-        session_refuse(plane, service, &refused, client, CAUSE_LOCAL_RESOURCE);
+        notes->listen = listen;
+    }
+    return poller_add(&plane->loop.poller, session->sock[CLIENT].fd,
+                      loop_token(PLANE_SESSION, session->index * 2 + CLIENT,
+                                 session->birth)) == 0;
+}
+
+void session_accepted(struct plane *plane, struct session *session)
+{
+    session->accepted = true;
+    counter_add(&counters_of(plane, session->service)->accepted, 1);
+}
+
+void session_begin(struct plane *plane, const struct listen_socket *listen,
+                   const struct sock *sock, const struct addr *client,
+                   bool preface, bool in_source)
+{
+    struct service *service = listen->service;
+    uint32_t index;
+    struct session *session = pool_borrow(&plane->sessions, &index);
+
+    if (session == NULL) {
+        turn_away(plane, service, sock, client, !preface, in_source);
         return;
     }
     describe(session, plane, service, sock, client);
-    session->in_service = in_service;
+    session->in_service = !preface;
     session->in_source = in_source;
     session->index = index;
     session->birth = plane->birth;
     /* The tokens of its attempts come after, and are not used again soon. */
     plane->birth += 1 + service->config->connect_attempts;
     plane_hold(plane, service->generation);
-    if (!make_throttle(session) ||
-        poller_add(&plane->loop.poller, sock->fd,
-                   loop_token(PLANE_SESSION, index * 2 + CLIENT,
-                              session->birth)) < 0) {
+    if (!preface || listen->named_count == 0) {
+        session_accepted(plane, session);
+    }
+    if (!make_ready(plane, session, listen, preface)) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+    } else if (preface) {
+        session_arm(plane, session); /* until it has come */
+    } else {
+        session_proceed(plane, session);
+    }
+}
+
+void session_proceed(struct plane *plane, struct session *session)
+{
+    if (!make_throttle(session)) {
         session_close(plane, session, CAUSE_LOCAL_RESOURCE);
         return;
     }
-    if (in_service) {
-        session->state = SESSION_CONNECT;
-        attempt_begin(plane, session);
-    } else {
-        session_arm(plane, session); /* until the header has come */
+    session->state = SESSION_CONNECT;
+    attempt_begin(plane, session);
+}
+
+void session_forget(struct session *session)
+{
+    if (session->notes != NULL) {
+        free(session->notes->long_header);
+        free(session->notes);
+        session->notes = NULL;
     }
 }
 
@@ -511,6 +563,7 @@ void session_refuse(struct plane *plane, struct service *service,
     struct session refused = {.birth = 0};
 
     describe(&refused, plane, service, sock, client);
+    counter_add(&counters_of(plane, service)->accepted, 1);
     counter_add(&counters_of(plane, service)->ended[cause], 1);
     log_end(plane, &refused, cause);
     sock_reset(sock);

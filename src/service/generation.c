@@ -379,10 +379,63 @@ static int make_services(struct generation *generation,
     return 0;
 }
 
+static struct listen_socket *find_listen(struct generation *generation,
+                                         const struct endpoint *endpoint)
+{
+    for (size_t i = 0; i < generation->listen_count; i++) {
+        if (endpoint_equal(&generation->listens[i].endpoint, endpoint)) {
+            return &generation->listens[i];
+        }
+    }
+    return NULL;
+}
+
+/* The service takes its part of what comes to the address. */
+static int join_listen(struct listen_socket *listen, struct service *service)
+{
+    struct service **named;
+
+    if (listen->service == NULL || service->config->sni_count == 0) {
+        listen->service = service;
+    }
+    if (service->config->sni_count == 0) {
+        return 0;
+    }
+    named = realloc(listen->named,
+                    (listen->named_count + 1) * sizeof(struct service *));
+    if (named == NULL) {
+        return -1;
+    }
+    listen->named = named;
+    named[listen->named_count++] = service;
+    return 0;
+}
+
+static int make_service_listens(struct generation *generation, size_t index)
+{
+    struct service *service = &generation->services[index];
+
+    for (size_t j = 0; j < service->config->listen_count; j++) {
+        const struct endpoint *endpoint =
+            &service->config->listens[j].address.endpoint;
+        struct listen_socket *listen;
+
+        if (config_listen_is_first(generation->config, index, j)) {
+            listen = &generation->listens[generation->listen_count++];
+            listen->endpoint = *endpoint;
+        } else {
+            listen = find_listen(generation, endpoint);
+        }
+        if (join_listen(listen, service) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int make_listens(struct generation *generation)
 {
     size_t count = 0;
-    size_t next = 0;
 
     for (size_t i = 0; i < generation->service_count; i++) {
         count += generation->services[i].config->listen_count;
@@ -392,16 +445,10 @@ static int make_listens(struct generation *generation)
         return -1;
     }
     for (size_t i = 0; i < generation->service_count; i++) {
-        struct service *service = &generation->services[i];
-
-        for (size_t j = 0; j < service->config->listen_count; j++) {
-            struct listen_socket *listen = &generation->listens[next++];
-
-            listen->endpoint = service->config->listens[j].address.endpoint;
-            listen->service = service;
+        if (make_service_listens(generation, i) < 0) {
+            return -1;
         }
     }
-    generation->listen_count = count;
     return 0;
 }
 
@@ -457,6 +504,9 @@ static void generation_free(struct generation *generation)
         service_fini(&generation->services[i]);
     }
     free(generation->services);
+    for (size_t i = 0; i < generation->listen_count; i++) {
+        free(generation->listens[i].named);
+    }
     free(generation->listens);
     free(generation->sessions);
     free(generation);

@@ -113,7 +113,6 @@ static void every_error_is_told_with_its_line(void **state)
 static void keys_of_later_builds_are_refused_by_name(void **state)
 {
     static const char *const keys[] = {
-        "sni = a.example",
         "tls_certificate = /x.pem",
         "mode = udp",
         "upstream_tls = yes",
