@@ -1,0 +1,96 @@
+#!/bin/bash
+# Two nginx sites with TLS behind one address of evproxy, which tells them apart
+# by the server name and decrypts nothing.
+. "${0%/*}/lib.sh"
+need nginx openssl curl
+
+a=$(free_port)
+b=$(free_port)
+through=$(free_port)
+
+# certificate NAME: a key and a certificate of its own
+certificate() {
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=$1" \
+        -addext "subjectAltName=DNS:$1" \
+        -keyout "$dir/$1.key" -out "$dir/$1.pem" 2>/dev/null
+}
+certificate a.example
+certificate b.example
+mkdir "$dir/tmp"
+cat >"$dir/nginx.conf" <<TEXT
+daemon off;
+$([ $EUID -eq 0 ] && echo 'user root;')
+worker_processes 1;
+pid $dir/nginx.pid;
+error_log stderr warn;
+events { worker_connections 256; }
+http {
+    ssl_protocols TLSv1.2 TLSv1.3;
+    access_log off;
+    client_body_temp_path $dir/tmp/body;
+    proxy_temp_path $dir/tmp/proxy;
+    fastcgi_temp_path $dir/tmp/fastcgi;
+    uwsgi_temp_path $dir/tmp/uwsgi;
+    scgi_temp_path $dir/tmp/scgi;
+    server {
+        listen 127.0.0.1:$a ssl;
+        ssl_certificate $dir/a.example.pem;
+        ssl_certificate_key $dir/a.example.key;
+        location / { return 200 "site a\n"; }
+    }
+    server {
+        listen 127.0.0.1:$b ssl;
+        ssl_certificate $dir/b.example.pem;
+        ssl_certificate_key $dir/b.example.key;
+        location / { return 200 "site b\n"; }
+    }
+}
+TEXT
+cat >"$dir/evproxy.ini" <<TEXT
+[service a]
+listen = 127.0.0.1:$through
+upstream = 127.0.0.1:$a
+sni = a.example
+[service b]
+listen = 127.0.0.1:$through
+upstream = 127.0.0.1:$b
+sni = b.example
+TEXT
+
+# curl_says NAME: the site of that name answers, with its own certificate
+curl_says() {
+    curl -sS --max-time 10 --cacert "$dir/$1.pem" \
+        --resolve "$1:$through:127.0.0.1" "https://$1:$through/" |
+        grep -x "site ${1%.example}"
+}
+
+# subject NAME OPTION...: whose certificate openssl is shown
+subject() {
+    local name=$1
+    shift
+    openssl s_client -connect "127.0.0.1:$through" -servername "$name" \
+        -CAfile "$dir/$name.pem" -verify_return_error "$@" </dev/null |
+        grep "subject=CN = $name"
+}
+
+# nobody NAME: the connection is let go
+nobody() {
+    ! openssl s_client -connect "127.0.0.1:$through" -servername "$1" \
+        </dev/null
+}
+
+start nginx nginx -e stderr -p "$dir" -c "$dir/nginx.conf"
+wait_for nginx "$a"
+start evproxy "$EVPROXY" -c "$dir/evproxy.ini"
+proxy=${children[-1]}
+wait_for evproxy "$through"
+
+check 'curl gets site a' curl_says a.example
+check 'curl gets site b' curl_says b.example
+check 'openssl s_client, TLS 1.3, sees the certificate of a' \
+    subject a.example -tls1_3
+check 'openssl s_client, TLS 1.2, sees the certificate of b' \
+    subject b.example -tls1_2
+check 'a name that nobody takes is let go' nobody c.example
+check 'a client without a name is let go' nobody ''
+stop_proxy
