@@ -291,6 +291,7 @@ static void a_header_without_addresses_names_nobody_else(void **state)
     scene_close(&scene);
 }
 
+/* Its client has no address, and none of the connection's either. */
 static void a_header_of_a_unix_socket_is_taken(void **state)
 {
     struct scene scene;

@@ -108,8 +108,8 @@ start_proxy() {
     wait_for evproxy "$through"
 }
 
-# stats_add_up: by the last stats lines every connection has ended, each is
-# counted under one cause, and no buffer is lent
+# stats_add_up: by the last stats lines every service had connections, all have
+# ended, each is counted under one cause, and no buffer is lent
 stats_add_up() {
     awk '
         /^(<6>)?stats service=[^ ]+ active=/ {
@@ -121,11 +121,15 @@ stats_add_up() {
                     ended += pair[2]
                 }
             }
+            ill[count["service"]] = count["accepted"] == 0 ||
+                count["active"] > 0 || count["accepted"] != ended
         }
         /^(<6>)?stats uptime_s=/ { idle = / buffers_lent=0 / }
         END {
-            exit !(idle && count["accepted"] > 0 && count["active"] == 0 &&
-                   count["accepted"] == ended)
+            for (service in ill) {
+                failed = failed || ill[service]
+            }
+            exit !(idle && length(ill) > 0 && !failed)
         }' "$dir/evproxy.log"
 }
 
