@@ -1010,6 +1010,24 @@ static void without_the_option_no_header_is_sent(void **state)
     scene_close(&scene);
 }
 
+static void the_command_line_takes_the_option_too(void **state)
+{
+    struct place front = place_new();
+    struct place back = place_new();
+    char upstream[160];
+    (void)state;
+    int listener = listen_on(&back);
+    snprintf(upstream, sizeof upstream, "%s proxy_protocol=v1", back.text);
+    const char *const arguments[] = {"evproxy", "-l",     front.text,
+                                     "-u",      upstream, NULL};
+    const struct launch launch = {.arguments = arguments};
+    struct proxy *proxy = proxy_launch(&launch, NULL);
+    struct pair pair = {.client = dial(&front), .upstream = take(listener)};
+    expect_header(pair.upstream, header_of(pair.client, "v1"));
+    expect_served(&pair);
+    proxy_stop(proxy);
+}
+
 /* What came in, and what the upstream is told in that version. */
 static void expect_relayed(const struct scene *scene, const struct header *in,
                            const struct header *out)
@@ -1263,6 +1281,29 @@ static void one_that_is_sending_its_header_outlasts_a_reload(void **state)
     scene_close(&scene);
 }
 
+/* The service goes; the connection that is still to say who it is does not. */
+static void one_that_is_sending_its_header_outlasts_its_service(void **state)
+{
+    struct place other = place_new();
+    struct scene scene;
+    (void)state;
+    inlet_open(&scene, "");
+    int fd = dial(&scene.front);
+    send_text(fd, "PROXY UNK");
+    stat_await(scene.proxy, "web", NULL, "active", 1);
+    proxy_configure(scene.proxy,
+                    "[service other]\nlisten = %s\nupstream = %s\n", other.text,
+                    scene.back.text);
+    proxy_reload(scene.proxy);
+    send_text(fd, "NOWN\r\nfirst");
+    struct pair pair = {.client = fd, .upstream = take(scene.listener)};
+    expect_text(pair.upstream, "first");
+    expect_served(&pair);
+    pair_hang_up(&pair);
+    eventually(!stat_listed(scene.proxy, "web", NULL));
+    scene_close(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1300,6 +1341,7 @@ int main(void)
         E2E(an_upstream_is_told_of_the_client),
         E2E(a_unix_client_has_no_address_to_tell),
         E2E(without_the_option_no_header_is_sent),
+        E2E(the_command_line_takes_the_option_too),
         E2E(version_1_passes_on_what_came),
         E2E(version_2_passes_on_what_came),
         E2E(a_header_goes_before_what_waited),
@@ -1309,6 +1351,7 @@ int main(void)
         E2E(a_reload_changes_what_upstreams_are_told),
         E2E(a_reload_changes_who_must_send_a_header),
         E2E(one_that_is_sending_its_header_outlasts_a_reload),
+        E2E(one_that_is_sending_its_header_outlasts_its_service),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
