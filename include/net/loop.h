@@ -29,6 +29,8 @@ struct loop;
 
 typedef void (*loop_event_fn)(struct loop *loop, uint32_t index,
                               uint32_t generation, uint32_t events);
+/* An event for that index comes soon: its record may be fetched. */
+typedef void (*loop_soon_fn)(struct loop *loop, uint32_t index);
 typedef void (*loop_timer_fn)(struct loop *loop, struct wheel_timer *timer);
 typedef void (*loop_link_fn)(struct loop *loop, struct list *link);
 typedef void (*loop_letter_fn)(struct loop *loop, struct letter *letter);
@@ -37,6 +39,7 @@ typedef void (*loop_fn)(struct loop *loop);
 /* What the owner does; fields may be NULL where nothing of the kind exists. */
 struct loop_owner {
     loop_event_fn event[LOOP_KINDS];
+    loop_soon_fn soon[LOOP_KINDS]; /* or NULL */
     loop_timer_fn timer[LOOP_KINDS];
     loop_link_fn run;      /* a link that was on runnable */
     loop_link_fn bury;     /* a link that was on buried */

@@ -122,6 +122,9 @@ void session_arm(struct plane *plane, struct session *session);
 void session_close(struct plane *plane, struct session *session,
                    enum cause cause);
 
+/* An event comes soon: fetches what it will touch into the cache. */
+void session_fetch(struct plane *plane, uint32_t index);
+
 /* The loop's handlers. */
 void session_event(struct plane *plane, uint32_t index, uint32_t generation,
                    uint32_t events);

@@ -25,6 +25,11 @@ static void on_session(struct loop *loop, uint32_t index, uint32_t generation,
     session_event(plane_of(loop), index, generation, events);
 }
 
+static void on_session_soon(struct loop *loop, uint32_t index)
+{
+    session_fetch(plane_of(loop), index);
+}
+
 static void on_session_timer(struct loop *loop, struct wheel_timer *timer)
 {
     session_timer(plane_of(loop), timer);
@@ -92,6 +97,7 @@ static void on_letter(struct loop *loop, struct letter *letter)
 
 static const struct loop_owner plane_owner = {
     .event = {[PLANE_LISTENER] = on_listener, [PLANE_SESSION] = on_session},
+    .soon = {[PLANE_SESSION] = on_session_soon},
     .timer = {[PLANE_SESSION] = on_session_timer,
               [PLANE_TRIM] = on_trim_timer,
               [PLANE_RETRY] = on_retry_timer,

@@ -371,6 +371,17 @@ static void look_again(struct plane *plane, struct session *session)
     }
 }
 
+void session_fetch(struct plane *plane, uint32_t index)
+{
+    const struct session *session = pool_at(&plane->sessions, index / 2);
+
+    if (session != NULL) {
+        __builtin_prefetch(session);
+        __builtin_prefetch(&session->relay[UP]);
+        __builtin_prefetch(&session->relay[DOWN]);
+    }
+}
+
 void session_event(struct plane *plane, uint32_t index, uint32_t generation,
                    uint32_t events)
 {
