@@ -53,8 +53,18 @@ uint64_t rate_reserve(struct rate *rate, const struct rate_limit *limit,
 void rate_refund(struct rate *rate, const struct rate_limit *limit,
                  uint64_t tokens);
 
-/* Takes exactly one token, or answers false and takes none. */
-bool rate_take_one(struct rate *rate, const struct rate_limit *limit,
-                   uint64_t now_ns) WARN_UNUSED;
+/*
+ * Takes exactly so many tokens, or answers false and takes none. More than the
+ * burst are taken from a full bucket, which then owes the rest.
+ */
+bool rate_take(struct rate *rate, const struct rate_limit *limit,
+               uint64_t now_ns, uint64_t tokens) WARN_UNUSED;
+
+static inline bool rate_take_one(struct rate *rate,
+                                 const struct rate_limit *limit,
+                                 uint64_t now_ns)
+{
+    return rate_take(rate, limit, now_ns, 1);
+}
 
 #endif

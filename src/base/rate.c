@@ -156,8 +156,8 @@ void rate_refund(struct rate *rate, const struct rate_limit *limit,
     }
 }
 
-bool rate_take_one(struct rate *rate, const struct rate_limit *limit,
-                   uint64_t now_ns)
+bool rate_take(struct rate *rate, const struct rate_limit *limit,
+               uint64_t now_ns, uint64_t tokens)
 {
     uint64_t old = atomic_load_explicit(&rate->full_ns, memory_order_relaxed);
     uint64_t depth;
@@ -170,9 +170,9 @@ bool rate_take_one(struct rate *rate, const struct rate_limit *limit,
     depth = rate_depth_ns(limit);
     do {
         debt = rate_debt_ns(old, now_ns, depth);
-        if (rate_left(limit, debt, depth) == 0) {
+        if (rate_left(limit, debt, depth) < lesser(tokens, limit->burst)) {
             return false;
         }
-    } while (!rate_move(rate, &old, rate_full_ns(limit, now_ns, debt, 1)));
+    } while (!rate_move(rate, &old, rate_full_ns(limit, now_ns, debt, tokens)));
     return true;
 }
