@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LOOP_KINDS     8
+#define LOOP_KINDS     16
 #define LOOP_KIND_MAIL 0 /* the loop's own; the others are the owner's */
 
 struct loop;

@@ -29,6 +29,11 @@ void poller_close(struct poller *poller);
 /* A connection: edge-triggered for reading, writing, hang-up and urgent. */
 int poller_add(struct poller *poller, int fd, uint64_t token) WARN_UNUSED;
 
+/* A socket for datagrams, which is always written to at once: edge-triggered
+ * for reading and errors. */
+int poller_add_datagram(struct poller *poller, int fd,
+                        uint64_t token) WARN_UNUSED;
+
 /* A descriptor that is read until empty: level-triggered for reading. shared:
  * several pollers watch it, and one of them is woken. */
 int poller_add_level(struct poller *poller, int fd, uint64_t token,

@@ -128,6 +128,9 @@ void sock_reset(struct sock *sock);
 int sock_bind(const struct endpoint *endpoint) WARN_UNUSED;
 int sock_listen(int fd, const struct sock_options *options) WARN_UNUSED;
 
+/* A bound socket for datagrams, which come from now on. */
+int sock_bind_datagram(const struct endpoint *endpoint) WARN_UNUSED;
+
 /* What accept gave. */
 enum sock_accept {
     SOCK_ACCEPTED,
@@ -163,6 +166,12 @@ enum sock_connect sock_connect(struct sock *sock,
 
 /* The address of our end; family 0 if it is not known. */
 void sock_local(const struct sock *sock, struct addr *local);
+
+/* The same for datagrams: nothing is asked of the other end, so it never is
+ * SOCK_CONNECTING. */
+enum sock_connect sock_connect_datagram(struct sock *sock,
+                                        const struct endpoint *endpoint,
+                                        const struct addr *source) WARN_UNUSED;
 
 /* True if an error number of connect is a shortage of this machine. */
 bool sock_error_is_local(int error);

@@ -26,6 +26,13 @@ int poller_add(struct poller *poller, int fd, uint64_t token)
     return epoll_ctl(poller->fd, EPOLL_CTL_ADD, fd, &event);
 }
 
+int poller_add_datagram(struct poller *poller, int fd, uint64_t token)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = token};
+
+    return epoll_ctl(poller->fd, EPOLL_CTL_ADD, fd, &event);
+}
+
 int poller_add_level(struct poller *poller, int fd, uint64_t token, bool shared)
 {
     struct epoll_event event = {

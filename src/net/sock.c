@@ -270,12 +270,12 @@ void sock_settle(struct sock *sock, const struct sock_options *options)
     }
 }
 
-/* A socket of that family; IPv4 where a machine without IPv6 is to listen on
- * all addresses of both. */
-static int open_listener(struct endpoint *endpoint)
+/* A socket of that type; IPv4 where a machine without IPv6 is to listen on all
+ * addresses of both. */
+static int open_listener(struct endpoint *endpoint, int type)
 {
     int family = endpoint->u.any.sa_family;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0 && errno == EAFNOSUPPORT && family == AF_INET6 &&
         IN6_IS_ADDR_UNSPECIFIED(&endpoint->u.in6.sin6_addr)) {
@@ -284,7 +284,7 @@ static int open_listener(struct endpoint *endpoint)
         endpoint->u.in =
             (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
         endpoint->length = sizeof(endpoint->u.in);
-        fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     }
     return fd;
 }
@@ -310,10 +310,11 @@ static bool remove_stale(const struct endpoint *endpoint)
     return stale && unlink(path) == 0;
 }
 
-static int bind_listener(int fd, const struct endpoint *endpoint)
+static int bind_listener(int fd, const struct endpoint *endpoint, int type)
 {
     if (endpoint->u.any.sa_family != AF_UNIX) {
-        set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        /* For datagrams it would let others take the port over. */
+        set_int(fd, SOL_SOCKET, SO_REUSEADDR, type == SOCK_STREAM);
         set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
     if (endpoint->u.any.sa_family == AF_INET6) {
@@ -333,22 +334,32 @@ static int bind_listener(int fd, const struct endpoint *endpoint)
     return bind(fd, &endpoint->u.any, endpoint->length);
 }
 
-int sock_bind(const struct endpoint *endpoint)
+static int bind_type(const struct endpoint *endpoint, int type)
 {
     struct endpoint local = *endpoint;
-    int fd = open_listener(&local);
+    int fd = open_listener(&local, type);
     int error;
 
     if (fd < 0) {
         return -1;
     }
-    if (bind_listener(fd, &local) < 0) {
+    if (bind_listener(fd, &local, type) < 0) {
         error = errno;
         close(fd);
         errno = error;
         return -1;
     }
     return fd;
+}
+
+int sock_bind(const struct endpoint *endpoint)
+{
+    return bind_type(endpoint, SOCK_STREAM);
+}
+
+int sock_bind_datagram(const struct endpoint *endpoint)
+{
+    return bind_type(endpoint, SOCK_DGRAM);
 }
 
 int sock_listen(int fd, const struct sock_options *options)
@@ -465,22 +476,22 @@ static enum sock_connect begin_connect(int fd, const struct endpoint *endpoint)
                                       : SOCK_CONNECT_FAILED;
 }
 
-enum sock_connect sock_connect(struct sock *sock,
-                               const struct endpoint *endpoint,
-                               const struct addr *source)
+static enum sock_connect connect_type(struct sock *sock, int type,
+                                      const struct endpoint *endpoint,
+                                      const struct addr *source)
 {
     int family = endpoint->u.any.sa_family;
     enum sock_connect result = SOCK_CONNECT_LOCAL;
     int error;
 
     sock->ready = 0;
-    sock->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    sock->fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (sock->fd < 0) {
         return SOCK_CONNECT_LOCAL;
     }
     if (family == AF_UNIX) {
         sock->ready = SOCK_LOCAL | SOCK_PROMPT | SOCK_SETTLED;
-    } else {
+    } else if (type == SOCK_STREAM) {
         /* At once: a mark may come with the first byte. */
         set_int(sock->fd, SOL_SOCKET, SO_OOBINLINE, 1);
     }
@@ -503,6 +514,20 @@ void sock_local(const struct sock *sock, struct addr *local)
     if (getsockname(sock->fd, &here.u.any, &here.length) == 0) {
         addr_from_sockaddr(local, &here.u.any);
     }
+}
+
+enum sock_connect sock_connect(struct sock *sock,
+                               const struct endpoint *endpoint,
+                               const struct addr *source)
+{
+    return connect_type(sock, SOCK_STREAM, endpoint, source);
+}
+
+enum sock_connect sock_connect_datagram(struct sock *sock,
+                                        const struct endpoint *endpoint,
+                                        const struct addr *source)
+{
+    return connect_type(sock, SOCK_DGRAM, endpoint, source);
 }
 
 void sock_quality(const struct sock *sock, uint32_t *rtt_us,

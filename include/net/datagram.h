@@ -1,0 +1,89 @@
+/*
+ * datagram: batches of datagrams, and the system calls that take and give them.
+ *
+ * A batch is memory for DATAGRAM_BATCH datagrams of any size, so that none is
+ * ever cut. It is mapped once and resident only as far as it was used;
+ * datagram_batch_trim gives it back. Whole datagrams go in and out: they are
+ * never joined or divided.
+ *
+ * A socket that is bound to all addresses tells to which of them a datagram was
+ * sent, and sends from the one that it is told. IPv4 on a socket of both
+ * families is IPv4 here.
+ *
+ * A batch belongs to one thread.
+ */
+#ifndef EVPROXY_NET_DATAGRAM_H
+#define EVPROXY_NET_DATAGRAM_H
+
+#include "base/addr.h"
+#include "base/base.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define DATAGRAM_BATCH 32
+#define DATAGRAM_BYTES_MAX                                                     \
+    65536 /* what fits into 16 bits of length, and more */
+
+struct datagram {
+    struct addr peer;  /* whom it is from, or for */
+    struct addr local; /* our address; its family is 0 where that is fixed */
+    uint32_t scope;    /* interface of a link-local peer, else 0 */
+    uint32_t size;
+    unsigned char *bytes;
+};
+
+/* A socket that is not connected. */
+struct datagram_socket {
+    int fd;
+    bool both; /* an IPv6 one that takes IPv4 too: addresses are mapped */
+    bool wild; /* bound to all addresses */
+};
+
+struct datagram_batch {
+    struct datagram list[DATAGRAM_BATCH];
+    unsigned count;
+    unsigned char *memory;
+    bool used; /* since the last trim */
+};
+
+/* -1 with errno. */
+int datagram_batch_open(struct datagram_batch *batch) WARN_UNUSED;
+void datagram_batch_close(struct datagram_batch *batch);
+
+/* To be called now and then while the batch is empty: gives the memory back if
+ * it was not used since the last time. True: it was. */
+bool datagram_batch_trim(struct datagram_batch *batch);
+
+/* For a descriptor that sock_bind_datagram opened. -1 with errno. */
+int datagram_socket_init(struct datagram_socket *sock, int fd) WARN_UNUSED;
+
+/*
+ * Adds what has come, at most so many, to the batch. Fewer than there was room
+ * for: no more now. -1 with errno, EAGAIN among others. _connected: peer, local
+ * and scope are left alone.
+ */
+int datagram_receive(struct datagram_batch *batch,
+                     const struct datagram_socket *sock,
+                     unsigned most) WARN_UNUSED;
+int datagram_receive_connected(struct datagram_batch *batch, int fd,
+                               unsigned most) WARN_UNUSED;
+
+/*
+ * Sends them in order, count <= DATAGRAM_BATCH. Answers how many were taken;
+ * *error is 0, or why the next one was not: what is behind it was not tried.
+ */
+unsigned datagram_send(const struct datagram_socket *sock,
+                       const struct datagram *const *list, unsigned count,
+                       int *error) WARN_UNUSED;
+unsigned datagram_send_connected(int fd, const struct datagram *const *list,
+                                 unsigned count, int *error) WARN_UNUSED;
+
+/* The pending error of a connected socket, consumed; 0 if none. */
+int datagram_error(int fd);
+
+/* Whether the error says that nobody takes datagrams at the other end. Others
+ * are about one datagram, or this machine. */
+bool datagram_refused(int error);
+
+#endif
