@@ -21,13 +21,19 @@ static void consider(struct deadline *earliest, uint64_t since_ns,
     }
 }
 
-/* Of max_lifetime, less up to a tenth that is the session's own. */
-static uint64_t lifetime_ns(const struct session *session)
+uint64_t deadline_lifetime_ns(const struct config_service *config,
+                              uint64_t born_ns, uint32_t birth)
 {
-    uint64_t most_ns = session->service->config->max_lifetime_ns;
-    uint64_t spread = hash_mix(session->born_ns + session->birth) >> 32;
+    uint64_t most_ns = config->max_lifetime_ns;
+    uint64_t spread = hash_mix(born_ns + birth) >> 32;
 
     return most_ns - (most_ns / 10) * spread / UINT32_MAX;
+}
+
+static uint64_t lifetime_ns(const struct session *session)
+{
+    return deadline_lifetime_ns(session->service->config, session->born_ns,
+                                session->birth);
 }
 
 static void consider_relay(struct deadline *earliest,

@@ -1,13 +1,12 @@
 #include "proxy/session.h"
 
-#include "base/log.h"
 #include "proxy/admission.h"
 #include "proxy/attempt.h"
 #include "proxy/deadline.h"
 #include "proxy/listener.h"
 #include "proxy/preface.h"
+#include "proxy/record.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 static enum direction other(enum direction side)
@@ -73,28 +72,21 @@ void session_arm(struct plane *plane, struct session *session)
 static void log_end(const struct plane *plane, const struct session *session,
                     enum cause cause)
 {
-    const struct config_service *config = session->service->config;
-    const char *upstream =
-        session->upstream == NULL ? "-" : session->upstream->text;
-    char client[ADDR_TEXT_MAX];
-    char quoted[sizeof(session->upstream->text) + 2];
-    uint32_t rtt_us, retransmits;
+    struct record record = {
+        .service = session->service,
+        .upstream = session->upstream,
+        .client = &session->client,
+        .cause = cause,
+        .bytes = {session->relay[UP].bytes, session->relay[DOWN].bytes},
+        .connect_us = session->connect_us,
+        .duration_ns = plane->loop.now_ns - session->born_ns,
+    };
 
-    if (!config->access_log) {
-        return;
+    if (record_wanted(session->service)) {
+        sock_quality(&session->sock[CLIENT], &record.rtt_us,
+                     &record.retransmits);
+        record_write(&record);
     }
-    sock_quality(&session->sock[CLIENT], &rtt_us, &retransmits);
-    log_write(LOG_RECORD,
-              "conn service=%s client=%s upstream=%s cause=%s bytes_up=%" PRIu64
-              " bytes_down=%" PRIu64 " connect_us=%" PRIu32
-              " duration_ms=%" PRIu64 " rtt_us=%" PRIu32
-              " retransmits=%" PRIu32,
-              config->name, addr_format(&session->client, client),
-              log_quote(upstream, quoted, sizeof(quoted)), cause_name(cause),
-              session->relay[UP].bytes, session->relay[DOWN].bytes,
-              session->connect_us,
-              (plane->loop.now_ns - session->born_ns) / NS_PER_MS, rtt_us,
-              retransmits);
 }
 
 /* The end of a stream, or of our patience with a quiet one: a FIN will do. Any
