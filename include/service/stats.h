@@ -71,6 +71,7 @@ struct service_counters {
     _Alignas(CACHE_LINE_BYTES) counter bytes[DIRECTIONS];
     counter accepted;
     counter ended[CAUSES];
+    counter dropped; /* datagrams that came and were not passed on */
 };
 
 /* One worker's counters of one upstream. */
@@ -85,6 +86,7 @@ struct service_sums {
     uint64_t bytes[DIRECTIONS];
     uint64_t accepted;
     uint64_t ended[CAUSES];
+    uint64_t dropped;
     uint64_t active; /* accepted less the sum of ended */
 };
 struct upstream_sums {

@@ -78,9 +78,9 @@ static void service_line(const char *service, const struct service_sums *sums)
     stats_format_ended(sums, ended, sizeof(ended));
     log_write(LOG_RECORD,
               "stats service=%s active=%" PRIu64 " accepted=%" PRIu64
-              " bytes_up=%" PRIu64 " bytes_down=%" PRIu64 "%s",
+              " bytes_up=%" PRIu64 " bytes_down=%" PRIu64 "%s dropped=%" PRIu64,
               service, sums->active, sums->accepted, sums->bytes[UP],
-              sums->bytes[DOWN], ended);
+              sums->bytes[DOWN], ended, sums->dropped);
 }
 
 /* What of the service of the generation at that place no newer one lists; of

@@ -55,6 +55,7 @@ void service_counters_sum(const struct service_counters *blocks, unsigned count,
         sums->accepted += counter_read(&blocks[i].accepted);
         sums->bytes[UP] += counter_read(&blocks[i].bytes[UP]);
         sums->bytes[DOWN] += counter_read(&blocks[i].bytes[DOWN]);
+        sums->dropped += counter_read(&blocks[i].dropped);
     }
     sums->active = sums->accepted - ended;
 }
