@@ -24,7 +24,8 @@
 
 #define CONFIG_DEFAULT_FILE  "/etc/evproxy/evproxy.ini"
 #define CONFIG_UPSTREAMS_MAX 65535 /* of one service, after resolving */
-#define CONFIG_ERRORS_MAX    100   /* of one text; one more tells of the rest */
+#define CONFIG_UDP_IDLE_NS   (60 * NS_PER_S) /* idle_timeout's default there */
+#define CONFIG_ERRORS_MAX    100 /* of one text; one more tells of the rest */
 
 enum config_mode { CONFIG_TCP, CONFIG_UDP };
 
@@ -117,6 +118,9 @@ struct config_service {
     char **sni; /* server names, patterns of client_hello.h; none: it takes the
                    rest */
     size_t sni_count;
+
+    uint32_t udp_responses;
+    uint32_t max_sessions;
 
     uint64_t tcp_keepalive_ns;
     uint64_t tcp_user_timeout_ns;

@@ -41,9 +41,9 @@ void listeners_release(struct generation *generation);
 /* At the end: removes the paths of its unix sockets. */
 void listeners_unlink(const struct generation *generation);
 
-/* Places of all addresses of the generation, in the order of its listens, in a
- * malloc'ed array. NULL with errno = ENOMEM; not NULL for none. */
-struct endpoint *
+/* All addresses of the generation, in the order of its listens, in a malloc'ed
+ * array. NULL with errno = ENOMEM; not NULL for none. */
+struct reload_address *
 listeners_addresses(const struct generation *generation) WARN_UNUSED;
 
 #endif

@@ -25,6 +25,8 @@ enum plane_kind {
     PLANE_TRIM,   /* timer: blocks may go back to the system */
     PLANE_RETRY,  /* timer: relays that met a shortage */
     PLANE_ACCEPT, /* timer: accepting was paused */
+    PLANE_UDP_LISTENER,
+    PLANE_UDP_SESSION,
 };
 
 /* Letters that a plane sends to itself; a worker's commands are above. */
@@ -43,6 +45,7 @@ struct plane_memory {
 };
 
 struct listener;
+struct udp;
 
 /* A generation that sessions here may hold, and the letter that says they are
  * gone: made beforehand, so that saying so cannot fail. */
@@ -75,6 +78,7 @@ struct plane {
     bool accept_paused; /* no listener is watched */
     bool draining;
     uint32_t active; /* sessions that have not ended */
+    struct udp *udp; /* NULL before the first UDP listener; see udp.h */
 };
 
 /* An open plane without listeners. -1 with errno. command is given the letters

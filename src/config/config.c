@@ -560,14 +560,17 @@ static void check_shared(struct draft *draft, const struct mentions *sorted)
     }
 }
 
-static void check_addresses(struct draft *draft)
+/* Of the services of one mode: TCP and UDP have ports of their own. */
+static void check_addresses(struct draft *draft, enum config_mode mode)
 {
     const struct config *config = draft->config;
     struct mentions listens = {0};
     struct mentions claims = {0};
 
     for (size_t i = 0; i < config->service_count; i++) {
-        mention_listens(draft, i, &listens, &claims);
+        if (config->services[i].mode == mode) {
+            mention_listens(draft, i, &listens, &claims);
+        }
     }
     check_unique(draft, &claims, "listen address");
     if (listens.count > 0) {
@@ -576,10 +579,52 @@ static void check_addresses(struct draft *draft)
     }
     check_shared(draft, &listens);
     for (size_t i = 0; i < config->service_count; i++) {
-        check_upstreams(draft, i, &listens);
+        if (config->services[i].mode == mode) {
+            check_upstreams(draft, i, &listens);
+        }
     }
     mentions_fini(&claims);
     mentions_fini(&listens);
+}
+
+static unsigned service_key_line(struct draft *draft, size_t service,
+                                 const char *name)
+{
+    return *seen_line(&draft->services[service], key_find(KEY_SERVICE, name));
+}
+
+static void complain_of_unix(struct draft *draft, const struct address *address,
+                             unsigned line)
+{
+    char text[ADDR_TEXT_MAX];
+
+    if (address->kind == ADDRESS_UNIX) {
+        complain(draft, line, "%s: mode = udp takes no unix sockets",
+                 endpoint_format(&address->endpoint, text));
+    }
+}
+
+static void check_udp(struct draft *draft)
+{
+    for (size_t i = 0; i < draft->config->service_count; i++) {
+        const struct config_service *service = &draft->config->services[i];
+
+        if (service->mode != CONFIG_UDP) {
+            continue;
+        }
+        for (size_t j = 0; j < service->listen_count; j++) {
+            complain_of_unix(draft, &service->listens[j].address,
+                             service->listens[j].line);
+        }
+        for (size_t j = 0; j < service->upstream_count; j++) {
+            complain_of_unix(draft, &service->upstreams[j].address,
+                             service->upstreams[j].line);
+        }
+        if (service->health_check) {
+            complain(draft, service_key_line(draft, i, "health_check"),
+                     "health_check is not available for mode = udp");
+        }
+    }
 }
 
 static void check_required(struct draft *draft)
@@ -642,6 +687,19 @@ static void inherit_access_log(struct draft *draft)
     }
 }
 
+/* The default of the table is that of TCP. */
+static void shorten_idle_timeout(struct draft *draft)
+{
+    struct config *config = draft->config;
+
+    for (size_t i = 0; i < config->service_count; i++) {
+        if (config->services[i].mode == CONFIG_UDP &&
+            service_key_line(draft, i, "idle_timeout") == 0) {
+            config->services[i].idle_timeout_ns = CONFIG_UDP_IDLE_NS;
+        }
+    }
+}
+
 static void check_whole(struct draft *draft)
 {
     if (draft->config->service_count == 0 && !draft->lost) {
@@ -650,7 +708,9 @@ static void check_whole(struct draft *draft)
     check_required(draft);
     check_proxy_senders(draft);
     check_names(draft);
-    check_addresses(draft);
+    check_addresses(draft, CONFIG_TCP);
+    check_addresses(draft, CONFIG_UDP);
+    check_udp(draft);
     check_buffers(draft);
 }
 
@@ -668,6 +728,7 @@ struct config *config_parse(const char *text, size_t count,
         ini_parse(text, count, take_event, &draft);
         check_whole(&draft);
         inherit_access_log(&draft);
+        shorten_idle_timeout(&draft);
     }
     free(draft.services);
     if (draft.failed) {

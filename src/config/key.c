@@ -182,15 +182,6 @@ static const char *set_choice(const struct key *key, void *section,
     return why;
 }
 
-static const char *set_mode(const struct key *key, void *section,
-                            const char *text, unsigned line)
-{
-    if (strcmp(text, "udp") == 0) {
-        return "'udp' is not available in this build";
-    }
-    return set_choice(key, section, text, line);
-}
-
 static const char *set_text(const struct key *key, void *section,
                             const char *text, unsigned line)
 {
@@ -662,7 +653,7 @@ const struct key key_table[] = {
         .name = "mode",
         SERVICE(mode),
         .default_text = "tcp",
-        .set = set_mode,
+        .set = set_choice,
         CHOICES(modes),
         .min = CONFIG_TCP,
         .help = "tcp or udp",
@@ -982,15 +973,19 @@ const struct key key_table[] = {
     },
     {
         .name = "udp_responses",
-        .section = KEY_SERVICE,
+        SERVICE(udp_responses),
         .default_text = "off",
+        .set = set_limit,
+        .max = UINT32_MAX,
         .help = "a UDP session ends after so many replies",
     },
     {
         .name = "max_sessions",
-        .section = KEY_SERVICE,
+        SERVICE(max_sessions),
         .default_text = "65536",
-        .help = "UDP sessions of the service",
+        .set = set_limit,
+        .max = CONNECTIONS_MAX,
+        .help = "UDP sessions of the service; past it the longest idle goes",
     },
     {
         .name = "tcp_keepalive",

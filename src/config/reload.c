@@ -7,6 +7,7 @@
 /* An address that is open now, and its place among them. */
 struct open_address {
     char text[ADDR_TEXT_MAX];
+    enum config_mode mode;
     size_t index;
     bool kept;
 };
@@ -16,11 +17,13 @@ static int compare_addresses(const void *a, const void *b)
     const struct open_address *one = a;
     const struct open_address *two = b;
 
-    return strcmp(one->text, two->text);
+    int order = strcmp(one->text, two->text);
+
+    return order != 0 ? order : (int)one->mode - (int)two->mode;
 }
 
 /* The open addresses, sorted for bsearch; NULL with errno. */
-static struct open_address *open_addresses(const struct endpoint *old,
+static struct open_address *open_addresses(const struct reload_address *old,
                                            size_t count)
 {
     struct open_address *open = calloc(count + 1, sizeof(*open));
@@ -29,7 +32,8 @@ static struct open_address *open_addresses(const struct endpoint *old,
         return NULL;
     }
     for (size_t i = 0; i < count; i++) {
-        endpoint_format(&old[i], open[i].text);
+        endpoint_format(&old[i].endpoint, open[i].text);
+        open[i].mode = old[i].mode;
         open[i].index = i;
     }
     qsort(open, count, sizeof(*open), compare_addresses);
@@ -47,9 +51,10 @@ static size_t count_listens(const struct config *config)
 }
 
 static void plan_listen(struct reload_listen *listen, struct open_address *open,
-                        size_t open_count, const struct endpoint *wanted)
+                        size_t open_count, const struct endpoint *wanted,
+                        enum config_mode mode)
 {
-    struct open_address key;
+    struct open_address key = {.mode = mode};
     struct open_address *found;
 
     endpoint_format(wanted, key.text);
@@ -77,7 +82,7 @@ static void plan_listens(struct reload_plan *plan, struct open_address *open,
             listen->service = i;
             listen->listen = j;
             plan_listen(listen, open, open_count,
-                        &service->listens[j].address.endpoint);
+                        &service->listens[j].address.endpoint, service->mode);
         }
     }
 }
@@ -92,7 +97,7 @@ static void plan_closes(struct reload_plan *plan,
     }
 }
 
-int reload_plan(struct reload_plan *plan, const struct endpoint *old,
+int reload_plan(struct reload_plan *plan, const struct reload_address *old,
                 size_t old_count, const struct config *wanted)
 {
     struct open_address *open = open_addresses(old, old_count);

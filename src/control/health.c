@@ -224,9 +224,15 @@ static void begin(struct health *health, struct health_target *target)
     const struct addr *source =
         config_source(config, endpoint->u.any.sa_family, 0, &address) ? &address
                                                                       : NULL;
-    enum sock_connect answer = sock_connect(&target->sock, endpoint, source);
-    int error = errno;
+    enum sock_connect answer;
+    int error;
 
+    if (config->mode == CONFIG_UDP) {
+        end(health, target, VERDICT_GOOD); /* only a client's datagram tells */
+        return;
+    }
+    answer = sock_connect(&target->sock, endpoint, source);
+    error = errno;
     health->probes += connecting(target);
     switch (answer) {
     case SOCK_CONNECTING:

@@ -36,7 +36,7 @@ static int reserve(struct lineage *lineage)
 static int make_plan(struct reload_plan *plan, const struct generation *running,
                      const struct config *wanted)
 {
-    struct endpoint *open = NULL;
+    struct reload_address *open = NULL;
     int result;
 
     if (running == NULL) {

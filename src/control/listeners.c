@@ -30,6 +30,11 @@ static bool is_unix(const struct endpoint *endpoint)
     return endpoint->u.any.sa_family == AF_UNIX;
 }
 
+static bool is_udp(const struct listen_socket *listen)
+{
+    return listen->service->config->mode == CONFIG_UDP;
+}
+
 static bool options_equal(const struct sock_options *a,
                           const struct sock_options *b)
 {
@@ -99,7 +104,8 @@ static int bind_one(const struct listen_socket *listen, unsigned i)
     if (i > 0 && is_unix(&listen->endpoint)) {
         return fcntl(listen->fds[0], F_DUPFD_CLOEXEC, 0);
     }
-    return sock_bind(&listen->endpoint);
+    return is_udp(listen) ? sock_bind_datagram(&listen->endpoint)
+                          : sock_bind(&listen->endpoint);
 }
 
 static int bind_all(struct listen_socket *listen, unsigned workers)
@@ -129,6 +135,9 @@ static int listen_all(const struct listen_socket *listen, unsigned workers)
 {
     struct sock_options options = worker_sock_options(listen->service->config);
 
+    if (is_udp(listen)) {
+        return 0; /* datagrams come from the moment it is bound */
+    }
     for (unsigned i = 0; i < workers; i++) {
         if (sock_listen(listen->fds[i], &options) < 0) {
             return -1;
@@ -230,12 +239,14 @@ void listeners_unlink(const struct generation *generation)
     }
 }
 
-struct endpoint *listeners_addresses(const struct generation *generation)
+struct reload_address *listeners_addresses(const struct generation *generation)
 {
-    struct endpoint *list = calloc(generation->listen_count + 1, sizeof(*list));
+    struct reload_address *list =
+        calloc(generation->listen_count + 1, sizeof(*list));
 
     for (size_t i = 0; list != NULL && i < generation->listen_count; i++) {
-        list[i] = generation->listens[i].endpoint;
+        list[i].endpoint = generation->listens[i].endpoint;
+        list[i].mode = generation->listens[i].service->config->mode;
     }
     return list;
 }

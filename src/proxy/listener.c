@@ -222,6 +222,9 @@ void listener_apply(struct plane *plane, const struct generation *generation)
         const struct listen_socket *socket = &generation->listens[i];
         struct listener *listener = find_fd(plane, socket->fds[plane->number]);
 
+        if (socket->service->config->mode == CONFIG_UDP) {
+            continue;
+        }
         if (listener == NULL) {
             open_slot(plane, socket);
         } else {

@@ -4,6 +4,8 @@
 #include "proxy/listener.h"
 #include "proxy/relay.h"
 #include "proxy/session.h"
+#include "proxy/udp.h"
+#include "proxy/udp_session.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,6 +32,24 @@ static void on_session_soon(struct loop *loop, uint32_t index)
     session_fetch(plane_of(loop), index);
 }
 
+static void on_udp_listener(struct loop *loop, uint32_t index,
+                            uint32_t generation, uint32_t events)
+{
+    (void)events;
+    udp_listener_event(plane_of(loop), index, generation);
+}
+
+static void on_udp_session(struct loop *loop, uint32_t index,
+                           uint32_t generation, uint32_t events)
+{
+    udp_session_event(plane_of(loop), index, generation, events);
+}
+
+static void on_udp_session_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    udp_session_timer(plane_of(loop), timer);
+}
+
 static void on_session_timer(struct loop *loop, struct wheel_timer *timer)
 {
     session_timer(plane_of(loop), timer);
@@ -41,6 +61,7 @@ static void on_trim_timer(struct loop *loop, struct wheel_timer *timer)
     bool more = pipe_pool_trim(&plane->pipes);
 
     (void)timer;
+    more |= udp_trim(plane);
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         more |= slab_trim(&plane->memory[i].cache);
     }
@@ -65,7 +86,13 @@ static void on_accept_timer(struct loop *loop, struct wheel_timer *timer)
 
 static void on_run(struct loop *loop, struct list *link)
 {
-    session_run(plane_of(loop), link);
+    struct plane *plane = plane_of(loop);
+
+    if (plane->udp != NULL && link == &plane->udp->turn) {
+        udp_run(plane);
+    } else {
+        session_run(plane, link);
+    }
 }
 
 static void on_bury(struct loop *loop, struct list *link)
@@ -76,6 +103,7 @@ static void on_bury(struct loop *loop, struct list *link)
 static void on_batch_end(struct loop *loop)
 {
     listener_accept_ready(plane_of(loop));
+    udp_batch_end(plane_of(loop));
 }
 
 static void on_letter(struct loop *loop, struct letter *letter)
@@ -96,12 +124,16 @@ static void on_letter(struct loop *loop, struct letter *letter)
 }
 
 static const struct loop_owner plane_owner = {
-    .event = {[PLANE_LISTENER] = on_listener, [PLANE_SESSION] = on_session},
+    .event = {[PLANE_LISTENER] = on_listener,
+              [PLANE_SESSION] = on_session,
+              [PLANE_UDP_LISTENER] = on_udp_listener,
+              [PLANE_UDP_SESSION] = on_udp_session},
     .soon = {[PLANE_SESSION] = on_session_soon},
     .timer = {[PLANE_SESSION] = on_session_timer,
               [PLANE_TRIM] = on_trim_timer,
               [PLANE_RETRY] = on_retry_timer,
-              [PLANE_ACCEPT] = on_accept_timer},
+              [PLANE_ACCEPT] = on_accept_timer,
+              [PLANE_UDP_SESSION] = on_udp_session_timer},
     .run = on_run,
     .bury = on_bury,
     .letter = on_letter,
@@ -151,6 +183,7 @@ void plane_close(struct plane *plane)
     while ((link = list_pop(&plane->loop.buried)) != NULL) {
         session_bury(plane, link);
     }
+    udp_close(plane);
     while ((link = list_pop(&plane->tenancies)) != NULL) {
         struct plane_tenancy *tenancy =
             container_of(link, struct plane_tenancy, link);
@@ -195,6 +228,7 @@ void plane_apply(struct plane *plane, struct plane_tenancy *tenancy)
     tenancy->done->generation = tenancy->generation;
     list_append(&plane->tenancies, &tenancy->link);
     listener_apply(plane, tenancy->generation);
+    udp_apply(plane, tenancy->generation);
     if (before != NULL && before->sessions[plane->number] == 0) {
         give_back(plane, before);
     }
@@ -237,6 +271,7 @@ void plane_release(struct plane *plane, struct generation *generation)
 void plane_drain(struct plane *plane)
 {
     listener_close_all(plane);
+    udp_drain(plane);
     plane->draining = true;
     if (plane->active == 0) {
         report_drained(plane);
@@ -253,6 +288,7 @@ void plane_reset_all(struct plane *plane)
             session_close(plane, session, CAUSE_DRAIN);
         }
     }
+    udp_reset_all(plane);
 }
 
 void plane_memory_used(struct plane *plane)

@@ -776,12 +776,6 @@ static void what_this_build_has_not_is_refused(void **state)
                  info.name);
         assert_line_refused(line, message);
     }
-    assert_line_refused("max_sessions = 65536",
-                        "max_sessions is not available in this build");
-    assert_line_refused("udp_responses = off",
-                        "udp_responses is not available in this build");
-    assert_line_refused("mode = udp",
-                        "mode: 'udp' is not available in this build");
     assert_line_refused("upstream = srv:_a._tcp.b",
                         "upstream: 'srv:_a._tcp.b': srv: names are not "
                         "available in this build");

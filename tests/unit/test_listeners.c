@@ -61,7 +61,7 @@ static struct generation *make(struct generation *former,
 {
     struct config_errors errors = {0};
     struct generation *generation;
-    struct endpoint *open = NULL;
+    struct reload_address *open = NULL;
     struct config *config;
     char text[512];
 

@@ -17,12 +17,12 @@ static struct config *parse(const char *text)
     return config;
 }
 
-static struct endpoint endpoint(const char *text)
+static struct reload_address endpoint(const char *text)
 {
     struct address address;
 
     assert_null(address_parse(text, &address));
-    return address.endpoint;
+    return (struct reload_address){.endpoint = address.endpoint};
 }
 
 static void assert_listen(const struct reload_plan *plan, size_t place,
@@ -64,8 +64,9 @@ static void at_the_start_everything_is_opened(void **state)
 
 static void what_both_have_is_kept_whichever_service_has_it(void **state)
 {
-    struct endpoint old[] = {endpoint("127.0.0.1:3"), endpoint("127.0.0.1:1"),
-                             endpoint("unix:/run/x"), endpoint(":2")};
+    struct reload_address old[] = {endpoint("127.0.0.1:3"),
+                                   endpoint("127.0.0.1:1"),
+                                   endpoint("unix:/run/x"), endpoint(":2")};
     struct config *config = parse("[service new]\n"
                                   "listen = :2\n"
                                   "listen = 127.0.0.2:1\n"
@@ -91,7 +92,8 @@ static void what_both_have_is_kept_whichever_service_has_it(void **state)
 
 static void a_new_port_or_family_is_a_new_address(void **state)
 {
-    struct endpoint old[] = {endpoint("127.0.0.1:80"), endpoint("0.0.0.0:81")};
+    struct reload_address old[] = {endpoint("127.0.0.1:80"),
+                                   endpoint("0.0.0.0:81")};
     struct config *config = parse("[service a]\n"
                                   "listen = 127.0.0.1:81\n"
                                   "listen = :81\n"
@@ -109,7 +111,7 @@ static void a_new_port_or_family_is_a_new_address(void **state)
 
 static void without_listens_all_is_closed(void **state)
 {
-    struct endpoint old[] = {endpoint(":1"), endpoint(":2")};
+    struct reload_address old[] = {endpoint(":1"), endpoint(":2")};
     const struct config empty = {0};
     struct reload_plan plan;
 
