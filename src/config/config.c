@@ -593,8 +593,8 @@ static unsigned service_key_line(struct draft *draft, size_t service,
     return *seen_line(&draft->services[service], key_find(KEY_SERVICE, name));
 }
 
-static void complain_of_unix(struct draft *draft, const struct address *address,
-                             unsigned line)
+static void check_udp_address(struct draft *draft,
+                              const struct address *address, unsigned line)
 {
     char text[ADDR_TEXT_MAX];
 
@@ -604,25 +604,38 @@ static void complain_of_unix(struct draft *draft, const struct address *address,
     }
 }
 
+static void check_udp_service(struct draft *draft, size_t index)
+{
+    const struct config_service *service = &draft->config->services[index];
+
+    for (size_t i = 0; i < service->listen_count; i++) {
+        check_udp_address(draft, &service->listens[i].address,
+                          service->listens[i].line);
+    }
+    for (size_t i = 0; i < service->upstream_count; i++) {
+        const struct config_upstream *upstream = &service->upstreams[i];
+
+        check_udp_address(draft, &upstream->address, upstream->line);
+        if (upstream->proxy_protocol != PROXY_OFF) {
+            complain(draft, upstream->line,
+                     "proxy_protocol is not available for mode = udp");
+        }
+    }
+    if (service->proxy_protocol) {
+        complain(draft, service_key_line(draft, index, "proxy_protocol"),
+                 "proxy_protocol is not available for mode = udp");
+    }
+    if (service->health_check) {
+        complain(draft, service_key_line(draft, index, "health_check"),
+                 "health_check is not available for mode = udp");
+    }
+}
+
 static void check_udp(struct draft *draft)
 {
     for (size_t i = 0; i < draft->config->service_count; i++) {
-        const struct config_service *service = &draft->config->services[i];
-
-        if (service->mode != CONFIG_UDP) {
-            continue;
-        }
-        for (size_t j = 0; j < service->listen_count; j++) {
-            complain_of_unix(draft, &service->listens[j].address,
-                             service->listens[j].line);
-        }
-        for (size_t j = 0; j < service->upstream_count; j++) {
-            complain_of_unix(draft, &service->upstreams[j].address,
-                             service->upstreams[j].line);
-        }
-        if (service->health_check) {
-            complain(draft, service_key_line(draft, i, "health_check"),
-                     "health_check is not available for mode = udp");
+        if (draft->config->services[i].mode == CONFIG_UDP) {
+            check_udp_service(draft, i);
         }
     }
 }

@@ -158,7 +158,9 @@ void flow_remove(struct flow_table *table, struct flow *flow)
     *link = flow->next;
     flow->next = NULL;
     table->count--;
-    if (table->used > 1 && table->count < table->used / 2) {
+    /* Two, or the buckets would fall behind. */
+    for (int i = 0; i < 2 && table->used > 1 && table->count < table->used / 2;
+         i++) {
         shrink(table);
     }
 }

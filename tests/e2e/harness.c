@@ -192,12 +192,12 @@ static struct destination destination_of(const struct place *place)
     return to;
 }
 
-/* A socket bound there, or -1: the port is taken. */
-static int bound(const struct place *place)
+/* A socket of that type bound there, or -1: the port is taken. */
+static int bound(const struct place *place, int type)
 {
     struct destination at = destination_of(place);
     int on = 1;
-    int fd = socket(at.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(at.address.ss_family, type | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(fd, (struct sockaddr *)&at.address, at.length) != 0) {
@@ -216,7 +216,7 @@ struct place place_on(const char *host)
         unsigned start = (unsigned)getpid() * 97;
         snprintf(place.text, sizeof place.text, "%s:%u", host,
                  PORT_FIRST + (start + tried++) % span);
-        int fd = bound(&place);
+        int fd = bound(&place, SOCK_STREAM);
         if (fd >= 0) {
             close(fd);
             return place;
@@ -329,7 +329,7 @@ bool pending(int fd, int wait_ms)
 
 int listen_backlog(const struct place *place, int backlog)
 {
-    int fd = bound(place);
+    int fd = bound(place, SOCK_STREAM);
     if (fd < 0) {
         fail_msg("cannot bind %s: %s", place->text, strerror(errno));
     }
@@ -432,6 +432,30 @@ int dial_from(const char *source, const struct place *place)
 int dial(const struct place *place)
 {
     return dial_from(NULL, place);
+}
+
+int datagram_on(const struct place *place)
+{
+    int fd = bound(place, SOCK_DGRAM);
+    if (fd < 0) {
+        fail_msg("cannot bind %s: %s", place->text, strerror(errno));
+    }
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return hold(fd);
+}
+
+int datagram_dial(const char *source, const struct place *place)
+{
+    struct destination to = destination_of(place);
+    int fd = socket(to.address.ss_family,
+                    SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    if (source) {
+        bind_source(fd, source);
+    }
+    int bad = connect(fd, (struct sockaddr *)&to.address, to.length);
+    assert_int_equal(bad, 0);
+    return hold(fd);
 }
 
 static void linger_none(int fd)
@@ -1023,7 +1047,7 @@ void serve_after_fin(int fd, const void *flow)
 struct place refusing_place(void)
 {
     struct place place = place_new();
-    int fd = bound(&place);
+    int fd = bound(&place, SOCK_STREAM);
     assert_true(fd >= 0);
     hold(fd);
     return place;

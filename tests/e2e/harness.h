@@ -99,6 +99,11 @@ int dial_from(const char *source, const struct place *place);
 /* Connects, or -1 with errno: for a listener that may not be there. */
 int dial_try(const char *source, const struct place *place);
 
+/* A socket for datagrams that is bound there, and a client's, connected (so it
+ * hears nobody else), from a source or NULL. */
+int datagram_on(const struct place *place);
+int datagram_dial(const char *source, const struct place *place);
+
 void hang_up(int fd);   /* close */
 void hang_up_all(void); /* whatever the test still holds */
 void reset(int fd);     /* close with RST */

@@ -114,7 +114,6 @@ static void keys_of_later_builds_are_refused_by_name(void **state)
 {
     static const char *const keys[] = {
         "tls_certificate = /x.pem",
-        "mode = udp",
         "upstream_tls = yes",
     };
     struct outcome outcome;

@@ -430,6 +430,54 @@ static void an_upstream_may_be_shared_by_services(void **state)
     config_destroy(config);
 }
 
+static void udp_has_keys_and_a_default_of_its_own(void **state)
+{
+    struct config *config = parse_good(SERVICE "[service b]\n"
+                                               "mode = udp\n"
+                                               "listen = :80\n"
+                                               "upstream = 10.0.0.1:80\n"
+                                               "[service c]\n"
+                                               "listen = :82\n"
+                                               "upstream = 10.0.0.1:80\n"
+                                               "udp_responses = 3\n"
+                                               "max_sessions = off\n"
+                                               "idle_timeout = 10m\n"
+                                               "mode = udp\n");
+
+    (void)state;
+    assert_int_equal(config->services[0].idle_timeout_ns, 10 * MINUTE);
+    assert_int_equal(config->services[1].mode, CONFIG_UDP);
+    assert_int_equal(config->services[1].idle_timeout_ns, MINUTE);
+    assert_int_equal(config->services[1].udp_responses, 0);
+    assert_int_equal(config->services[1].max_sessions, 65536);
+    assert_int_equal(config->services[2].idle_timeout_ns, 10 * MINUTE);
+    assert_int_equal(config->services[2].udp_responses, 3);
+    assert_int_equal(config->services[2].max_sessions, 0);
+    config_destroy(config);
+}
+
+static void udp_has_no_unix_sockets_and_no_active_checks(void **state)
+{
+    (void)state;
+    assert_refused("[service a]\nmode = udp\nlisten = unix:/run/a\n"
+                   "upstream = 10.0.0.1:80\n",
+                   3, "unix:/run/a: mode = udp takes no unix sockets");
+    assert_refused("[service a]\nmode = udp\nlisten = :80\n"
+                   "upstream = unix:/run/a\n",
+                   4, "unix:/run/a: mode = udp takes no unix sockets");
+    assert_refused("[service a]\nhealth_check = tcp\nmode = udp\n"
+                   "listen = :80\nupstream = 10.0.0.1:80\n",
+                   2, "health_check is not available for mode = udp");
+    assert_refused("[service a]\nmode = udp\nlisten = :80\n"
+                   "upstream = 10.0.0.1:80 proxy_protocol=v2\n",
+                   4, "proxy_protocol is not available for mode = udp");
+    assert_refused("[service a]\nmode = udp\nlisten = :80\n"
+                   "upstream = 10.0.0.1:80\n"
+                   "[service b]\nmode = udp\nlisten = :80\n"
+                   "upstream = 10.0.0.1:80\n",
+                   7, "listen address :80 stands in line 3 already");
+}
+
 static void carriage_returns_and_a_cut_end_change_nothing(void **state)
 {
     struct config *config = parse_good("[global]\r\n"
@@ -1139,6 +1187,8 @@ int main(void)
         cmocka_unit_test(source_addresses_are_lists_of_ranges),
         cmocka_unit_test(access_log_is_the_global_one_unless_said),
         cmocka_unit_test(an_upstream_may_be_shared_by_services),
+        cmocka_unit_test(udp_has_keys_and_a_default_of_its_own),
+        cmocka_unit_test(udp_has_no_unix_sockets_and_no_active_checks),
         cmocka_unit_test(carriage_returns_and_a_cut_end_change_nothing),
         cmocka_unit_test(sections_are_checked),
         cmocka_unit_test(service_names_are_checked),

@@ -68,6 +68,33 @@ static void rate_fills_again_with_time_but_not_over(void **state)
     assert_int_equal(drain(&rate, &limit, NS_PER_S * 100), 8);
 }
 
+static void rate_takes_all_or_nothing(void **state)
+{
+    struct rate rate = {0};
+    struct rate_limit limit = {.per_s = 10, .burst = 8};
+
+    (void)state;
+    assert_true(rate_take(&rate, &limit, 0, 5));
+    assert_false(rate_take(&rate, &limit, 0, 4));
+    assert_true(rate_take(&rate, &limit, 0, 3));
+    assert_false(rate_take(&rate, &limit, 0, 1));
+    assert_false(rate_take(&rate, &limit, NS_PER_S / 10 * 4 - 1, 4));
+    assert_true(rate_take(&rate, &limit, NS_PER_S / 10 * 4, 4));
+}
+
+static void rate_lends_to_what_is_larger_than_the_burst(void **state)
+{
+    struct rate rate = {0};
+    struct rate_limit limit = {.per_s = 10, .burst = 8};
+
+    (void)state;
+    assert_true(rate_take(&rate, &limit, 0, 20));
+    assert_false(rate_take(&rate, &limit, NS_PER_S / 10 * 12, 1));
+    assert_true(rate_take(&rate, &limit, NS_PER_S / 10 * 13, 1));
+    assert_false(rate_take(&rate, &limit, NS_PER_S / 10 * 20, 20));
+    assert_true(rate_take(&rate, &limit, NS_PER_S / 10 * 21, 20));
+}
+
 static void rate_reserves_in_turn(void **state)
 {
     struct rate rate = {0};
@@ -358,6 +385,8 @@ int main(void)
         cmocka_unit_test(rate_of_zeros_is_full),
         cmocka_unit_test(rate_without_a_limit_grants_all),
         cmocka_unit_test(rate_fills_again_with_time_but_not_over),
+        cmocka_unit_test(rate_takes_all_or_nothing),
+        cmocka_unit_test(rate_lends_to_what_is_larger_than_the_burst),
         cmocka_unit_test(rate_reserves_in_turn),
         cmocka_unit_test(rate_does_not_dribble),
         cmocka_unit_test(rate_takes_a_refund_but_is_never_over_full),

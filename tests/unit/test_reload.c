@@ -109,6 +109,33 @@ static void a_new_port_or_family_is_a_new_address(void **state)
     config_destroy(config);
 }
 
+static void a_mode_has_addresses_of_its_own(void **state)
+{
+    struct reload_address old[] = {endpoint("127.0.0.1:80"),
+                                   endpoint("127.0.0.1:80"),
+                                   endpoint("127.0.0.1:81")};
+    struct config *config = parse("[service a]\n"
+                                  "listen = 127.0.0.1:80\n"
+                                  "upstream = 127.0.0.1:9\n"
+                                  "[service b]\n"
+                                  "mode = udp\n"
+                                  "listen = 127.0.0.1:80\n"
+                                  "listen = 127.0.0.1:81\n"
+                                  "upstream = 127.0.0.1:9\n");
+    struct reload_plan plan;
+
+    (void)state;
+    old[0].mode = CONFIG_UDP;
+    assert_int_equal(reload_plan(&plan, old, ARRAY_LEN(old), config), 0);
+    assert_listen(&plan, 0, RELOAD_KEEP, 0, 0, 1);
+    assert_listen(&plan, 1, RELOAD_KEEP, 1, 0, 0);
+    assert_listen(&plan, 2, RELOAD_OPEN, 1, 1, 0);
+    assert_int_equal(plan.close_count, 1);
+    assert_int_equal(plan.closes[0], 2);
+    reload_plan_fini(&plan);
+    config_destroy(config);
+}
+
 static void without_listens_all_is_closed(void **state)
 {
     struct reload_address old[] = {endpoint(":1"), endpoint(":2")};
@@ -131,6 +158,7 @@ int main(void)
         cmocka_unit_test(at_the_start_everything_is_opened),
         cmocka_unit_test(what_both_have_is_kept_whichever_service_has_it),
         cmocka_unit_test(a_new_port_or_family_is_a_new_address),
+        cmocka_unit_test(a_mode_has_addresses_of_its_own),
         cmocka_unit_test(without_listens_all_is_closed),
     };
 
