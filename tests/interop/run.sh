@@ -11,7 +11,7 @@ export EVPROXY
 cd "$(dirname "$0")" || exit 1
 
 if [ $# -eq 0 ]; then
-    set -- nginx redis ssh iperf3 postgresql proxy_protocol syscalls
+    set -- nginx redis ssh iperf3 postgresql proxy_protocol names udp syscalls
 fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
