@@ -175,7 +175,8 @@ void config_destroy(struct config *config);
 
 /*
  * Services that go by server name may share a listen address, which is opened
- * once: whether this listen of this service is the first with its address.
+ * once: whether this listen of this service is the first with its address and
+ * mode.
  */
 bool config_listen_is_first(const struct config *config, size_t service,
                             size_t listen);

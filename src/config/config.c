@@ -625,6 +625,10 @@ static void check_udp_service(struct draft *draft, size_t index)
         complain(draft, service_key_line(draft, index, "proxy_protocol"),
                  "proxy_protocol is not available for mode = udp");
     }
+    if (service->sni_count > 0) {
+        complain(draft, service_key_line(draft, index, "sni"),
+                 "sni is not available for mode = udp");
+    }
     if (service->health_check) {
         complain(draft, service_key_line(draft, index, "health_check"),
                  "health_check is not available for mode = udp");
@@ -938,7 +942,8 @@ bool config_listen_is_first(const struct config *config, size_t service,
         const struct config_service *early = &config->services[i];
 
         /* Only one of those who share may do without names. */
-        if ((early->sni_count > 0 || late->sni_count > 0) &&
+        if (early->mode == late->mode &&
+            (early->sni_count > 0 || late->sni_count > 0) &&
             listens_on(early, endpoint)) {
             return false;
         }

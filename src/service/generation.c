@@ -380,11 +380,15 @@ static int make_services(struct generation *generation,
 }
 
 static struct listen_socket *find_listen(struct generation *generation,
-                                         const struct endpoint *endpoint)
+                                         const struct endpoint *endpoint,
+                                         enum config_mode mode)
 {
     for (size_t i = 0; i < generation->listen_count; i++) {
-        if (endpoint_equal(&generation->listens[i].endpoint, endpoint)) {
-            return &generation->listens[i];
+        struct listen_socket *listen = &generation->listens[i];
+
+        if (listen->service->config->mode == mode &&
+            endpoint_equal(&listen->endpoint, endpoint)) {
+            return listen;
         }
     }
     return NULL;
@@ -424,7 +428,7 @@ static int make_service_listens(struct generation *generation, size_t index)
             listen = &generation->listens[generation->listen_count++];
             listen->endpoint = *endpoint;
         } else {
-            listen = find_listen(generation, endpoint);
+            listen = find_listen(generation, endpoint, service->config->mode);
         }
         if (join_listen(listen, service) < 0) {
             return -1;

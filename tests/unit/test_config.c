@@ -468,6 +468,9 @@ static void udp_has_no_unix_sockets_and_no_active_checks(void **state)
     assert_refused("[service a]\nhealth_check = tcp\nmode = udp\n"
                    "listen = :80\nupstream = 10.0.0.1:80\n",
                    2, "health_check is not available for mode = udp");
+    assert_refused("[service a]\nmode = udp\nsni = a.b\nlisten = :80\n"
+                   "upstream = 10.0.0.1:80\n",
+                   3, "sni is not available for mode = udp");
     assert_refused("[service a]\nmode = udp\nlisten = :80\n"
                    "upstream = 10.0.0.1:80 proxy_protocol=v2\n",
                    4, "proxy_protocol is not available for mode = udp");
