@@ -69,7 +69,6 @@ static bool is_any(const struct endpoint *endpoint)
 int datagram_socket_init(struct datagram_socket *sock, int fd)
 {
     struct endpoint local = {.length = sizeof(local.u)};
-    const int on = 1;
     bool six;
 
     if (getsockname(fd, &local.u.any, &local.length) < 0) {
@@ -79,11 +78,7 @@ int datagram_socket_init(struct datagram_socket *sock, int fd)
     sock->fd = fd;
     sock->wild = is_any(&local);
     sock->both = six && sock->wild;
-    if (!sock->wild) {
-        return 0;
-    }
-    return six ? setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on))
-               : setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+    return 0;
 }
 
 /* ---- taking ---- */

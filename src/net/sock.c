@@ -310,6 +310,16 @@ static bool remove_stale(const struct endpoint *endpoint)
     return stale && unlink(path) == 0;
 }
 
+/* Before it is bound: a datagram that came earlier would not say where to. */
+static void tell_local_address(int fd, int family)
+{
+    if (family == AF_INET6) {
+        set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    } else {
+        set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
+    }
+}
+
 static int bind_listener(int fd, const struct endpoint *endpoint, int type)
 {
     if (endpoint->u.any.sa_family != AF_UNIX) {
@@ -320,6 +330,9 @@ static int bind_listener(int fd, const struct endpoint *endpoint, int type)
     if (endpoint->u.any.sa_family == AF_INET6) {
         set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY,
                 !IN6_IS_ADDR_UNSPECIFIED(&endpoint->u.in6.sin6_addr));
+    }
+    if (type == SOCK_DGRAM) {
+        tell_local_address(fd, endpoint->u.any.sa_family);
     }
     if (bind(fd, &endpoint->u.any, endpoint->length) == 0) {
         return 0;
