@@ -353,7 +353,9 @@ static void expect_calm(struct proxy *proxy, const struct pair *pair)
     assert_in_range(proxy_count(proxy, "."), 0, 3);
 }
 
-/* The limit falls while it runs, so that no count of its own protects it. */
+/* The limit falls while it runs, so that no count of its own protects it. The
+ * last descriptor may be a client's, with none left for its upstream: it is
+ * reset, perhaps before its own connect has returned. */
 static void without_descriptors_accepting_pauses_and_resumes(void **state)
 {
     enum { FLOOD = 100 };
@@ -366,7 +368,7 @@ static void without_descriptors_accepting_pauses_and_resumes(void **state)
     prlimit(proxy_pid(scene.proxy), RLIMIT_NOFILE, NULL, &limit);
     set_descriptors(scene.proxy, proxy_entries(scene.proxy, "fd") + 7);
     for (int i = 0; i < FLOOD; i++) {
-        waiting[i] = dial(&scene.front);
+        waiting[i] = dial_try(NULL, &scene.front);
     }
     eventually(stat_get(scene.proxy, NULL, NULL, "accept_paused") > 0);
     expect_calm(scene.proxy, &pair);
@@ -377,7 +379,9 @@ static void without_descriptors_accepting_pauses_and_resumes(void **state)
     stat_await(scene.proxy, NULL, NULL, "accepted", FLOOD + 1);
     expect_served(&pair);
     for (int i = 0; i < FLOOD; i++) {
-        hang_up(waiting[i]);
+        if (waiting[i] >= 0) {
+            hang_up(waiting[i]);
+        }
     }
     scene_close(&scene);
 }
@@ -397,11 +401,13 @@ static void descriptors_that_come_free_let_waiting_clients_in(void **state)
     expect_text(first, "A");
     set_descriptors(proxy, proxy_entries(proxy, "fd") + 7);
     for (int i = 0; i < FLOOD; i++) {
-        waiting[i] = dial(&front);
+        waiting[i] = dial_try(NULL, &front);
     }
     eventually(stat_get(proxy, NULL, NULL, "accept_paused") > 0);
     for (int i = 0; i < FLOOD; i++) {
-        hang_up(waiting[i]);
+        if (waiting[i] >= 0) {
+            hang_up(waiting[i]);
+        }
     }
     stat_await(proxy, NULL, NULL, "accepted", FLOOD + 1);
     stat_await(proxy, NULL, NULL, "active", 1);
