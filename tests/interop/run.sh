@@ -7,7 +7,8 @@
 set -uo pipefail
 
 EVPROXY=$(realpath "${EVPROXY:?names the evproxy to test}")
-export EVPROXY
+NETLOAD=$(realpath "${NETLOAD:-build/bench/netload}")
+export EVPROXY NETLOAD
 cd "$(dirname "$0")" || exit 1
 
 if [ $# -eq 0 ]; then
