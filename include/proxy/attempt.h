@@ -14,6 +14,9 @@
 /* Begins the next attempt; the session is closed if there is none left. */
 void attempt_begin(struct plane *plane, struct session *session);
 
+/* The place in its service of the upstream that the session has. */
+size_t attempt_place(const struct session *session);
+
 /* The upstream's socket has an event while connecting. */
 void attempt_event(struct plane *plane, struct session *session);
 

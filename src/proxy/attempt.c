@@ -127,8 +127,7 @@ void attempt_begin(struct plane *plane, struct session *session)
                                                : (enum cause)session->cause);
 }
 
-/* The place of the session's upstream in its service. */
-static size_t upstream_place(const struct session *session)
+size_t attempt_place(const struct session *session)
 {
     size_t i = 0;
 
@@ -141,7 +140,7 @@ static size_t upstream_place(const struct session *session)
 static void try_next(struct plane *plane, struct session *session, int error)
 {
     attempt_failed(plane, session, error);
-    mark_tried(session, upstream_place(session));
+    mark_tried(session, attempt_place(session));
     attempt_begin(plane, session);
 }
 

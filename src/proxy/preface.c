@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "proxy/admission.h"
+#include "proxy/attempt.h"
 
 #include <stdlib.h>
 #include <sys/param.h>
@@ -285,18 +286,6 @@ static struct proxy_header describe(const struct session *session)
     return header;
 }
 
-static enum config_proxy version_of(const struct session *session)
-{
-    const struct service *service = session->service;
-
-    for (uint32_t i = 0; i < service->upstream_count; i++) {
-        if (service->upstreams[i] == session->upstream) {
-            return service->lines[i]->proxy_protocol;
-        }
-    }
-    return PROXY_OFF;
-}
-
 bool preface_send(struct session *session)
 {
     enum config_proxy version = PROXY_OFF;
@@ -306,7 +295,8 @@ bool preface_send(struct session *session)
     size_t count;
 
     if (session->service->sends_proxy) {
-        version = version_of(session);
+        version =
+            session->service->lines[attempt_place(session)]->proxy_protocol;
     }
     if (version == PROXY_OFF) {
         return true;
