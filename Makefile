@@ -8,6 +8,7 @@
 # make check      format, floors, functions, headers, documents, samples
 # make install    DESTDIR and PREFIX as usual
 #
+# TLS=1, to any of them: with TLS, by OpenSSL 3 (libssl-dev), in build/tls.
 # BUILD=dir builds elsewhere; V=1 shows the commands. The last line of a suite is
 # "N passed, N failed".
 
@@ -19,13 +20,15 @@ VERSION := 0.1.0
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
             -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla \
             -Wimplicit-fallthrough -Wundef
-BUILD ?= build
+TLS := $(filter-out 0 no,$(TLS))
+BUILD ?= $(if $(TLS),build/tls,build)
 EXTRA ?=
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DEVPROXY_VERSION='"$(VERSION)"' \
-             -iquote include $(WARNINGS) -pthread -fno-strict-aliasing \
+             -DEVPROXY_TLS=$(if $(TLS),1,0) -iquote include $(WARNINGS) -pthread -fno-strict-aliasing \
              -MMD -MP $(CFLAGS) $(EXTRA)
 ALL_LDFLAGS = -pthread $(LDFLAGS) $(EXTRA)
+ALL_LIBS = $(if $(TLS),-lssl -lcrypto)
 
 # objects-of A.c B.c: where they are built
 objects-of = $(patsubst %.c,$(BUILD)/%.o,$(1))
@@ -34,7 +37,9 @@ tests-of = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/test_*.c))
 helpers-of = $(call objects-of,$(filter-out tests/$(1)/test_%,\
                $(wildcard tests/$(1)/*.c)))
 
-SOURCES := $(wildcard src/*/*.c)
+# A room whose source needs a library is built by NAME_absent.c without it.
+SOURCES := $(filter-out $(if $(TLS),%/tls_absent.c,%/tls.c),\
+             $(wildcard src/*/*.c))
 OBJECTS := $(call objects-of,$(SOURCES))
 UNIT := $(call tests-of,unit)
 FAULT := $(call tests-of,fault)
@@ -44,7 +49,7 @@ E2E := $(call tests-of,e2e)
 all: $(BUILD)/evproxy
 
 $(BUILD)/evproxy: $(BUILD)/src/main.o $(OBJECTS)
-	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -66,7 +71,7 @@ $(UNIT): $(call helpers-of,unit)
 $(FAULT): $(call helpers-of,fault)
 $(E2E): $(call helpers-of,e2e)
 $(UNIT) $(FAULT) $(E2E): %: %.o $(BUILD)/libevproxy.a
-	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(ALL_LIBS)
 
 .PHONY: test unit fault e2e asan tsan
 test: $(UNIT) $(FAULT) $(E2E) $(BUILD)/evproxy
@@ -107,7 +112,7 @@ fuzz:
 fuzz-run: $(FUZZ)
 	@tests/fuzz/run.sh $(abspath $^)
 $(FUZZ): %: %.o $(BUILD)/libevproxy.a
-	$(call say,LD)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
 
 .PHONY: interop
 interop: $(BUILD)/evproxy $(BUILD)/bench/netload
@@ -181,7 +186,7 @@ check-documents: $(BUILD)/tests/check_docs
 	@tests/check_links.sh
 	@$< conf/evproxy.ini conf/evproxy.ini.5 README.md
 $(BUILD)/tests/check_docs: %: %.o $(BUILD)/libevproxy.a
-	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 check-unit:
 	$(call say,)tests/check_service.sh
 

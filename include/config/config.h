@@ -64,6 +64,14 @@ struct config_range {
     struct addr last;
 };
 
+/* A file that a key names, and where; not opened here. path NULL: none. */
+struct config_file {
+    char *path;
+    unsigned line;
+};
+
+enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
+
 /* Times are in nanoseconds, sizes in bytes, 0 is off, unless said otherwise. */
 struct config_service {
     char *name;
@@ -118,6 +126,20 @@ struct config_service {
     char **sni; /* server names, patterns of client_hello.h; none: it takes the
                    rest */
     size_t sni_count;
+
+    struct config_file *tls_certificates; /* none: no TLS ends here */
+    size_t tls_certificate_count;
+    struct config_file
+        *tls_keys; /* one each; none: they are in the same file */
+    size_t tls_key_count;
+    struct config_file tls_client_ca;
+    enum config_tls_version tls_min_version; /* with clients */
+    char **tls_alpn; /* protocols, the preferred one first */
+    size_t tls_alpn_count;
+    bool upstream_tls;
+    bool upstream_tls_unverified;       /* upstream_tls_ca = off */
+    struct config_file upstream_tls_ca; /* none: whom the system trusts */
+    char *upstream_tls_name; /* NULL: the host of the upstream's address */
 
     uint32_t udp_responses;
     uint32_t max_sessions;
