@@ -3,9 +3,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,8 +25,36 @@ static struct {
 
 noreturn void load_die(const char *what)
 {
-    fprintf(stderr, "netload: %s: %s\n", what, strerror(errno));
+    fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what,
+            strerror(errno));
     exit(1);
+}
+
+bool load_take_address(const char *text)
+{
+    char host[INET_ADDRSTRLEN];
+    const char *colon = strrchr(text, ':');
+
+    if (colon == NULL || colon - text >= (long)sizeof(host)) {
+        return false;
+    }
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = '\0';
+    load.target.sin_family = AF_INET;
+    load.target.sin_port = htons((uint16_t)atoi(colon + 1));
+    return inet_pton(AF_INET, host, &load.target.sin_addr) == 1;
+}
+
+void load_prepare(void)
+{
+    struct rlimit limit;
+
+    signal(SIGPIPE, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    memset(load.buffer, 'x', sizeof(load.buffer));
 }
 
 int64_t load_now_ns(void)

@@ -1,7 +1,7 @@
 /*
- * load: what the servers and clients of netload share: options, sockets, time
- * and latencies. One thread, IPv4 only, on loopback. What makes a measurement
- * worthless ends the program.
+ * load: what the servers and clients of netload, and tls_load, share: options,
+ * sockets, time and latencies. One thread, IPv4 only, on loopback. What makes a
+ * measurement worthless ends the program.
  */
 #ifndef EVPROXY_BENCH_LOAD_H
 #define EVPROXY_BENCH_LOAD_H
@@ -35,6 +35,12 @@ extern const char LOAD_REQUEST_CLOSE[];
 extern const char LOAD_REQUEST_KEEP[];
 
 noreturn void load_die(const char *what);
+
+/* "ADDRESS:PORT" becomes load.target; false: it is no such thing. */
+bool load_take_address(const char *text);
+
+/* Allows many files, ignores SIGPIPE and fills the buffer. */
+void load_prepare(void);
 
 int64_t load_now_ns(void);
 

@@ -22,12 +22,9 @@
  */
 #include "load.h"
 
-#include <arpa/inet.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static const struct mode {
@@ -39,21 +36,6 @@ static const struct mode {
     {"ping", load_run_ping},   {"hold", load_run_hold},
     {"storm", load_run_storm},
 };
-
-static bool parse_address(const char *text)
-{
-    char host[INET_ADDRSTRLEN];
-    const char *colon = strrchr(text, ':');
-
-    if (colon == NULL || colon - text >= (long)sizeof(host)) {
-        return false;
-    }
-    memcpy(host, text, (size_t)(colon - text));
-    host[colon - text] = '\0';
-    load.target.sin_family = AF_INET;
-    load.target.sin_port = htons((uint16_t)atoi(colon + 1));
-    return inet_pton(AF_INET, host, &load.target.sin_addr) == 1;
-}
 
 static bool parse_options(int argc, char **argv)
 {
@@ -84,27 +66,16 @@ static bool parse_options(int argc, char **argv)
            load.bytes <= LOAD_BUFFER_BYTES;
 }
 
-static void allow_many_files(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 int main(int argc, char **argv)
 {
     optind = 3; /* after the mode and the address */
-    if (argc < 3 || !parse_address(argv[2]) || !parse_options(argc, argv)) {
+    if (argc < 3 || !load_take_address(argv[2]) || !parse_options(argc, argv)) {
         fputs("usage: netload MODE ADDRESS:PORT [-c connections] [-n total] "
               "[-d seconds] [-b bytes] [-s sources]\n",
               stderr);
         return 2;
     }
-    signal(SIGPIPE, SIG_IGN);
-    allow_many_files();
-    memset(load.buffer, 'x', sizeof(load.buffer));
+    load_prepare();
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
         if (strcmp(argv[1], modes[i].name) == 0) {
             return modes[i].run();
