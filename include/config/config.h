@@ -27,6 +27,9 @@
 #define CONFIG_UDP_IDLE_NS   (60 * NS_PER_S) /* idle_timeout's default there */
 #define CONFIG_ERRORS_MAX    100 /* of one text; one more tells of the rest */
 
+/* The greatest limit of connections, which have two descriptors each. */
+#define CONFIG_CONNECTIONS_MAX (UINT64_C(1) << 27)
+
 enum config_mode { CONFIG_TCP, CONFIG_UDP };
 
 enum config_balance {

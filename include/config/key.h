@@ -7,7 +7,8 @@
  * file, the manual page and the README are checked against the rows.
  *
  * It knows one key and one section at a time; what concerns several is
- * config.c's.
+ * config.c's. What sets a field is a room of its own: config/setter.h for one
+ * value, config/append.h for lists.
  */
 #ifndef EVPROXY_CONFIG_KEY_H
 #define EVPROXY_CONFIG_KEY_H
@@ -25,8 +26,9 @@ struct key;
 
 /*
  * Sets what the text says in the section (struct config or struct
- * config_service), or answers a sentence without a final stop and changes
- * nothing. The sentence lives until this thread's next call.
+ * config_service), or answers a sentence without a final stop: the section is
+ * then good only to be checked and freed. The sentence lives until this
+ * thread's next call.
  */
 typedef const char *(*key_set_fn)(const struct key *key, void *section,
                                   const char *text, unsigned line);

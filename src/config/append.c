@@ -1,0 +1,343 @@
+#include "config/append.h"
+
+#include "base/addr.h"
+#include "base/value.h"
+#include "config/array.h"
+#include "config/config.h"
+#include "config/ini.h"
+#include "config/setter.h"
+#include "wire/client_hello.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- addresses and their options ---- */
+
+const char *append_listen(const struct key *key, void *section,
+                          const char *text, unsigned line)
+{
+    struct config_service *service = section;
+    struct config_listen *listen;
+    struct address address;
+    const char *why = address_parse(text, &address);
+
+    (void)key;
+    if (why != NULL) {
+        return setter_about(text, why);
+    }
+    if (address.kind == ADDRESS_NAME) {
+        return value_sentence(
+            VALUE_QUOTE ": listen needs an address, not a name", text);
+    }
+    listen =
+        array_push(&service->listens, &service->listen_count, sizeof(*listen));
+    if (listen == NULL) {
+        return setter_out_of_memory;
+    }
+    *listen = (struct config_listen){.address = address, .line = line};
+    return NULL;
+}
+
+static const char *set_upstream_address(struct config_upstream *upstream,
+                                        const char *text)
+{
+    const char *why;
+
+    why = address_parse(text, &upstream->address);
+    if (why != NULL) {
+        return setter_about(text, why);
+    }
+    if (upstream->address.kind == ADDRESS_ANY) {
+        return value_sentence(
+            VALUE_QUOTE ": an upstream needs an address before the port", text);
+    }
+    return NULL;
+}
+
+static const char *option_weight(struct config_upstream *upstream,
+                                 const char *value)
+{
+    uint64_t number;
+    const char *why = value_number(value, 1, 256, &number);
+
+    if (why == NULL) {
+        upstream->weight = (uint32_t)number;
+    }
+    return why;
+}
+
+static const char *option_backup(struct config_upstream *upstream,
+                                 const char *value)
+{
+    if (value != NULL) {
+        return "it takes no value";
+    }
+    upstream->backup = true;
+    return NULL;
+}
+
+static const char *option_max_connections(struct config_upstream *upstream,
+                                          const char *value)
+{
+    uint64_t number;
+    const char *why = value_limit(value, CONFIG_CONNECTIONS_MAX, &number);
+
+    if (why == NULL) {
+        upstream->max_connections = (uint32_t)number;
+    }
+    return why;
+}
+
+static const char *option_proxy_protocol(struct config_upstream *upstream,
+                                         const char *value)
+{
+    static const char *const names[] = {"off", "v1", "v2"};
+    unsigned index;
+    const char *why = value_choice(value, names, ARRAY_LEN(names), &index);
+
+    if (why == NULL) {
+        upstream->proxy_protocol = (enum config_proxy)index;
+    }
+    return why;
+}
+
+/* The options after an upstream's address. */
+static const struct option {
+    const char *name;
+    const char *(*set)(struct config_upstream *upstream, const char *value);
+    bool bare; /* it may stand without a value */
+} options[] = {
+    {.name = "weight", .set = option_weight},
+    {.name = "backup", .set = option_backup, .bare = true},
+    {.name = "max_connections", .set = option_max_connections},
+    {.name = "proxy_protocol", .set = option_proxy_protocol},
+};
+
+/* word: "name" or "name=value"; seen has a bit for each row of options. */
+static const char *set_option(struct config_upstream *upstream, char *word,
+                              unsigned *seen)
+{
+    char *value = strchr(word, '=');
+    size_t length = strcspn(word, "=");
+    const char *why;
+
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        if (strlen(options[i].name) != length ||
+            strncmp(options[i].name, word, length) != 0) {
+            continue;
+        }
+        if ((*seen & (1u << i)) != 0) {
+            return value_sentence(VALUE_QUOTE ": the option is given twice",
+                                  word);
+        }
+        *seen |= 1u << i;
+        if (value == NULL && !options[i].bare) {
+            return value_sentence(VALUE_QUOTE ": the option needs a value",
+                                  word);
+        }
+        why = options[i].set(upstream, value == NULL ? NULL : value + 1);
+        return why == NULL ? NULL : setter_about(word, why);
+    }
+    return value_sentence("unknown option " VALUE_QUOTE
+                          " (options: weight=N, backup, "
+                          "max_connections=N, proxy_protocol=off|v1|v2)",
+                          word);
+}
+
+/* Cuts the words of the text apart. */
+static const char *parse_upstream(struct config_upstream *upstream, char *words)
+{
+    unsigned seen = 0;
+    char *rest;
+    char *word = strtok_r(words, " \t", &rest);
+    const char *why = set_upstream_address(upstream, word);
+
+    while (why == NULL) {
+        word = strtok_r(NULL, " \t", &rest);
+        if (word == NULL) {
+            break;
+        }
+        why = set_option(upstream, word, &seen);
+    }
+    return why;
+}
+
+const char *append_upstream(const struct key *key, void *section,
+                            const char *text, unsigned line)
+{
+    struct config_service *service = section;
+    struct config_upstream upstream = {.weight = 1, .line = line};
+    struct config_upstream *added;
+    char *words = strdup(text);
+    const char *why;
+
+    (void)key;
+    if (words == NULL) {
+        return setter_out_of_memory;
+    }
+    why = parse_upstream(&upstream, words);
+    free(words);
+    if (why != NULL) {
+        return why;
+    }
+    if (service->upstream_count == CONFIG_UPSTREAMS_MAX) {
+        return "the service has too many upstreams";
+    }
+    added = array_push(&service->upstreams, &service->upstream_count,
+                       sizeof(*added));
+    if (added == NULL) {
+        return setter_out_of_memory;
+    }
+    *added = upstream;
+    return NULL;
+}
+
+/* ---- networks, names and ranges ---- */
+
+/* allow and deny share a list: the value of min tells them apart. */
+const char *append_rule(const struct key *key, void *section, const char *text,
+                        unsigned line)
+{
+    struct config_service *service = section;
+    struct config_rule *rule;
+    struct network network;
+    const char *why = network_parse(text, &network);
+
+    (void)line;
+    if (why != NULL) {
+        return setter_about(text, why);
+    }
+    rule = array_push(&service->rules, &service->rule_count, sizeof(*rule));
+    if (rule == NULL) {
+        return setter_out_of_memory;
+    }
+    *rule = (struct config_rule){.network = network, .allow = key->min != 0};
+    return NULL;
+}
+
+/* Adds what stands between two commas, without white space around it. */
+typedef const char *(*item_fn)(struct config_service *service, char *item);
+
+static const char *each_item(struct config_service *service, const char *text,
+                             item_fn add)
+{
+    char *list = strdup(text);
+    char *rest = list;
+    const char *why = list == NULL ? setter_out_of_memory : NULL;
+    char *item;
+
+    while (why == NULL && (item = strsep(&rest, ",")) != NULL) {
+        why = add(service, ini_trim(item));
+    }
+    free(list);
+    return why == NULL ? NULL : setter_about(text, why);
+}
+
+static const char *add_sender(struct config_service *service, char *item)
+{
+    struct network *network;
+    struct network parsed;
+    const char *why = network_parse(item, &parsed);
+
+    if (why != NULL) {
+        return why;
+    }
+    network = array_push(&service->proxy_from, &service->proxy_from_count,
+                         sizeof(*network));
+    if (network == NULL) {
+        return setter_out_of_memory;
+    }
+    *network = parsed;
+    return NULL;
+}
+
+const char *append_senders(const struct key *key, void *section,
+                           const char *text, unsigned line)
+{
+    (void)key;
+    (void)line;
+    return each_item(section, text, add_sender);
+}
+
+/* Adds a copy of the text to a list of texts. */
+static const char *add_text(char ***list, size_t *count, const char *text)
+{
+    char *copy = strdup(text);
+    char **place;
+
+    if (copy == NULL) {
+        return setter_out_of_memory;
+    }
+    place = array_push(list, count, sizeof(*place));
+    if (place == NULL) {
+        free(copy);
+        return setter_out_of_memory;
+    }
+    *place = copy;
+    return NULL;
+}
+
+static const char *add_name(struct config_service *service, char *item)
+{
+    const char *why = client_hello_check_pattern(item);
+
+    return why != NULL ? why
+                       : add_text(&service->sni, &service->sni_count, item);
+}
+
+const char *append_names(const struct key *key, void *section, const char *text,
+                         unsigned line)
+{
+    (void)key;
+    (void)line;
+    return each_item(section, text, add_name);
+}
+
+/* "A" or "A-B". */
+static const char *parse_range(char *text, struct config_range *range)
+{
+    char *dash = strchr(text, '-');
+    const char *why;
+
+    if (dash != NULL) {
+        *dash = '\0';
+    }
+    why = addr_parse_ip(ini_trim(text), &range->first);
+    range->last = range->first;
+    if (why == NULL && dash != NULL) {
+        why = addr_parse_ip(ini_trim(dash + 1), &range->last);
+    }
+    if (why == NULL && range->first.family != range->last.family) {
+        why = "a range has both ends in one family";
+    }
+    if (why == NULL && addr_compare_ip(&range->first, &range->last) > 0) {
+        why = "the range ends before it starts";
+    }
+    return why;
+}
+
+static const char *add_source(struct config_service *service, char *item)
+{
+    struct config_range *range;
+    struct config_range parsed;
+    const char *why = parse_range(item, &parsed);
+
+    if (why != NULL) {
+        return why;
+    }
+    range =
+        array_push(&service->sources, &service->source_count, sizeof(*range));
+    if (range == NULL) {
+        return setter_out_of_memory;
+    }
+    *range = parsed;
+    return NULL;
+}
+
+const char *append_sources(const struct key *key, void *section,
+                           const char *text, unsigned line)
+{
+    (void)key;
+    (void)line;
+    return each_item(section, text, add_source);
+}
