@@ -37,6 +37,14 @@ static const char usage[] =
     "  -V, --version        version, and what was built in\n"
     "  -h, --help           this text\n";
 
+#if EVPROXY_TLS
+#define PARTS "tcp udp tls"
+#else
+#define PARTS "tcp udp"
+#endif
+static const char version[] =
+    "evproxy " EVPROXY_VERSION "\nbuilt in: " PARTS "\n";
+
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
     {"check", no_argument, NULL, 't'},
@@ -243,7 +251,7 @@ static int obey(const struct arguments *arguments)
         return print(usage);
     }
     if (arguments->version) {
-        return print("evproxy " EVPROXY_VERSION "\nbuilt in: tcp\n");
+        return print(version);
     }
     if (arguments->listens > 0) {
         return serve_command_line(arguments);

@@ -5,7 +5,7 @@
  *   check_docs SAMPLE DOCUMENT...
  *
  * In the sample a key is set to its default, or is a comment ("# key = ...") if
- * it has none or this build has it not; the sample has no key besides.
+ * it has none or a build may be without it; the sample has no key besides.
  */
 #include "config/config.h"
 
@@ -111,12 +111,13 @@ static const char *check_line(const struct line *line,
                               const struct config_key_info *key)
 {
     bool valued = key->default_text[0] != '\0';
+    bool everywhere = key->available && !key->optional;
 
-    if (line->comment && key->available && (valued || key->required)) {
+    if (line->comment && everywhere && (valued || key->required)) {
         return "is a comment";
     }
-    if (!line->comment && !key->available) {
-        return "is set, but is not available";
+    if (!line->comment && !everywhere) {
+        return "is set, but is not available in every build";
     }
     if (!line->comment && !valued && !key->required) {
         return "is set, but has no default";

@@ -35,4 +35,14 @@ const char *append_names(const struct key *key, void *section, const char *text,
 const char *append_sources(const struct key *key, void *section,
                            const char *text, unsigned line) WARN_UNUSED;
 
+/* A certificate's file, a key's file. */
+const char *append_certificate(const struct key *key, void *section,
+                               const char *text, unsigned line) WARN_UNUSED;
+const char *append_key(const struct key *key, void *section, const char *text,
+                       unsigned line) WARN_UNUSED;
+
+/* Protocols of ALPN (RFC 7301). */
+const char *append_protocols(const struct key *key, void *section,
+                             const char *text, unsigned line) WARN_UNUSED;
+
 #endif

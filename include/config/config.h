@@ -24,6 +24,7 @@
 
 #define CONFIG_DEFAULT_FILE  "/etc/evproxy/evproxy.ini"
 #define CONFIG_UPSTREAMS_MAX 65535 /* of one service, after resolving */
+#define CONFIG_ALPN_MAX      32    /* protocols of one service */
 #define CONFIG_UDP_IDLE_NS   (60 * NS_PER_S) /* idle_timeout's default there */
 #define CONFIG_ERRORS_MAX    100 /* of one text; one more tells of the rest */
 
@@ -132,8 +133,7 @@ struct config_service {
 
     struct config_file *tls_certificates; /* none: no TLS ends here */
     size_t tls_certificate_count;
-    struct config_file
-        *tls_keys; /* one each; none: they are in the same file */
+    struct config_file *tls_keys; /* one each; none: in the same files */
     size_t tls_key_count;
     struct config_file tls_client_ca;
     enum config_tls_version tls_min_version; /* with clients */
@@ -230,6 +230,7 @@ struct config_key_info {
     const char *help;         /* one line */
     bool required;            /* in each of its sections */
     bool available;           /* false: refused in this build */
+    bool optional;            /* some builds have it and some have not */
 };
 
 /* Fills in the row of that number, or answers false after the last. */

@@ -39,18 +39,19 @@ struct key {
     const char *default_text; /* NULL: none */
     const char *help;         /* one line */
 
-    key_set_fn set;  /* NULL: this build has it not, and refuses it */
-    uint16_t offset; /* of the field in the section */
-    uint16_t width;  /* of the field, in bytes */
-    uint64_t min;    /* in the unit of the field */
+    key_set_fn set;   /* NULL: this build has it not, and refuses it */
+    const char *lack; /* said by builds without it; NULL: all are alike */
+    uint16_t offset;  /* of the field in the section */
+    uint16_t width;   /* of the field, in bytes */
+    uint64_t min;     /* in the unit of the field */
     uint64_t max;
     const char *const *choices; /* the first one's value is min */
     unsigned choice_count;
 
     bool required;
     bool repeatable;
-    bool restart;     /* a change waits for the next start */
-    bool off_allowed; /* "off" is taken although this build has it not */
+    bool restart;       /* a change waits for the next start */
+    bool default_taken; /* it asks for nothing that this build has not */
 };
 
 extern const struct key key_table[];

@@ -60,4 +60,16 @@ const char *setter_choice(const struct key *key, void *section,
 const char *setter_text(const struct key *key, void *section, const char *text,
                         unsigned line) WARN_UNUSED;
 
+/* A struct config_file: the path of a file, which is not opened. */
+const char *setter_file(const struct key *key, void *section, const char *text,
+                        unsigned line) WARN_UNUSED;
+
+/* upstream_tls_ca: a file, or off, which is a field of its own. */
+const char *setter_upstream_ca(const struct key *key, void *section,
+                               const char *text, unsigned line) WARN_UNUSED;
+
+/* A host name or an IP address, as text. */
+const char *setter_peer_name(const struct key *key, void *section,
+                             const char *text, unsigned line) WARN_UNUSED;
+
 #endif

@@ -341,3 +341,69 @@ const char *append_sources(const struct key *key, void *section,
     (void)line;
     return each_item(section, text, add_source);
 }
+
+/* ---- TLS ---- */
+
+static const char *add_file(struct config_file **list, size_t *count,
+                            const char *path, unsigned line)
+{
+    char *copy = strdup(path);
+    struct config_file *file;
+
+    if (copy == NULL) {
+        return setter_out_of_memory;
+    }
+    file = array_push(list, count, sizeof(*file));
+    if (file == NULL) {
+        free(copy);
+        return setter_out_of_memory;
+    }
+    *file = (struct config_file){.path = copy, .line = line};
+    return NULL;
+}
+
+const char *append_certificate(const struct key *key, void *section,
+                               const char *text, unsigned line)
+{
+    struct config_service *service = section;
+
+    (void)key;
+    return add_file(&service->tls_certificates, &service->tls_certificate_count,
+                    text, line);
+}
+
+const char *append_key(const struct key *key, void *section, const char *text,
+                       unsigned line)
+{
+    struct config_service *service = section;
+
+    (void)key;
+    return add_file(&service->tls_keys, &service->tls_key_count, text, line);
+}
+
+static const char *add_protocol(struct config_service *service, char *item)
+{
+    size_t bytes = strlen(item);
+
+    if (bytes < 1 || bytes > UINT8_MAX) {
+        return "a protocol has 1 to 255 bytes";
+    }
+    if (service->tls_alpn_count == CONFIG_ALPN_MAX) {
+        return "the list has too many protocols";
+    }
+    for (size_t i = 0; i < service->tls_alpn_count; i++) {
+        if (strcmp(service->tls_alpn[i], item) == 0) {
+            return value_sentence(VALUE_QUOTE " stands in the list twice",
+                                  item);
+        }
+    }
+    return add_text(&service->tls_alpn, &service->tls_alpn_count, item);
+}
+
+const char *append_protocols(const struct key *key, void *section,
+                             const char *text, unsigned line)
+{
+    (void)key;
+    (void)line;
+    return each_item(section, text, add_protocol);
+}

@@ -261,7 +261,11 @@ static void set_key(struct draft *draft, const struct key *key, void *fields,
         complain(draft, line, "%s has no value", key->name);
     } else if (key->set != NULL) {
         why = key->set(key, fields, value, line);
-    } else if (!key->off_allowed || strcmp(value, "off") != 0) {
+    } else if (key->default_taken && strcmp(value, key->default_text) == 0) {
+        return;
+    } else if (key->lack != NULL) {
+        why = key->lack;
+    } else {
         complain(draft, line, "%s is not available in this build", key->name);
     }
     if (why != NULL) {
@@ -644,6 +648,107 @@ static void check_udp(struct draft *draft)
     }
 }
 
+/* ---- TLS ---- */
+
+/* 0 if the service does not give the key, or this build has refused it. */
+static unsigned given_line(struct draft *draft, size_t service,
+                           const char *name)
+{
+    return key_find(KEY_SERVICE, name)->set == NULL
+               ? 0
+               : service_key_line(draft, service, name);
+}
+
+static void check_given(struct draft *draft, size_t service, const char *name,
+                        bool good, const char *why)
+{
+    unsigned line = given_line(draft, service, name);
+
+    if (line != 0 && !good) {
+        complain(draft, line, "%s %s", name, why);
+    }
+}
+
+static void check_tls_of_udp(struct draft *draft, size_t index)
+{
+    static const char why[] = "is not available for mode = udp";
+    const struct config_service *service = &draft->config->services[index];
+
+    check_given(draft, index, "tls_certificate", false, why);
+    check_given(draft, index, "tls_key", false, why);
+    check_given(draft, index, "tls_client_ca", false, why);
+    check_given(draft, index, "tls_min_version",
+                service->tls_min_version == CONFIG_TLS_1_2, why);
+    check_given(draft, index, "tls_alpn", false, why);
+    check_given(draft, index, "upstream_tls", !service->upstream_tls, why);
+    check_given(draft, index, "upstream_tls_ca", false, why);
+    check_given(draft, index, "upstream_tls_name", false, why);
+}
+
+static void check_tls_keys(struct draft *draft, size_t index)
+{
+    const struct config_service *service = &draft->config->services[index];
+
+    if (service->tls_key_count > 0 && service->tls_certificate_count > 0 &&
+        service->tls_key_count != service->tls_certificate_count) {
+        complain(draft, given_line(draft, index, "tls_key"),
+                 "tls_key: %zu for %zu of tls_certificate: there is one for "
+                 "each, in the same order, or none",
+                 service->tls_key_count, service->tls_certificate_count);
+    }
+}
+
+static void check_tls_of_clients(struct draft *draft, size_t index)
+{
+    static const char why[] = "needs tls_certificate";
+    const struct config_service *service = &draft->config->services[index];
+    bool ends = given_line(draft, index, "tls_certificate") != 0;
+
+    check_given(draft, index, "tls_key", ends, why);
+    check_given(draft, index, "tls_client_ca", ends, why);
+    check_given(draft, index, "tls_min_version",
+                ends || service->tls_min_version == CONFIG_TLS_1_2, why);
+    check_given(draft, index, "tls_alpn", ends || service->upstream_tls,
+                "needs tls_certificate or upstream_tls = yes");
+    check_tls_keys(draft, index);
+}
+
+/* A unix socket has no host whose name a certificate could have. */
+static void check_tls_of_upstreams(struct draft *draft, size_t index)
+{
+    static const char why[] = "needs upstream_tls = yes";
+    const struct config_service *service = &draft->config->services[index];
+    bool nameless = service->upstream_tls &&
+                    !service->upstream_tls_unverified &&
+                    given_line(draft, index, "upstream_tls_name") == 0;
+    char text[ADDR_TEXT_MAX];
+
+    check_given(draft, index, "upstream_tls_ca", service->upstream_tls, why);
+    check_given(draft, index, "upstream_tls_name", service->upstream_tls, why);
+    for (size_t i = 0; nameless && i < service->upstream_count; i++) {
+        const struct config_upstream *upstream = &service->upstreams[i];
+
+        if (upstream->address.kind == ADDRESS_UNIX) {
+            complain(draft, upstream->line,
+                     "%s: upstream_tls needs upstream_tls_name for a unix "
+                     "socket",
+                     endpoint_format(&upstream->address.endpoint, text));
+        }
+    }
+}
+
+static void check_tls(struct draft *draft)
+{
+    for (size_t i = 0; i < draft->config->service_count; i++) {
+        if (draft->config->services[i].mode == CONFIG_UDP) {
+            check_tls_of_udp(draft, i);
+        } else {
+            check_tls_of_clients(draft, i);
+            check_tls_of_upstreams(draft, i);
+        }
+    }
+}
+
 static void check_required(struct draft *draft)
 {
     for (size_t i = 0; i < draft->config->service_count; i++) {
@@ -728,6 +833,7 @@ static void check_whole(struct draft *draft)
     check_addresses(draft, CONFIG_TCP);
     check_addresses(draft, CONFIG_UDP);
     check_udp(draft);
+    check_tls(draft);
     check_buffers(draft);
 }
 
@@ -832,6 +938,22 @@ struct config *config_load(const char *path, struct config_errors *errors)
     return NULL;
 }
 
+static void texts_free(char **texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(texts[i]);
+    }
+    free(texts);
+}
+
+static void files_free(struct config_file *files, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(files[i].path);
+    }
+    free(files);
+}
+
 static void service_fini(struct config_service *service)
 {
     free(service->name);
@@ -840,10 +962,13 @@ static void service_fini(struct config_service *service)
     free(service->rules);
     free(service->sources);
     free(service->proxy_from);
-    for (size_t i = 0; i < service->sni_count; i++) {
-        free(service->sni[i]);
-    }
-    free(service->sni);
+    texts_free(service->sni, service->sni_count);
+    files_free(service->tls_certificates, service->tls_certificate_count);
+    files_free(service->tls_keys, service->tls_key_count);
+    free(service->tls_client_ca.path);
+    texts_free(service->tls_alpn, service->tls_alpn_count);
+    free(service->upstream_tls_ca.path);
+    free(service->upstream_tls_name);
 }
 
 void config_destroy(struct config *config)
@@ -889,6 +1014,7 @@ bool config_key(size_t index, struct config_key_info *info)
         .help = key->help,
         .required = key->required,
         .available = key->set != NULL,
+        .optional = key->lack != NULL,
     };
     return true;
 }

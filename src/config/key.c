@@ -18,13 +18,17 @@ static const char *const balances[] = {"source", "roundrobin", "leastconn",
                                        "random"};
 static const char *const health_checks[] = {"off", "tcp"};
 static const char *const off_on[] = {"off", "on"};
+static const char *const tls_versions[] = {"1.2", "1.3"};
+
+static const char no_tls[] = "this build has no TLS (make TLS=1 builds it in)";
 
 #define FIELD(type, member)                                                    \
     .offset = offsetof(type, member), .width = sizeof(((type *)0)->member)
 #define GLOBAL(member) .section = KEY_GLOBAL, FIELD(struct config, member)
 #define SERVICE(member)                                                        \
     .section = KEY_SERVICE, FIELD(struct config_service, member)
-#define CHOICES(names) .choices = (names), .choice_count = ARRAY_LEN(names)
+#define WITH_TLS(setter) .set = EVPROXY_TLS ? (setter) : NULL, .lack = no_tls
+#define CHOICES(names)   .choices = (names), .choice_count = ARRAY_LEN(names)
 
 const struct key key_table[] = {
     {
@@ -113,7 +117,7 @@ const struct key key_table[] = {
         .name = "metrics_listen",
         .section = KEY_GLOBAL,
         .default_text = "off",
-        .off_allowed = true,
+        .default_taken = true,
         .help = "HTTP address that answers /metrics and /healthz",
     },
 
@@ -398,39 +402,58 @@ const struct key key_table[] = {
     },
     {
         .name = "tls_certificate",
-        .section = KEY_SERVICE,
-        .help = "PEM file: TLS ends here",
+        SERVICE(tls_certificates),
+        WITH_TLS(append_certificate),
+        .repeatable = true,
+        .help = "PEM file of a certificate and its chain: TLS ends here",
     },
     {
         .name = "tls_key",
-        .section = KEY_SERVICE,
-        .help = "PEM file: the certificate's key",
+        SERVICE(tls_keys),
+        WITH_TLS(append_key),
+        .repeatable = true,
+        .help = "PEM file: the certificate's key, if it is not in its file",
     },
     {
         .name = "tls_client_ca",
-        .section = KEY_SERVICE,
+        SERVICE(tls_client_ca),
+        WITH_TLS(setter_file),
         .help = "PEM file: clients must present a certificate that this signs",
     },
     {
         .name = "tls_min_version",
-        .section = KEY_SERVICE,
+        SERVICE(tls_min_version),
         .default_text = "1.2",
-        .help = "oldest TLS version spoken with clients",
+        WITH_TLS(setter_choice),
+        CHOICES(tls_versions),
+        .min = CONFIG_TLS_1_2,
+        .default_taken = true,
+        .help = "oldest TLS version spoken with clients: 1.2 or 1.3",
+    },
+    {
+        .name = "tls_alpn",
+        SERVICE(tls_alpn),
+        WITH_TLS(append_protocols),
+        .help = "protocols to agree on, the preferred one first: h2, http/1.1",
     },
     {
         .name = "upstream_tls",
-        .section = KEY_SERVICE,
+        SERVICE(upstream_tls),
         .default_text = "no",
+        WITH_TLS(setter_bool),
+        .default_taken = true,
         .help = "speak TLS to upstreams",
     },
     {
         .name = "upstream_tls_ca",
-        .section = KEY_SERVICE,
-        .help = "PEM file: whom to trust as an upstream",
+        SERVICE(upstream_tls_ca),
+        WITH_TLS(setter_upstream_ca),
+        .help = "PEM file: whom to trust as an upstream; off: anyone",
     },
     {
         .name = "upstream_tls_name",
-        .section = KEY_SERVICE,
+        SERVICE(upstream_tls_name),
+        WITH_TLS(setter_peer_name),
         .help = "name that an upstream's certificate must have",
     },
     {

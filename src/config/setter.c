@@ -1,6 +1,9 @@
 #include "config/setter.h"
 
+#include "base/addr.h"
 #include "base/value.h"
+#include "config/config.h"
+#include "wire/client_hello.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -178,4 +181,53 @@ const char *setter_text(const struct key *key, void *section, const char *text,
     }
     memcpy(field_of(key, section), &copy, sizeof(copy));
     return NULL;
+}
+
+const char *setter_file(const struct key *key, void *section, const char *text,
+                        unsigned line)
+{
+    struct config_file *file = field_of(key, section);
+    char *path = strdup(text);
+
+    if (path == NULL) {
+        return setter_out_of_memory;
+    }
+    *file = (struct config_file){.path = path, .line = line};
+    return NULL;
+}
+
+const char *setter_upstream_ca(const struct key *key, void *section,
+                               const char *text, unsigned line)
+{
+    struct config_service *service = section;
+
+    if (strcmp(text, "off") == 0) {
+        service->upstream_tls_unverified = true;
+        return NULL;
+    }
+    return setter_file(key, section, text, line);
+}
+
+/* What has only digits and dots, or a colon, was meant as an address. */
+static const char *check_peer_name(const char *text)
+{
+    struct addr addr;
+    const char *why = addr_parse_ip(text, &addr);
+
+    if (why == NULL || text[strspn(text, "0123456789.")] == '\0' ||
+        strchr(text, ':') != NULL) {
+        return why;
+    }
+    if (strchr(text, '*') != NULL) {
+        return value_sentence(VALUE_QUOTE " is not the name of one host", text);
+    }
+    return client_hello_check_pattern(text);
+}
+
+const char *setter_peer_name(const struct key *key, void *section,
+                             const char *text, unsigned line)
+{
+    const char *why = check_peer_name(text);
+
+    return why != NULL ? why : setter_text(key, section, text, line);
 }

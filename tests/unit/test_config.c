@@ -823,7 +823,10 @@ static void what_this_build_has_not_is_refused(void **state)
             continue;
         }
         snprintf(line, sizeof(line), "%s = on", info.name);
-        snprintf(message, sizeof(message), "%s is not available in this build",
+        snprintf(message, sizeof(message),
+                 info.optional
+                     ? "%s: this build has no TLS (make TLS=1 builds it in)"
+                     : "%s is not available in this build",
                  info.name);
         assert_line_refused(line, message);
     }
@@ -833,6 +836,207 @@ static void what_this_build_has_not_is_refused(void **state)
     assert_refused("[global]\nmetrics_listen = :9100\n" SERVICE, 2,
                    "metrics_listen is not available in this build");
 }
+
+#if EVPROXY_TLS
+static void every_tls_key_is_read(void **state)
+{
+    struct config *config = parse_good(SERVICE "tls_certificate = /a b.pem\n"
+                                               "tls_key = a.key\n"
+                                               "tls_certificate = c.pem\n"
+                                               "tls_key = c.key\n"
+                                               "tls_client_ca = /ca\n"
+                                               "tls_min_version = 1.3\n"
+                                               "tls_alpn = h2 ,http/1.1\n"
+                                               "upstream_tls = yes\n"
+                                               "upstream_tls_ca = /up\n"
+                                               "upstream_tls_name = a.b\n");
+    const struct config_service *service = &config->services[0];
+
+    (void)state;
+    assert_int_equal(service->tls_certificate_count, 2);
+    assert_string_equal(service->tls_certificates[0].path, "/a b.pem");
+    assert_int_equal(service->tls_certificates[0].line, 4);
+    assert_string_equal(service->tls_certificates[1].path, "c.pem");
+    assert_int_equal(service->tls_key_count, 2);
+    assert_string_equal(service->tls_keys[1].path, "c.key");
+    assert_int_equal(service->tls_keys[1].line, 7);
+    assert_string_equal(service->tls_client_ca.path, "/ca");
+    assert_int_equal(service->tls_client_ca.line, 8);
+    assert_int_equal(service->tls_min_version, CONFIG_TLS_1_3);
+    assert_int_equal(service->tls_alpn_count, 2);
+    assert_string_equal(service->tls_alpn[0], "h2");
+    assert_string_equal(service->tls_alpn[1], "http/1.1");
+    assert_true(service->upstream_tls);
+    assert_false(service->upstream_tls_unverified);
+    assert_string_equal(service->upstream_tls_ca.path, "/up");
+    assert_int_equal(service->upstream_tls_ca.line, 12);
+    assert_string_equal(service->upstream_tls_name, "a.b");
+    config_destroy(config);
+}
+
+static void upstreams_may_be_trusted_blindly(void **state)
+{
+    struct config *config = parse_good(SERVICE "upstream = unix:/run/a\n"
+                                               "upstream_tls = yes\n"
+                                               "upstream_tls_ca = off\n");
+
+    (void)state;
+    assert_true(config->services[0].upstream_tls_unverified);
+    assert_null(config->services[0].upstream_tls_ca.path);
+    config_destroy(config);
+    config = parse_good(SERVICE "upstream = unix:/run/a\n"
+                                "upstream_tls = yes\n"
+                                "upstream_tls_name = 2001:db8::1\n");
+    assert_string_equal(config->services[0].upstream_tls_name, "2001:db8::1");
+    config_destroy(config);
+}
+
+static void a_tls_key_needs_what_it_belongs_to(void **state)
+{
+    (void)state;
+    assert_line_refused("tls_key = a", "tls_key needs tls_certificate");
+    assert_line_refused("tls_client_ca = a",
+                        "tls_client_ca needs tls_certificate");
+    assert_line_refused("tls_min_version = 1.3",
+                        "tls_min_version needs tls_certificate");
+    assert_line_refused("upstream_tls_ca = a",
+                        "upstream_tls_ca needs upstream_tls = yes");
+    assert_line_refused("upstream_tls_ca = off",
+                        "upstream_tls_ca needs upstream_tls = yes");
+    assert_refused(SERVICE "upstream_tls = no\nupstream_tls_name = a\n", 5,
+                   "upstream_tls_name needs upstream_tls = yes");
+    assert_line_refused("tls_alpn = h2", "tls_alpn needs tls_certificate or "
+                                         "upstream_tls = yes");
+    config_destroy(parse_good(SERVICE "tls_min_version = 1.2\n"
+                                      "tls_alpn = h2\n"
+                                      "upstream_tls = yes\n"));
+}
+
+static void there_is_a_key_for_each_certificate_or_none(void **state)
+{
+    (void)state;
+    config_destroy(
+        parse_good(SERVICE "tls_certificate = a\ntls_certificate = b\n"));
+    assert_refused(SERVICE "tls_key = a\n"
+                           "tls_certificate = a\n"
+                           "tls_key = b\n"
+                           "tls_key = c\n"
+                           "tls_certificate = b\n",
+                   7,
+                   "tls_key: 3 for 2 of tls_certificate: there is one for "
+                   "each, in the same order, or none");
+    assert_refused(SERVICE "tls_certificate = a\n"
+                           "tls_key = a\n"
+                           "tls_certificate = b\n",
+                   5,
+                   "tls_key: 1 for 2 of tls_certificate: there is one for "
+                   "each, in the same order, or none");
+}
+
+static void a_unix_socket_has_no_name_to_verify(void **state)
+{
+    (void)state;
+    assert_refused(SERVICE "upstream_tls = yes\nupstream = unix:/run/a\n", 5,
+                   "unix:/run/a: upstream_tls needs upstream_tls_name for a "
+                   "unix socket");
+}
+
+static void assert_not_for_udp(const char *line)
+{
+    size_t name = strcspn(line, " ");
+    char text[256];
+    char message[128];
+
+    snprintf(text, sizeof(text), SERVICE "%s\nmode = udp\n", line);
+    snprintf(message, sizeof(message), "%.*s is not available for mode = udp",
+             (int)name, line);
+    assert_refused(text, 4, message);
+}
+
+static void udp_has_no_tls(void **state)
+{
+    (void)state;
+    assert_not_for_udp("tls_certificate = a");
+    assert_not_for_udp("tls_key = a");
+    assert_not_for_udp("tls_client_ca = a");
+    assert_not_for_udp("tls_min_version = 1.3");
+    assert_not_for_udp("tls_alpn = h2");
+    assert_not_for_udp("upstream_tls = yes");
+    assert_not_for_udp("upstream_tls_ca = off");
+    assert_not_for_udp("upstream_tls_name = a");
+    config_destroy(parse_good(
+        SERVICE "mode = udp\ntls_min_version = 1.2\nupstream_tls = no\n"));
+}
+
+/* As assert_line_refused, where TLS begins. */
+static void assert_tls_refused(const char *line, const char *message)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text), SERVICE "%s\nupstream_tls = yes\n", line);
+    assert_refused(text, 4, message);
+}
+
+static void bad_names_of_upstreams_are_refused(void **state)
+{
+    (void)state;
+    assert_tls_refused("upstream_tls_name = *.a.b",
+                       "upstream_tls_name: '*.a.b' is not the name of one "
+                       "host");
+    assert_tls_refused("upstream_tls_name = 10.0.0.256",
+                       "upstream_tls_name: '10.0.0.256' is not an IP address");
+    assert_tls_refused("upstream_tls_name = a.b:443",
+                       "upstream_tls_name: 'a.b:443' is not an IP address");
+    assert_tls_refused("upstream_tls_name = a.b.",
+                       "upstream_tls_name: 'a.b.' ends with a dot");
+}
+
+/* A list of that many protocols, each of its own and of so many bytes. */
+static void list_protocols(char *text, unsigned count, int bytes)
+{
+    text += sprintf(text, SERVICE "tls_certificate = a\ntls_alpn = ");
+    for (unsigned i = 0; i < count; i++) {
+        text += sprintf(text, "%s%0*u", i == 0 ? "" : ",", bytes, i);
+    }
+}
+
+static void bad_protocols_are_refused(void **state)
+{
+    char text[CONFIG_ALPN_MAX * 300];
+
+    (void)state;
+    assert_tls_refused("tls_alpn = h2, ,a",
+                       "tls_alpn: 'h2, ,a': a protocol has 1 to 255 bytes");
+    assert_tls_refused("tls_alpn = h2, h3,h2",
+                       "tls_alpn: 'h2' stands in the list twice");
+    list_protocols(text, CONFIG_ALPN_MAX, 255);
+    config_destroy(parse_good(text));
+    list_protocols(text, CONFIG_ALPN_MAX + 1, 2);
+    assert_refused(text, 5,
+                   "tls_alpn: '00,01,02,03,04,05,06,07,08,09,10,11,12,1': the "
+                   "list has too many protocols");
+    list_protocols(text, 1, 256);
+    assert_refused(text, 5,
+                   "tls_alpn: '0000000000000000000000000000000000000000': a "
+                   "protocol has 1 to 255 bytes");
+}
+#else
+static void
+without_tls_its_keys_are_refused_unless_they_ask_nothing(void **state)
+{
+    (void)state;
+    assert_refused(SERVICE "upstream_tls_name = a\n"
+                           "upstream_tls = no\n"
+                           "tls_min_version = 1.2\n",
+                   4,
+                   "upstream_tls_name: this build has no TLS (make TLS=1 "
+                   "builds it in)");
+    assert_line_refused("upstream_tls = yes", "upstream_tls: this build has no "
+                                              "TLS (make TLS=1 builds it in)");
+    config_destroy(
+        parse_good(SERVICE "upstream_tls = no\ntls_min_version = 1.2\n"));
+}
+#endif
 
 static void all_errors_are_told_in_the_order_of_the_lines(void **state)
 {
@@ -1209,6 +1413,19 @@ int main(void)
         cmocka_unit_test(bad_networks_and_ranges_are_refused),
         cmocka_unit_test(a_proxy_header_needs_senders_that_may_send_it),
         cmocka_unit_test(what_this_build_has_not_is_refused),
+#if EVPROXY_TLS
+        cmocka_unit_test(every_tls_key_is_read),
+        cmocka_unit_test(upstreams_may_be_trusted_blindly),
+        cmocka_unit_test(a_tls_key_needs_what_it_belongs_to),
+        cmocka_unit_test(there_is_a_key_for_each_certificate_or_none),
+        cmocka_unit_test(a_unix_socket_has_no_name_to_verify),
+        cmocka_unit_test(udp_has_no_tls),
+        cmocka_unit_test(bad_names_of_upstreams_are_refused),
+        cmocka_unit_test(bad_protocols_are_refused),
+#else
+        cmocka_unit_test(
+            without_tls_its_keys_are_refused_unless_they_ask_nothing),
+#endif
         cmocka_unit_test(all_errors_are_told_in_the_order_of_the_lines),
         cmocka_unit_test(errors_are_added_after_those_that_stand_there),
         cmocka_unit_test(too_many_errors_are_cut_with_a_last_word),
