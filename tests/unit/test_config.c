@@ -1008,7 +1008,7 @@ static void bad_protocols_are_refused(void **state)
     assert_tls_refused("tls_alpn = h2, ,a",
                        "tls_alpn: 'h2, ,a': a protocol has 1 to 255 bytes");
     assert_tls_refused("tls_alpn = h2, h3,h2",
-                       "tls_alpn: 'h2' stands in the list twice");
+                       "tls_alpn: 'h2, h3,h2': 'h2' stands in the list twice");
     list_protocols(text, CONFIG_ALPN_MAX, 255);
     config_destroy(parse_good(text));
     list_protocols(text, CONFIG_ALPN_MAX + 1, 2);
