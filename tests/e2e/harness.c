@@ -93,6 +93,62 @@ uint64_t dice_roll(struct dice *dice, uint64_t sides)
     return dice->state % sides;
 }
 
+/* ---- what moves a socket's bytes ---- */
+
+static ssize_t plain_send(int fd, const void *bytes, size_t count)
+{
+    return send(fd, bytes, count, MSG_NOSIGNAL);
+}
+
+static ssize_t plain_recv(int fd, void *buffer, size_t size)
+{
+    return recv(fd, buffer, size, 0);
+}
+
+static int plain_finish(int fd)
+{
+    return shutdown(fd, SHUT_WR);
+}
+
+static void plain_drop(int fd)
+{
+    (void)fd;
+}
+
+static const struct carrier socket_itself = {plain_send, plain_recv,
+                                             plain_finish, plain_drop};
+
+/* Of each descriptor; NULL is the socket itself. Written by the thread that
+ * holds it; the next holder of the same number may be another. */
+static _Atomic(const struct carrier *) carriers[DESCRIPTORS_MAX];
+
+void carrier_set(int fd, const struct carrier *carrier)
+{
+    carriers[fd] = carrier;
+}
+
+static const struct carrier *carrier_of(int fd)
+{
+    const struct carrier *carrier = carriers[fd];
+    return carrier ? carrier : &socket_itself;
+}
+
+static void carrier_drop(int fd)
+{
+    carrier_of(fd)->drop(fd);
+    carriers[fd] = NULL;
+}
+
+/* Closes, after a last word where one is usual. */
+static void part(int fd)
+{
+    if (carriers[fd]) {
+        carrier_of(fd)->finish(fd);
+        carrier_drop(fd);
+    }
+    close(fd);
+}
+
 /* ---- what a failed test would leave behind ---- */
 
 /* Descriptors of the main thread, which alone marks them. */
@@ -109,7 +165,7 @@ void hang_up(int fd)
 {
     assert_true(held[fd]);
     held[fd] = false;
-    close(fd);
+    part(fd);
 }
 
 void hang_up_all(void)
@@ -458,21 +514,23 @@ int datagram_dial(const char *source, const struct place *place)
     return hold(fd);
 }
 
-static void linger_none(int fd)
+/* To be closed with a reset, without a last word. */
+static void abandon(int fd)
 {
     struct linger none = {.l_onoff = 1, .l_linger = 0};
+    carrier_drop(fd);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
 }
 
 void reset(int fd)
 {
-    linger_none(fd);
+    abandon(fd);
     hang_up(fd);
 }
 
 void finish(int fd)
 {
-    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_int_equal(carrier_of(fd)->finish(fd), 0);
 }
 
 /* Answers 0, or -1 with errno (ETIMEDOUT: the peer took nothing for long). */
@@ -480,7 +538,7 @@ static int push(int fd, const void *bytes, size_t count)
 {
     const char *next = bytes;
     while (count > 0) {
-        ssize_t sent = send(fd, next, count, MSG_NOSIGNAL);
+        ssize_t sent = carrier_of(fd)->send(fd, next, count);
         if (sent > 0) {
             next += sent;
             count -= (size_t)sent;
@@ -498,7 +556,7 @@ static int push(int fd, const void *bytes, size_t count)
 static ssize_t pull(int fd, void *buffer, size_t size)
 {
     for (;;) {
-        ssize_t count = recv(fd, buffer, size, 0);
+        ssize_t count = carrier_of(fd)->recv(fd, buffer, size);
         if (count >= 0 || (errno != EAGAIN && errno != EINTR)) {
             return count;
         }
@@ -528,8 +586,12 @@ void send_urgent(int fd, char byte)
 
 void send_last(int fd, const void *bytes, size_t count)
 {
-    ssize_t sent = send(fd, bytes, count, MSG_MORE | MSG_NOSIGNAL);
-    assert_int_equal(sent, count);
+    if (carriers[fd]) {
+        send_bytes(fd, bytes, count);
+    } else {
+        ssize_t sent = send(fd, bytes, count, MSG_MORE | MSG_NOSIGNAL);
+        assert_int_equal(sent, count);
+    }
     finish(fd);
 }
 
@@ -641,7 +703,7 @@ size_t stuff(int fd, int quiet_ms)
     static const char block[CHUNK_BYTES];
     size_t total = 0;
     for (;;) {
-        ssize_t sent = send(fd, block, sizeof block, MSG_NOSIGNAL);
+        ssize_t sent = carrier_of(fd)->send(fd, block, sizeof block);
         if (sent > 0) {
             total += (size_t)sent;
             continue;
@@ -708,7 +770,7 @@ void flow_run_send(struct flow *flow)
         }
         flow_moved(flow, step);
     }
-    if (flow->finish && shutdown(flow->fd, SHUT_WR) != 0) {
+    if (flow->finish && carrier_of(flow->fd)->finish(flow->fd) != 0) {
         flow->ill = strerrordesc_np(errno);
     }
 }
@@ -867,7 +929,7 @@ static void visit_end(struct visit *visit)
         link = &(*link)->next;
     }
     *link = visit->next;
-    close(visit->fd);
+    part(visit->fd);
     pthread_cond_broadcast(&server->left);
     pthread_mutex_unlock(&server->lock);
     free(visit);
@@ -986,7 +1048,7 @@ void serve_echo(int fd, const void *arg)
     char buffer[16384];
     (void)arg;
     for (;;) {
-        ssize_t count = recv(fd, buffer, sizeof buffer, 0);
+        ssize_t count = carrier_of(fd)->recv(fd, buffer, sizeof buffer);
         if (count <= 0 || push(fd, buffer, (size_t)count) != 0) {
             return;
         }
@@ -997,7 +1059,7 @@ void serve_swallow(int fd, const void *arg)
 {
     char buffer[16384];
     (void)arg;
-    while (recv(fd, buffer, sizeof buffer, 0) > 0) {
+    while (carrier_of(fd)->recv(fd, buffer, sizeof buffer) > 0) {
     }
 }
 
@@ -1033,7 +1095,7 @@ void serve_close(int fd, const void *arg)
 void serve_reset(int fd, const void *arg)
 {
     (void)arg;
-    linger_none(fd);
+    abandon(fd);
 }
 
 void serve_after_fin(int fd, const void *flow)
@@ -1697,6 +1759,80 @@ void pair_hang_up(const struct pair *pair)
 {
     hang_up(pair->client);
     hang_up(pair->upstream);
+}
+
+/* ---- what goes through it ---- */
+
+void carry(int from, int to, size_t n, uint64_t seed)
+{
+    struct flow flow = {.fd = to, .seed = seed, .bytes = n, .finish = true};
+    char *bytes = malloc(n);
+    assert_non_null(bytes);
+    flow_fill(&flow, bytes);
+    send_last(from, bytes, n);
+    free(bytes);
+    flow_run_receive(&flow);
+    if (flow.ill) {
+        fail_msg("%zu bytes: %s at %zu", n, flow.ill, flow.moved);
+    }
+}
+
+void pair_exchange(const struct pair *pair, const struct flow *way)
+{
+    struct flow up_out = *way;
+    struct flow up_in = *way;
+    struct flow down_out = *way;
+    struct flow down_in = *way;
+    up_out.fd = down_in.fd = pair->client;
+    up_in.fd = down_out.fd = pair->upstream;
+    down_out.seed = down_in.seed = way->seed + 77;
+    up_out.pause_every = down_out.pause_every = way->pause_every / 3 * 2;
+    flow_send(&up_out);
+    flow_send(&down_out);
+    flow_receive(&up_in);
+    flow_receive(&down_in);
+    flow_join(&up_out);
+    flow_join(&up_in);
+    flow_join(&down_out);
+    flow_join(&down_in);
+}
+
+void pair_ping(const struct pair *pair)
+{
+    send_text(pair->client, "p");
+    expect_text(pair->upstream, "p");
+    send_text(pair->upstream, "q");
+    expect_text(pair->client, "q");
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a;
+    int64_t y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The 99th percentile of so many exchanges of one byte, in milliseconds. */
+static int64_t ping_p99(const struct pair *pair)
+{
+    enum { PINGS = 300 };
+    int64_t times[PINGS];
+    for (int i = 0; i < PINGS; i++) {
+        int64_t begin = time_ms();
+        pair_ping(pair);
+        times[i] = time_ms() - begin;
+    }
+    qsort(times, PINGS, sizeof *times, compare_times);
+    return times[PINGS * 99 / 100];
+}
+
+void pair_expect_prompt(const struct pair *pair)
+{
+    int64_t p99 = INT64_MAX;
+    for (int attempt = 0; attempt < 3 && p99 >= 20; attempt++) {
+        p99 = ping_p99(pair);
+    }
+    assert_true(test_slow() || p99 < 20);
 }
 
 /* ---- after a test ---- */

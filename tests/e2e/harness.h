@@ -133,6 +133,22 @@ void expect_let_go(const struct place *place);
  * how much. */
 size_t stuff(int fd, int quiet_ms);
 
+/*
+ * What speaks for a socket where its own calls do not: TLS (secure.h). All
+ * above and below that moves bytes, or ends a stream, goes by it; what looks at
+ * the socket alone does not. send and recv answer as the calls do. finish ends
+ * our stream, drop forgets all at once; a socket that is hung up is finished
+ * first, one that is reset is not.
+ */
+struct carrier {
+    ssize_t (*send)(int fd, const void *bytes, size_t count);
+    ssize_t (*recv)(int fd, void *buffer, size_t size);
+    int (*finish)(int fd);
+    void (*drop)(int fd);
+};
+void carrier_set(int fd,
+                 const struct carrier *carrier); /* until it is closed */
+
 /* ---- streams: bytes whose place can be told from their value ---- */
 
 struct flow {
@@ -281,5 +297,14 @@ void scene_close(struct scene *scene);
 struct pair scene_pair(const struct scene *scene);
 struct pair scene_pair_open(const struct scene *scene);
 void pair_hang_up(const struct pair *pair);
+
+/* n bytes and the FIN one way, in one segment if they fit; the other end sees
+ * just that. */
+void carry(int from, int to, size_t n, uint64_t seed);
+/* Both directions at once, each with its own bytes, then both FINs. */
+void pair_exchange(const struct pair *pair, const struct flow *way);
+/* A byte each way; 99 of 100 times within 20 ms. */
+void pair_ping(const struct pair *pair);
+void pair_expect_prompt(const struct pair *pair);
 
 #endif

@@ -8,21 +8,6 @@
 
 enum { MEGABYTE = 1024 * 1024 };
 
-/* n bytes and the FIN one way; the other end sees just that. */
-static void carry(int from, int to, size_t n, uint64_t seed)
-{
-    struct flow flow = {.fd = to, .seed = seed, .bytes = n, .finish = true};
-    char *bytes = malloc(n);
-    assert_non_null(bytes);
-    flow_fill(&flow, bytes);
-    send_last(from, bytes, n);
-    free(bytes);
-    flow_run_receive(&flow);
-    if (flow.ill) {
-        fail_msg("%zu bytes: %s at %zu", n, flow.ill, flow.moved);
-    }
-}
-
 static void carry_around(const struct scene *scene, size_t size, uint64_t seed)
 {
     for (size_t n = size - 2; n <= size + 2; n++) {
@@ -67,27 +52,6 @@ static void sizes_around_the_default_block_arrive(void **state)
     scene_close(&scene);
 }
 
-/* Both directions at once, each with its own bytes, then both FINs. */
-static void exchange(const struct pair *pair, const struct flow *way)
-{
-    struct flow up_out = *way;
-    struct flow up_in = *way;
-    struct flow down_out = *way;
-    struct flow down_in = *way;
-    up_out.fd = down_in.fd = pair->client;
-    up_in.fd = down_out.fd = pair->upstream;
-    down_out.seed = down_in.seed = way->seed + 77;
-    up_out.pause_every = down_out.pause_every = way->pause_every / 3 * 2;
-    flow_send(&up_out);
-    flow_send(&down_out);
-    flow_receive(&up_in);
-    flow_receive(&down_in);
-    flow_join(&up_out);
-    flow_join(&up_in);
-    flow_join(&down_out);
-    flow_join(&down_in);
-}
-
 static void long_streams_pass_both_ways_with_pauses_on_every_side(void **state)
 {
     struct scene scene;
@@ -99,7 +63,7 @@ static void long_streams_pass_both_ways_with_pauses_on_every_side(void **state)
     (void)state;
     scene_open(&scene, "", "");
     struct pair pair = scene_pair(&scene);
-    exchange(&pair, &way);
+    pair_exchange(&pair, &way);
     pair_hang_up(&pair);
     stat_await(scene.proxy, "web", NULL, "bytes_up", way.bytes);
     stat_await(scene.proxy, "web", NULL, "bytes_down", way.bytes);
@@ -120,7 +84,7 @@ static void streams_pass_in_small_blocks_with_odd_chunks_and_rates(void **state)
     scene_open(&scene, "buffer_size = 4K\nbuffer_memory = 1M",
                "rate_up = 16M\nrate_down = 8M\nrate_burst = 5000");
     struct pair pair = scene_pair(&scene);
-    exchange(&pair, &way);
+    pair_exchange(&pair, &way);
     pair_hang_up(&pair);
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", 0);
     scene_close(&scene);

@@ -26,14 +26,6 @@ static struct pair narrow_pair(const struct scene *scene)
     return pair;
 }
 
-static void ping(const struct pair *pair)
-{
-    send_text(pair->client, "p");
-    expect_text(pair->upstream, "p");
-    send_text(pair->upstream, "q");
-    expect_text(pair->client, "q");
-}
-
 /* Sends to a client that reads nothing. */
 static void stall(const struct pair *pair, uint64_t seed)
 {
@@ -92,7 +84,7 @@ static void an_idle_connection_holds_no_buffer(void **state)
     scene_open(&scene, "", "");
     pairs_open(&scene, pairs, COUNT);
     for (unsigned i = 0; i < COUNT; i++) {
-        ping(&pairs[i]);
+        pair_ping(&pairs[i]);
     }
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", 0);
     stat_await(scene.proxy, NULL, NULL, "active", COUNT);
@@ -112,12 +104,12 @@ static void an_idle_connection_costs_at_most_320_bytes(void **state)
     need_descriptors(2 * COUNT + 100);
     scene_open(&scene, "", "");
     struct pair warm = scene_pair(&scene);
-    ping(&warm);
+    pair_ping(&warm);
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", 0);
     uint64_t before = proxy_resident(scene.proxy);
     pairs_open(&scene, pairs, COUNT);
     for (unsigned i = 0; i < COUNT; i++) {
-        ping(&pairs[i]);
+        pair_ping(&pairs[i]);
     }
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", 0);
     stat_await(scene.proxy, NULL, NULL, "active", COUNT + 1);
@@ -145,7 +137,7 @@ static void the_memory_of_a_burst_goes_back(void **state)
     scene_open(&scene, "", SMALL_QUEUES);
     pairs_open(&scene, pairs, COUNT);
     for (unsigned i = 0; i < COUNT; i++) {
-        ping(&pairs[i]);
+        pair_ping(&pairs[i]);
     }
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", 0);
     uint64_t before = proxy_resident(scene.proxy);
@@ -197,36 +189,6 @@ static void a_deaf_peer_holds_one_block_a_direction(void **state)
 
 /* ---- fairness ---- */
 
-static int compare_times(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a;
-    int64_t y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* The 99th percentile of so many exchanges of one byte, in milliseconds. */
-static int64_t ping_p99(const struct pair *pair)
-{
-    enum { PINGS = 300 };
-    int64_t times[PINGS];
-    for (int i = 0; i < PINGS; i++) {
-        int64_t begin = time_ms();
-        ping(pair);
-        times[i] = time_ms() - begin;
-    }
-    qsort(times, PINGS, sizeof *times, compare_times);
-    return times[PINGS * 99 / 100];
-}
-
-static void expect_prompt(const struct pair *pair)
-{
-    int64_t p99 = INT64_MAX;
-    for (int attempt = 0; attempt < 3 && p99 >= 20; attempt++) {
-        p99 = ping_p99(pair);
-    }
-    assert_true(test_slow() || p99 < 20);
-}
-
 static void deaf_peers_delay_no_other_connection(void **state)
 {
     enum { COUNT = 200 };
@@ -240,7 +202,7 @@ static void deaf_peers_delay_no_other_connection(void **state)
         stall(&pairs[i], i);
     }
     stat_await(scene.proxy, NULL, NULL, "buffers_lent", COUNT);
-    expect_prompt(&lively);
+    pair_expect_prompt(&lively);
     scene_close(&scene);
 }
 
@@ -264,7 +226,7 @@ static void a_connection_at_full_speed_starves_no_other(void **state)
         flow_send(&out[i]);
         flow_receive(&in[i]);
     }
-    expect_prompt(&lively);
+    pair_expect_prompt(&lively);
     for (int i = 0; i < 2; i++) {
         flow_join(&out[i]);
         flow_join(&in[i]);
