@@ -2,7 +2,8 @@
  * config: a configuration file as an immutable, counted snapshot.
  *
  * What a key is called, takes and means is a row of the table in config/key.h;
- * here the rows become a whole that is checked. Pure but for config_load, which
+ * config/draft.h takes a file's lines by it, and config/check.h looks at the
+ * whole. Pure but for config_load, which
  * reads the file: text in; a snapshot, or every error with its line, out.
  * Whether an address can be opened or a user exists is not known here: that is
  * the start's to find out.

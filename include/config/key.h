@@ -7,8 +7,8 @@
  * file, the manual page and the README are checked against the rows.
  *
  * It knows one key and one section at a time; what concerns several is
- * config.c's. What sets a field is a room of its own: config/setter.h for one
- * value, config/append.h for lists.
+ * config/check.h's. What sets a field is a room of its own: config/setter.h for
+ * one value, config/append.h for lists.
  */
 #ifndef EVPROXY_CONFIG_KEY_H
 #define EVPROXY_CONFIG_KEY_H
@@ -21,6 +21,8 @@
 #define KEY_COUNT_MAX 96 /* rows there may be */
 
 enum key_section { KEY_GLOBAL, KEY_SERVICE };
+
+extern const char *const key_section_names[]; /* by enum key_section */
 
 struct key;
 

@@ -12,6 +12,11 @@
 
 /* ---- the table ---- */
 
+const char *const key_section_names[] = {
+    [KEY_GLOBAL] = "global",
+    [KEY_SERVICE] = "service",
+};
+
 static const char *const log_levels[] = {"error", "warn", "info", "debug"};
 static const char *const modes[] = {"tcp", "udp"};
 static const char *const balances[] = {"source", "roundrobin", "leastconn",
