@@ -16,12 +16,21 @@ Workloads, as family:size (-w takes families or workloads):
   syscalls:C   strace: system calls for a request (counted, never timed)
   syscallsC:N  strace: system calls for a short connection
 
+With TLS=1 there are those of which the proxy ends TLS:
+  tls:C        TLS 1.3, full handshakes, C at a time: processor time for each
+  tlsr:C       the same, resumed
+  tls12:C, tls12r:C, tlsrsa:C   TLS 1.2; a certificate of RSA, not P-256
+  tlsidle:N    N quiet connections: resident bytes for each
+  tlsreq:C     64 bytes there and back, on C connections that stay
+  tlsbulk:P    bytes there and back at once, on P connections
+
 The proxies are in peers.json. haproxy-splice splices whenever it can: its
 option splice-auto does not take what comes over loopback for bulk. Processor
 time is the proxy's own, user and system. Judge by it: rates and latencies are
 noisy where the load shares the machine. With -p NAME=COMMAND another proxy
 takes part, for example an older build:
     -p 'before=DIR/evproxy -l {listen} -u {upstream} -w 2'
+or, for what has to do with TLS, -p 'before=DIR/evproxy -c {config}'.
 """
 
 import argparse
@@ -46,17 +55,20 @@ STREAM_MODULE = "/usr/share/nginx/modules/ngx_stream_module.so"
 QUICK = ["rps:64", "rps:1000", "rps:8000", "cps:64", "bulk:1", "bulk:8",
          "idle:9000", "storm:2000", "syscalls:1000", "syscallsC:64"]
 FULL = QUICK[:6] + ["bulkR:1", "bulkR:8", "ping:1"] + QUICK[6:]
+TLS = ["tls:64", "tlsr:64", "tls12:64", "tls12r:64", "tlsrsa:64",
+       "tlsreq:64", "tlsbulk:4", "tlsidle:4000"]
 
 # Counted, not timed: the same within 1 % in every round, so one is enough.
-STEADY = ("idle", "storm", "syscalls", "syscallsC")
+STEADY = ("idle", "storm", "syscalls", "syscallsC", "tlsidle")
 
 # What has to be there, and the package of Debian that has it.
 PACKAGES = {"haproxy": "haproxy", "nginx": "nginx", "wrk": "wrk",
             "iperf3": "iperf3", "strace": "strace", "gnuplot": "gnuplot-nox",
-            "unshare": "util-linux"}
+            "unshare": "util-linux", "hitch": "hitch", "openssl": "openssl"}
 LOADS = {"rps": ["wrk", "nginx"], "cps": ["nginx"], "bulk": ["iperf3"],
          "bulkR": ["iperf3"], "syscalls": ["strace", "nginx"],
          "syscallsC": ["strace", "nginx"]}
+LOADS.update({figures.family(case): ["tls_load", "openssl"] for case in TLS})
 
 # Descriptors that the larger workloads take of one process.
 DESCRIPTORS = 20000
@@ -73,13 +85,16 @@ def missing_packages():
 
 
 def peer_is_there(name, peers):
-    program = peers[name]["command"].split()[0]
+    peer = peers[name]
+    program = (peer if "command" in peer else peer["tls"])["command"].split()[0]
     if not shutil.which(program):
         return False
     return program != "nginx" or os.path.exists(STREAM_MODULE)
 
 
 def takes_part(peer, case):
+    if ("tls" if figures.is_tls(case) else "command") not in peer:
+        return False
     only = peer.get("only")
     return only is None or case in only or figures.family(case) in only
 
@@ -87,7 +102,7 @@ def takes_part(peer, case):
 def pick_cases(text):
     picked = []
     for word in text.split(","):
-        found = [case for case in FULL
+        found = [case for case in FULL + TLS
                  if word in (case, figures.family(case))]
         if not found and re.fullmatch(r"\w+:\d+", word):
             found = [word]
@@ -175,7 +190,9 @@ def machine():
     versions = [version_of("evproxy", "evproxy -V"),
                 version_of("HAProxy", "haproxy -v"),
                 version_of("nginx", "nginx -v"),
-                version_of("Go", "go version")]
+                version_of("Go", "go version"),
+                version_of("hitch", "hitch --version"),
+                version_of("OpenSSL", "openssl version")]
     return {"cpu": model.group(1) if model else platform.machine(),
             "cpus": os.cpu_count(), "memory_gb": round(memory_kb / 2**20),
             "kernel": platform.release(),
@@ -230,6 +247,9 @@ def pick_peers(options, peers):
         name, is_command, command = item.partition("=")
         if is_command:
             peers[name] = {"command": command}
+            if "{config}" in command:  # with TLS, as evproxy
+                peers[name] = {"tls": dict(peers["evproxy"]["tls"],
+                                           command=command)}
             names.append(name)
         else:
             names += item.split(",")
@@ -265,7 +285,8 @@ def main():
         peers = json.load(file)
     names = pick_peers(options, peers)
     wanted = (pick_cases(options.workloads) if options.workloads
-              else FULL if options.full else QUICK)
+              else (FULL if options.full else QUICK)
+              + TLS * bool(shutil.which("tls_load")))
     cases = [case for case in wanted if possible(case, many_files)]
     if not names or not cases:
         sys.exit("bench: nothing to measure")

@@ -87,6 +87,16 @@ class Daemon:
                 total += int(found.group(1)) if found else 0
         return total
 
+    def proportional_kb(self):
+        """Resident, and of what processes share, each one's part."""
+        total = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/smaps_rollup") as file:
+                    found = re.search(r"\nPss:\s+(\d+)", file.read())
+                total += int(found.group(1)) if found else 0
+        return total
+
     def descriptors(self):
         count = 0
         for pid in self.pids():

@@ -28,7 +28,14 @@ MEASURES = {
     "syscalls": [("calls", "calls/request", LESS)],
     "syscallsC": [("calls", "calls/connection", LESS)],
 }
-MEASURES["bulkR"] = MEASURES["bulk"]
+MEASURES["bulkR"] = MEASURES["tlsbulk"] = MEASURES["bulk"]
+MEASURES["tlsreq"] = MEASURES["rps"]
+MEASURES["tlsidle"] = MEASURES["idle"]
+MEASURES.update({kind: [
+    ("cpu_us", "CPU us/handshake", LESS), ("per_s", "handshakes/s", MORE),
+    ("p50_us", "p50 us", LESS), ("p99_us", "p99 us", LESS),
+    ("errors", "errors", NEITHER), ("cut", "ended without TLS", NEITHER)]
+    for kind in ("tls", "tlsr", "tls12", "tls12r", "tlsrsa")})
 
 TITLES = {
     "rps": "keep-alive requests, {} connections",
@@ -40,6 +47,14 @@ TITLES = {
     "storm": "{} readers that stop",
     "syscalls": "system calls of requests, {} connections",
     "syscallsC": "system calls of short connections, {} at a time",
+    "tls": "TLS 1.3 handshakes, {} at a time",
+    "tlsr": "TLS 1.3 handshakes, resumed, {} at a time",
+    "tls12": "TLS 1.2 handshakes, {} at a time",
+    "tls12r": "TLS 1.2 handshakes, resumed, {} at a time",
+    "tlsrsa": "TLS 1.3 handshakes, RSA, {} at a time",
+    "tlsreq": "round trips by TLS, {} connections",
+    "tlsbulk": "TLS, bytes there and back, streams: {}",
+    "tlsidle": "{} idle TLS connections",
 }
 
 # Each chart: its panels, each with a title, a unit, and its groups of bars:
@@ -77,6 +92,13 @@ CHARTS = {
          [("syscalls:1000", "calls", "keep-alive")]),
         ("... for a short connection", "calls",
          [("syscallsC:64", "calls", "64 at a time")])],
+    "tls": [
+        ("Processor time of the proxy for a TLS handshake", "microseconds",
+         [("tls:64", "cpu_us", "1.3"), ("tlsrsa:64", "cpu_us", "1.3, RSA"),
+          ("tls12:64", "cpu_us", "1.2"), ("tlsr:64", "cpu_us", "1.3, resumed"),
+          ("tls12r:64", "cpu_us", "1.2, resumed")]),
+        ("Resident memory of an idle TLS connection", "bytes",
+         [("tlsidle:4000", "bytes_per_connection", "4,000 held")])],
 }
 
 OURS, YARDSTICK = "evproxy", "floor"
@@ -87,6 +109,10 @@ COLOURS = ["#0b6e4f", "#d1495b", "#edae49", "#66717e", "#00798c", "#b8b8aa",
 
 def family(case):
     return case.partition(":")[0]
+
+
+def is_tls(case):
+    return family(case).startswith("tls")
 
 
 def title(case):

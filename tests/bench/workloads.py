@@ -16,6 +16,7 @@ import time
 import network
 from daemons import (Daemon, PeakResident, listening, machine_busy_s,
                      tcp_memory_mb)
+from tls_workloads import TlsWorkloads
 
 HOST = "127.0.0.1"
 FIRST_PORT, PORTS = 18000, 3000  # below those that the system gives out
@@ -48,7 +49,7 @@ def per(total, count, digits=3):
     return round(total / count, digits) if count else None
 
 
-class Lab:
+class Lab(TlsWorkloads):
     """Where the workloads find the proxies, a scratch folder and ports."""
 
     def __init__(self, options, peers, isolated):
@@ -91,12 +92,14 @@ class Lab:
             argv = ["netload", kind, address]
         return self.started(argv, "backend", port), address
 
-    def start_proxy(self, name, upstream):
+    def start_proxy(self, name, upstream, certificate=None):
         peer, port = self.peers[name], self.free_port()
+        peer = peer["tls"] if certificate else peer
         values = {"listen": f"{HOST}:{port}", "listen_port": str(port),
                   "upstream": upstream,
                   "upstream_port": upstream.rpartition(":")[2],
-                  "config": self.dir + "/proxy.conf", "dir": self.dir}
+                  "config": self.dir + "/proxy.conf", "dir": self.dir,
+                  **(certificate or {})}
         if "config" in peer:
             with open(values["config"], "w") as file:
                 file.write(fill("\n".join(peer["config"]), values) + "\n")
@@ -104,12 +107,13 @@ class Lab:
         return self.started(argv, "proxy", port), values["listen"]
 
     @contextlib.contextmanager
-    def running(self, name, kind):
-        """Backend and proxy: (proxy, backend, address for the load)."""
+    def running(self, name, kind, certificate=None):
+        """Backend and proxy: (proxy, backend, address for the load). With a
+        certificate TLS ends in the proxy."""
         backend, address = self.start_backend(kind)
         proxy = None
         try:
-            proxy, address = self.start_proxy(name, address)
+            proxy, address = self.start_proxy(name, address, certificate)
             time.sleep(0.3)
             yield proxy, backend, address
         finally:
@@ -224,9 +228,9 @@ class Lab:
     # ---- connections that are held ----------------------------------------
 
     @contextlib.contextmanager
-    def phases(self, argv, timeout=60):
+    def phases(self, argv, timeout=60, program="netload"):
         """A client with phases: (read a line, go on). The whole has a time."""
-        client = subprocess.Popen(["netload"] + argv, stdin=subprocess.PIPE,
+        client = subprocess.Popen([program] + argv, stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, text=True)
         timer = threading.Timer(timeout, client.kill)
         timer.start()
