@@ -170,6 +170,79 @@ static void an_unknown_user_does_not_start(void **state)
     proxy_line(proxy, "no-such-user");
 }
 
+/* ---- TLS ---- */
+
+static void version_tells_what_is_built_in(void **state)
+{
+    static const char *const arguments[] = {"evproxy", "-V", NULL};
+    struct outcome outcome;
+    (void)state;
+    run_once(&outcome, arguments);
+    assert_non_null(strstr(outcome.out, EVPROXY_TLS
+                                            ? "\nbuilt in: tcp udp tls\n"
+                                            : "\nbuilt in: tcp udp\n"));
+}
+
+/* These keys begin in line 4; -t tells of this line and of no other. */
+static void assert_told(const char *keys, unsigned line, const char *message)
+{
+    struct outcome outcome;
+    char text[1024];
+    snprintf(text, sizeof text,
+             "[service web]\nlisten = 127.0.0.1:81\n"
+             "upstream = 127.0.0.1:80\n%s\n",
+             keys);
+    const char *path = file_write("tls.ini", text);
+    const char *const arguments[] = {"evproxy", "-t", "-c", path, NULL};
+    run_once(&outcome, arguments);
+    snprintf(text, sizeof text, "%s:%u: %s\n", path, line, message);
+    assert_string_equal(outcome.err, text);
+    assert_int_equal(outcome.status, 1);
+}
+
+#if EVPROXY_TLS
+static void keys_of_tls_that_do_not_fit_are_told_by_line(void **state)
+{
+    (void)state;
+    assert_told("tls_key = /x.key", 4, "tls_key needs tls_certificate");
+    assert_told("tls_min_version = 1.3", 4,
+                "tls_min_version needs tls_certificate");
+    assert_told("tls_min_version = 1.1", 4,
+                "tls_min_version: '1.1' is not one of 1.2, 1.3");
+    assert_told("tls_certificate = /x.pem\ntls_key = /x.key\n"
+                "tls_certificate = /y.pem",
+                5,
+                "tls_key: 1 for 2 of tls_certificate: there is one for each, "
+                "in the same order, or none");
+    assert_told("upstream_tls_name = a.example", 4,
+                "upstream_tls_name needs upstream_tls = yes");
+    assert_told("upstream_tls = yes\nupstream = unix:/run/x", 5,
+                "unix:/run/x: upstream_tls needs upstream_tls_name for a unix "
+                "socket");
+    assert_told("mode = udp\ntls_certificate = /x.pem", 5,
+                "tls_certificate is not available for mode = udp");
+}
+#else
+static void without_tls_its_keys_are_refused_with_a_way_to_have_it(void **state)
+{
+    static const char *const keys[] = {
+        "tls_certificate", "tls_key",           "tls_client_ca",
+        "tls_min_version", "tls_alpn",          "upstream_tls",
+        "upstream_tls_ca", "upstream_tls_name",
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char line[64];
+        char message[128];
+        snprintf(line, sizeof line, "%s = yes", keys[i]);
+        snprintf(message, sizeof message,
+                 "%s: this build has no TLS (make TLS=1 builds it in)",
+                 keys[i]);
+        assert_told(line, 4, message);
+    }
+}
+#endif
+
 /* ---- sockets ---- */
 
 static int option(int fd, int level, int name)
@@ -318,6 +391,12 @@ int main(void)
         E2E(root_is_dropped_after_the_listeners_are_open),
         E2E(a_group_may_be_another_than_the_users),
         E2E(an_unknown_user_does_not_start),
+        E2E(version_tells_what_is_built_in),
+#if EVPROXY_TLS
+        E2E(keys_of_tls_that_do_not_fit_are_told_by_line),
+#else
+        E2E(without_tls_its_keys_are_refused_with_a_way_to_have_it),
+#endif
         E2E(keepalive_user_timeout_and_lowat_are_set_on_both_sides),
         E2E(keepalive_is_a_minute_unless_it_is_off),
         E2E(nothing_waits_for_an_acknowledgement),

@@ -113,8 +113,8 @@ static void every_error_is_told_with_its_line(void **state)
 static void keys_of_later_builds_are_refused_by_name(void **state)
 {
     static const char *const keys[] = {
-        "tls_certificate = /x.pem",
-        "upstream_tls = yes",
+        "resolve_interval = 10s",
+        "upstream = srv:_http._tcp.a.example",
     };
     struct outcome outcome;
     (void)state;
