@@ -183,6 +183,10 @@ struct config_errors {
 
 void config_errors_fini(struct config_errors *errors);
 
+/* Adds one; where there is no memory for it, it is not added. */
+void config_errors_add(struct config_errors *errors, unsigned line,
+                       const char *format, ...) PRINTF(3, 4);
+
 /*
  * A snapshot, owned by the caller, or NULL with at least one error added (none
  * only if there is no memory for it). All errors are found, not only the first,

@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include "config/array.h"
 #include "config/check.h"
 #include "config/draft.h"
 #include "config/ini.h"
@@ -7,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +33,28 @@ static void sort_errors(struct config_error *list, size_t count)
         }
         list[j] = moved;
     }
+}
+
+void config_errors_add(struct config_errors *errors, unsigned line,
+                       const char *format, ...)
+{
+    struct config_error *error;
+    char *message;
+    va_list args;
+    int length;
+
+    va_start(args, format);
+    length = vasprintf(&message, format, args);
+    va_end(args);
+    if (length < 0) {
+        return;
+    }
+    error = array_push(&errors->list, &errors->count, sizeof(*error));
+    if (error == NULL) {
+        free(message);
+        return;
+    }
+    *error = (struct config_error){.line = line, .message = message};
 }
 
 void config_errors_fini(struct config_errors *errors)

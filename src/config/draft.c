@@ -12,18 +12,6 @@
 
 /* ---- errors ---- */
 
-static int add_error(struct config_errors *errors, unsigned line, char *message)
-{
-    struct config_error *error =
-        array_push(&errors->list, &errors->count, sizeof(*error));
-
-    if (error == NULL) {
-        return -1;
-    }
-    *error = (struct config_error){.line = line, .message = message};
-    return 0;
-}
-
 void draft_complain(struct draft *draft, unsigned line, const char *format, ...)
 {
     size_t found = draft->errors->count - draft->errors_before;
@@ -42,7 +30,8 @@ void draft_complain(struct draft *draft, unsigned line, const char *format, ...)
     va_start(args, format);
     length = vasprintf(&message, format, args);
     va_end(args);
-    if (length >= 0 && add_error(draft->errors, line, message) != 0) {
+    if (length >= 0) {
+        config_errors_add(draft->errors, line, "%s", message);
         free(message);
     }
 }
