@@ -15,6 +15,12 @@ Workloads, as family:size (-w takes families or workloads):
   storm:N      N clients stop reading: resident memory at the peak and after
   syscalls:C   strace: system calls for a request (counted, never timed)
   syscallsC:N  strace: system calls for a short connection
+  udp:N        N clients of UDP, one datagram of each under way, echoed:
+               processor time for a datagram, datagrams/s
+  udpB:N       the same, 32 of each under way
+  udpF:N       N flows, 1,200 bytes a datagram; each 16th has a short answer
+  udpG:N       the same from senders that join datagrams, as QUIC's do
+  syscallsU:N  strace: system calls for a datagram, as udp:N
 
 With TLS=1 there are those of which the proxy ends TLS:
   tls:C        TLS 1.3, full handshakes, C at a time: processor time for each
@@ -30,7 +36,7 @@ time is the proxy's own, user and system. Judge by it: rates and latencies are
 noisy where the load shares the machine. With -p NAME=COMMAND another proxy
 takes part, for example an older build:
     -p 'before=DIR/evproxy -l {listen} -u {upstream} -w 2'
-or, for what has to do with TLS, -p 'before=DIR/evproxy -c {config}'.
+or, for what has to do with TLS or UDP, -p 'before=DIR/evproxy -c {config}'.
 """
 
 import argparse
@@ -53,13 +59,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 STREAM_MODULE = "/usr/share/nginx/modules/ngx_stream_module.so"
 
 QUICK = ["rps:64", "rps:1000", "rps:8000", "cps:64", "bulk:1", "bulk:8",
-         "idle:9000", "storm:2000", "syscalls:1000", "syscallsC:64"]
-FULL = QUICK[:6] + ["bulkR:1", "bulkR:8", "ping:1"] + QUICK[6:]
+         "idle:9000", "storm:2000", "syscalls:1000", "syscallsC:64",
+         "udp:1000", "udpB:8", "udpF:8", "syscallsU:1000"]
+FULL = QUICK[:6] + ["bulkR:1", "bulkR:8", "ping:1"] + QUICK[6:10] + [
+    "udp:1", "udp:1000", "udpB:1", "udpB:8", "udpF:1", "udpF:8", "udpG:8",
+    "syscallsU:1000"]
 TLS = ["tls:64", "tlsr:64", "tls12:64", "tls12r:64", "tlsrsa:64",
        "tlsreq:64", "tlsbulk:4", "tlsidle:4000"]
 
 # Counted, not timed: the same within 1 % in every round, so one is enough.
-STEADY = ("idle", "storm", "syscalls", "syscallsC", "tlsidle")
+STEADY = ("idle", "storm", "syscalls", "syscallsC", "tlsidle",
+          "syscallsU")
 
 # What has to be there, and the package of Debian that has it.
 PACKAGES = {"haproxy": "haproxy", "nginx": "nginx", "wrk": "wrk",
@@ -67,7 +77,7 @@ PACKAGES = {"haproxy": "haproxy", "nginx": "nginx", "wrk": "wrk",
             "unshare": "util-linux", "hitch": "hitch", "openssl": "openssl"}
 LOADS = {"rps": ["wrk", "nginx"], "cps": ["nginx"], "bulk": ["iperf3"],
          "bulkR": ["iperf3"], "syscalls": ["strace", "nginx"],
-         "syscallsC": ["strace", "nginx"]}
+         "syscallsC": ["strace", "nginx"], "syscallsU": ["strace"]}
 LOADS.update({figures.family(case): ["tls_load", "openssl"] for case in TLS})
 
 # Descriptors that the larger workloads take of one process.
@@ -93,7 +103,7 @@ def peer_is_there(name, peers):
 
 
 def takes_part(peer, case):
-    if ("tls" if figures.is_tls(case) else "command") not in peer:
+    if figures.variant(case) not in peer:
         return False
     only = peer.get("only")
     return only is None or case in only or figures.family(case) in only
@@ -247,9 +257,10 @@ def pick_peers(options, peers):
         name, is_command, command = item.partition("=")
         if is_command:
             peers[name] = {"command": command}
-            if "{config}" in command:  # with TLS, as evproxy
-                peers[name] = {"tls": dict(peers["evproxy"]["tls"],
-                                           command=command)}
+            if "{config}" in command:  # as evproxy
+                peers[name] = {kind: dict(peers["evproxy"][kind],
+                                          command=command)
+                               for kind in ("tls", "udp")}
             names.append(name)
         else:
             names += item.split(",")

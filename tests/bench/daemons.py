@@ -32,14 +32,14 @@ def session_pids(session, zombies=False):
     return pids
 
 
-def listening(port):
+def listening(port, protocol="tcp"):
     """Whether something does. It is not asked: that would be a client."""
-    with open("/proc/net/tcp") as file:
+    with open("/proc/net/" + protocol) as file:
         next(file)
         for line in file:
             fields = line.split()
-            if fields[3] != "0A":  # those that listen come first
-                return False
+            if protocol == "tcp" and fields[3] != "0A":
+                return False  # those that listen come first
             if int(fields[1].split(":")[1], 16) == port:
                 return True
     return False
@@ -104,9 +104,9 @@ class Daemon:
                 count += len(os.listdir(f"/proc/{pid}/fd"))
         return count
 
-    def wait_listen(self, port):
+    def wait_listen(self, port, protocol="tcp"):
         end = time.time() + 15
-        while not listening(port):
+        while not listening(port, protocol):
             if self.process.poll() is not None or time.time() > end:
                 with open(self.log, errors="replace") as file:
                     raise RuntimeError(f"does not listen on port {port}: "

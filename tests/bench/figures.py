@@ -27,7 +27,12 @@ MEASURES = {
               ("held", "held", NEITHER)],
     "syscalls": [("calls", "calls/request", LESS)],
     "syscallsC": [("calls", "calls/connection", LESS)],
+    "udp": [("cpu_us", "CPU us/datagram", LESS),
+            ("per_s", "datagrams/s", MORE), ("lost", "lost", NEITHER),
+            ("wrong", "wrong", NEITHER)],
+    "syscallsU": [("calls", "calls/datagram", LESS)],
 }
+MEASURES["udpB"] = MEASURES["udpF"] = MEASURES["udpG"] = MEASURES["udp"]
 MEASURES["bulkR"] = MEASURES["tlsbulk"] = MEASURES["bulk"]
 MEASURES["tlsreq"] = MEASURES["rps"]
 MEASURES["tlsidle"] = MEASURES["idle"]
@@ -47,6 +52,11 @@ TITLES = {
     "storm": "{} readers that stop",
     "syscalls": "system calls of requests, {} connections",
     "syscallsC": "system calls of short connections, {} at a time",
+    "udp": "UDP, one datagram at a time, clients: {}",
+    "udpB": "UDP, 32 datagrams at a time, clients: {}",
+    "udpF": "UDP, flows of 1,200 bytes: {}",
+    "udpG": "UDP, flows of 1,200 bytes, joined: {}",
+    "syscallsU": "system calls of UDP, clients: {}",
     "tls": "TLS 1.3 handshakes, {} at a time",
     "tlsr": "TLS 1.3 handshakes, resumed, {} at a time",
     "tls12": "TLS 1.2 handshakes, {} at a time",
@@ -92,6 +102,16 @@ CHARTS = {
          [("syscalls:1000", "calls", "keep-alive")]),
         ("... for a short connection", "calls",
          [("syscallsC:64", "calls", "64 at a time")])],
+    "datagrams": [
+        (title, unit,
+         [("udp:1000", measure, "1,000 clients"),
+          ("udpB:8", measure, "8, 32 at a time"),
+          ("udpF:8", measure, "8 flows"),
+          ("udpG:8", measure, "8 flows, joined")])
+        for title, unit, measure in (
+            ("Processor time of the proxy for a datagram", "microseconds",
+             "cpu_us"),
+            ("Datagrams a second, both ways", "datagrams/s", "per_s"))],
     "tls": [
         ("Processor time of the proxy for a TLS handshake", "microseconds",
          [("tls:64", "cpu_us", "1.3"), ("tlsrsa:64", "cpu_us", "1.3, RSA"),
@@ -111,8 +131,12 @@ def family(case):
     return case.partition(":")[0]
 
 
-def is_tls(case):
-    return family(case).startswith("tls")
+def variant(case):
+    """What a peer must have to take part."""
+    for kind in ("tls", "udp"):
+        if family(case).startswith(kind):
+            return kind
+    return "udp" if family(case) == "syscallsU" else "command"
 
 
 def title(case):

@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-struct load load = {.connections = 64, .sources = 1, .bytes = 64};
+struct load load = {
+    .connections = 64, .sources = 1, .bytes = 64, .burst = 1, .window = 1};
 
 const char LOAD_REQUEST_CLOSE[] =
     "GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";

@@ -26,6 +26,9 @@ struct load {
     double seconds;  /* -d; 0: until total */
     long bytes;      /* -b */
     int sources;     /* -s: clients come from 127.0.2.1 .. 127.0.2.N */
+    long burst;      /* -k: datagrams to a burst */
+    long window;     /* -w: bursts of a client that are under way */
+    bool joined;     /* -g: a burst is one UDP_SEGMENT message */
     char buffer[LOAD_BUFFER_BYTES];
 };
 
@@ -67,10 +70,12 @@ long load_latency_count(void);
 /* The modes. Each returns the exit status; the servers end when killed. */
 int load_serve_echo(void);
 int load_serve_push(void);
+int load_serve_udp(void);
 int load_run_rate(void);
 int load_run_requests(void);
 int load_run_ping(void);
 int load_run_hold(void);
 int load_run_storm(void);
+int load_run_udp(void);
 
 #endif

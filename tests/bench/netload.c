@@ -3,11 +3,12 @@
  * and iperf3 do not offer.
  *
  *      netload MODE ADDRESS:PORT [-c connections] [-n total] [-d seconds]
- *              [-b bytes] [-s sources]
+ *              [-b bytes] [-s sources] [-k burst] [-w window] [-g]
  *
  * Servers, until killed:
  *   echo   sends back what arrives
  *   push   after the first byte, sends without end
+ *   udpecho  sends a datagram back, or as much of it as was asked for
  * Clients; each prints one line of JSON. Those with phases print READY, and go
  * on when a line, or the end, of standard input has come:
  *   rate   one HTTP request a connection, -c in flight, for -d seconds or until
@@ -19,6 +20,9 @@
  *          are connected; all are closed
  *   storm  -c connections to a push server, each reads -b bytes, then nothing.
  *          Phases as for hold
+ *   udp    -c clients send bursts of -k datagrams of -b bytes, as long as fewer
+ *          than -w of them are without their answer (see load_udp.c). Phases:
+ *          each had an answer; -d seconds, or -n datagrams, are over
  */
 #include "load.h"
 
@@ -34,14 +38,15 @@ static const struct mode {
     {"echo", load_serve_echo}, {"push", load_serve_push},
     {"rate", load_run_rate},   {"reqs", load_run_requests},
     {"ping", load_run_ping},   {"hold", load_run_hold},
-    {"storm", load_run_storm},
+    {"storm", load_run_storm}, {"udpecho", load_serve_udp},
+    {"udp", load_run_udp},
 };
 
 static bool parse_options(int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt(argc, argv, "c:n:d:b:s:")) != -1) {
+    while ((option = getopt(argc, argv, "c:n:d:b:s:k:w:g")) != -1) {
         switch (option) {
         case 'c':
             load.connections = atoi(optarg);
@@ -58,12 +63,21 @@ static bool parse_options(int argc, char **argv)
         case 's':
             load.sources = atoi(optarg);
             break;
+        case 'k':
+            load.burst = atol(optarg);
+            break;
+        case 'w':
+            load.window = atol(optarg);
+            break;
+        case 'g':
+            load.joined = true;
+            break;
         default:
             return false;
         }
     }
     return load.connections > 0 && load.sources > 0 && load.bytes > 0 &&
-           load.bytes <= LOAD_BUFFER_BYTES;
+           load.bytes <= LOAD_BUFFER_BYTES && load.burst > 0 && load.window > 0;
 }
 
 int main(int argc, char **argv)
@@ -71,7 +85,8 @@ int main(int argc, char **argv)
     optind = 3; /* after the mode and the address */
     if (argc < 3 || !load_take_address(argv[2]) || !parse_options(argc, argv)) {
         fputs("usage: netload MODE ADDRESS:PORT [-c connections] [-n total] "
-              "[-d seconds] [-b bytes] [-s sources]\n",
+              "[-d seconds] [-b bytes] [-s sources] [-k burst] [-w window] "
+              "[-g]\n",
               stderr);
         return 2;
     }

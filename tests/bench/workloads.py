@@ -14,6 +14,7 @@ import threading
 import time
 
 import network
+import udp_workloads
 from daemons import (Daemon, PeakResident, listening, machine_busy_s,
                      tcp_memory_mb)
 from tls_workloads import TlsWorkloads
@@ -49,7 +50,7 @@ def per(total, count, digits=3):
     return round(total / count, digits) if count else None
 
 
-class Lab(TlsWorkloads):
+class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
     """Where the workloads find the proxies, a scratch folder and ports."""
 
     def __init__(self, options, peers, isolated):
@@ -68,16 +69,16 @@ class Lab(TlsWorkloads):
             if not listening(self.port):
                 return self.port
 
-    def started(self, argv, name, port):
+    def started(self, argv, name, port, protocol):
         daemon = Daemon(argv, f"{self.dir}/{name}.log")
         try:
-            daemon.wait_listen(port)
+            daemon.wait_listen(port, protocol)
         except RuntimeError:
             daemon.stop()
             raise
         return daemon
 
-    def start_backend(self, kind):
+    def start_backend(self, kind, protocol):
         port = self.free_port()
         address = f"{HOST}:{port}"
         if kind == "http":
@@ -90,11 +91,12 @@ class Lab(TlsWorkloads):
             argv = ["iperf3", "-s", "-B", HOST, "-p", str(port)]
         else:
             argv = ["netload", kind, address]
-        return self.started(argv, "backend", port), address
+        return self.started(argv, "backend", port, protocol), address
 
-    def start_proxy(self, name, upstream, certificate=None):
+    def start_proxy(self, name, upstream, protocol, certificate):
         peer, port = self.peers[name], self.free_port()
-        peer = peer["tls"] if certificate else peer
+        if certificate or protocol == "udp":
+            peer = peer["tls" if certificate else "udp"]
         values = {"listen": f"{HOST}:{port}", "listen_port": str(port),
                   "upstream": upstream,
                   "upstream_port": upstream.rpartition(":")[2],
@@ -104,16 +106,19 @@ class Lab(TlsWorkloads):
             with open(values["config"], "w") as file:
                 file.write(fill("\n".join(peer["config"]), values) + "\n")
         argv = [fill(word, values) for word in shlex.split(peer["command"])]
-        return self.started(argv, "proxy", port), values["listen"]
+        proxy = self.started(argv, "proxy", port, protocol)
+        return proxy, values["listen"]
 
     @contextlib.contextmanager
     def running(self, name, kind, certificate=None):
         """Backend and proxy: (proxy, backend, address for the load). With a
         certificate TLS ends in the proxy."""
-        backend, address = self.start_backend(kind)
+        protocol = "udp" if kind == udp_workloads.BACKEND else "tcp"
+        backend, address = self.start_backend(kind, protocol)
         proxy = None
         try:
-            proxy, address = self.start_proxy(name, address, certificate)
+            proxy, address = self.start_proxy(name, address, protocol,
+                                              certificate)
             time.sleep(0.3)
             yield proxy, backend, address
         finally:
@@ -322,9 +327,14 @@ class Lab(TlsWorkloads):
 
     def syscalls(self, name, connections):
         """System calls for a request on a connection that stays."""
-        argv = ["-c", str(connections), "-n", str(max(4000, 10 * connections))]
-        with self.running(name, "http") as (proxy, _, address):
-            with self.phases(["reqs", address] + argv) as (read, go_on):
+        return self.counted(name, "http", [
+            "reqs", "-c", str(connections),
+            "-n", str(max(4000, 10 * connections))])
+
+    def counted(self, name, kind, load):
+        """Between the phases of a load."""
+        with self.running(name, kind) as (proxy, _, address):
+            with self.phases([load[0], address] + load[1:]) as (read, go_on):
                 if read().strip() != "READY":
                     raise RuntimeError("the client could not connect")
                 finish = self.strace(proxy)
