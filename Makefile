@@ -37,9 +37,10 @@ tests-of = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/test_*.c))
 helpers-of = $(call objects-of,$(filter-out tests/$(1)/test_%,\
                $(wildcard tests/$(1)/*.c)))
 
-# A room whose source needs a library is built by NAME_absent.c without it.
-SOURCES := $(filter-out $(if $(TLS),%/tls_absent.c,%/tls.c),\
-             $(wildcard src/*/*.c))
+# Without TLS tls_absent.c stands for the rooms that speak it.
+TLS_ROOMS := $(wildcard src/net/tls*.c src/net/ktls.c)
+SOURCES := $(filter-out $(if $(TLS),%/tls_absent.c,\
+             $(filter-out %/tls_absent.c,$(TLS_ROOMS))),$(wildcard src/*/*.c))
 OBJECTS := $(call objects-of,$(SOURCES))
 UNIT := $(call tests-of,unit)
 FAULT := $(call tests-of,fault)

@@ -1,5 +1,6 @@
 /*
- * sock: one socket: its descriptor, what it is ready for, and the system calls.
+ * sock: one socket: its descriptor, what it is ready for, and the system calls;
+ * with TLS or without.
  *
  * Readiness bits follow edge-triggered epoll: an event sets them, EAGAIN clears
  * them, and nothing else may. A short read clears SOCK_READABLE too, but not
@@ -17,6 +18,10 @@
  * before the second write, as the first is never held back; the others by
  * sock_settle, when the connection turns out to last. And where a FIN was
  * reported and a read came back short, the end is known without another read.
+ *
+ * TLS begins with sock_secure, and from sock_handshake's IO_OK on what is read
+ * and written here is what is inside. The end of a stream is a close_notify
+ * then, to be sent by sock_finish; bytes that end without one are a reset.
  */
 #ifndef EVPROXY_NET_SOCK_H
 #define EVPROXY_NET_SOCK_H
@@ -40,13 +45,24 @@ enum {
     SOCK_SETTLED = 512, /* all options are set */
     SOCK_LOCAL = 1024,  /* a unix socket: a short read may be so for other
                            reasons */
+
+    /* Of TLS, see tls.h. */
+    SOCK_TLS = 1 << 11,       /* it is spoken */
+    SOCK_TLS_READ = 1 << 12,  /* OpenSSL reads */
+    SOCK_KTLS_READ = 1 << 13, /* the kernel reads; not all of it is data */
+    SOCK_TLS_WRITE = 1 << 14, /* OpenSSL writes */
+    SOCK_INPUT = 1 << 15,     /* the kernel may have bytes for OpenSSL */
+    SOCK_CROSSED = 1 << 16,   /* reading waits until it is writable */
+    SOCK_FINISHED = 1 << 17,  /* our close_notify is sent */
 };
 
 /* An all-zero one is not valid: the absent descriptor is -1. */
 struct sock {
     int fd;
-    uint16_t ready;
+    uint32_t ready;
 };
+
+struct tls_context;
 
 /* Options of a service's sockets; 0 is the kernel's default. */
 struct sock_options {
@@ -79,8 +95,8 @@ enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool last,
 /*
  * Moves at most size bytes from the socket into a pipe that is empty, without
  * copying them. Answers as sock_recv, but *count says nothing of what is left:
- * IO_AGAIN alone ends readiness. It stops before an urgent mark and never
- * passes it, so it is not to be called once SOCK_URGENT is set. IO_BUSY also
+ * IO_AGAIN alone ends readiness. To be called only if sock_can_splice. IO_BUSY
+ * also
  * when the socket is of a kind that cannot be spliced.
  */
 enum io sock_splice_in(struct sock *sock, int pipe_fd, size_t size,
@@ -108,13 +124,48 @@ enum io sock_peek(struct sock *sock, void *buffer, size_t size,
  */
 enum io sock_peek_end(struct sock *sock) WARN_UNUSED;
 
+/*
+ * Begins TLS with a context of tls_context.h on a connected socket. name: who
+ * the other end must be, if we are the client, a host name or an IP address;
+ * else NULL. other: the session's other socket, whose protocol (ALPN) is
+ * offered on, or NULL. -1: no memory.
+ */
+int sock_secure(struct sock *sock, const struct tls_context *context,
+                const char *name, const struct sock *other) WARN_UNUSED;
+
+/*
+ * Goes on with the handshake when the socket has an event. IO_OK: it is done.
+ * IO_ERROR with errno EPROTO: it has failed, and sock_complaint() says why of
+ * this thread's last one; else as sock_recv.
+ */
+enum io sock_handshake(struct sock *sock) WARN_UNUSED;
+const char *sock_complaint(void);
+
+/* Sends what must follow the last byte before sock_shutdown or sock_close.
+ * IO_OK: nothing is left to be sent; else as sock_send. */
+enum io sock_finish(struct sock *sock);
+
+/* Notes that the connection broke: IO_ERROR once the bytes are read. */
+void sock_broken(struct sock *sock);
+
+/* Whether bytes may go from the one to the other without being looked at: none
+ * are OpenSSL's, and no urgent mark is there, where splice would stop. */
+static inline bool sock_can_splice(const struct sock *from,
+                                   const struct sock *to)
+{
+    return !(from->ready & (SOCK_TLS_READ | SOCK_URGENT)) &&
+           !(to->ready & SOCK_TLS_WRITE);
+}
+
 /* Whether bytes can be read right now, without reading them. */
 bool sock_has_bytes(const struct sock *sock);
 
-/* Ends our stream to the peer (FIN after the bytes that were sent). */
+/* Ends our stream to the peer (FIN after the bytes that were sent, and after
+ * what sock_finish sends). */
 void sock_shutdown(struct sock *sock);
 
-/* Closes, with FIN; harmless when closed. fd is -1 and ready 0 afterwards. */
+/* Closes, with FIN, after sock_finish if that can be done at once; harmless
+ * when closed. fd is -1 and ready 0 afterwards. */
 void sock_close(struct sock *sock);
 
 /* Closes with a reset; what the peer has not got yet is lost. */

@@ -1,5 +1,7 @@
 #include "net/sock.h"
 
+#include "net/tls.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -30,7 +32,7 @@ static void be_prompt(struct sock *sock)
 void sock_event(struct sock *sock, uint32_t events)
 {
     if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-        sock->ready |= SOCK_READABLE;
+        sock->ready |= SOCK_READABLE | SOCK_INPUT;
     }
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
         sock->ready |= SOCK_WRITABLE;
@@ -44,26 +46,29 @@ void sock_event(struct sock *sock, uint32_t events)
     if (events & EPOLLERR) {
         sock->ready |= SOCK_ERROR;
     }
+    if (sock->ready & SOCK_CROSSED && sock->ready & SOCK_WRITABLE) {
+        sock->ready &= ~(uint32_t)SOCK_CROSSED;
+        sock->ready |= SOCK_READABLE;
+    }
 }
 
-/* After this, reading gives the bytes that are left and then IO_ERROR. */
-static void remember_reset(struct sock *sock)
+void sock_broken(struct sock *sock)
 {
     sock->ready |= SOCK_RESET | SOCK_HANGUP | SOCK_READABLE;
 }
 
 /* The answer to a failed call; ready_bit is what EAGAIN takes away. */
-static enum io failure(struct sock *sock, uint16_t ready_bit)
+static enum io failure(struct sock *sock, uint32_t ready_bit)
 {
     switch (errno) {
     case EAGAIN:
-        sock->ready &= (uint16_t)~ready_bit;
+        sock->ready &= ~ready_bit;
         return IO_AGAIN;
     case ENOBUFS:
     case ENOMEM:
         return IO_BUSY;
     default:
-        remember_reset(sock);
+        sock_broken(sock);
         return IO_ERROR;
     }
 }
@@ -77,19 +82,20 @@ int sock_error(struct sock *sock)
         error = errno;
     }
     if (error != 0) {
-        remember_reset(sock);
+        sock_broken(sock);
     }
     return error;
 }
 
 enum io sock_end(struct sock *sock)
 {
-    sock->ready &= (uint16_t)~SOCK_READABLE;
+    sock->ready &= ~(uint32_t)SOCK_READABLE;
     if (sock->ready & SOCK_RESET ||
         (sock->ready & SOCK_ERROR && sock_error(sock) != 0)) {
         errno = ECONNRESET;
         return IO_ERROR;
     }
+    sock->ready |= SOCK_ENDED;
     return IO_EOF;
 }
 
@@ -120,10 +126,10 @@ static enum io receive(struct sock *sock, void *buffer, size_t size, int flags,
 /* A read came back short: there is nothing more now, and perhaps never. */
 static void fell_short(struct sock *sock)
 {
-    const uint16_t doubts = SOCK_URGENT | SOCK_ERROR | SOCK_RESET | SOCK_LOCAL;
+    const uint32_t doubts = SOCK_URGENT | SOCK_ERROR | SOCK_RESET | SOCK_LOCAL;
 
     if (!(sock->ready & (SOCK_HANGUP | SOCK_URGENT))) {
-        sock->ready &= (uint16_t)~SOCK_READABLE;
+        sock->ready &= ~(uint32_t)SOCK_READABLE;
     } else if (!(sock->ready & doubts)) {
         sock->ready |= SOCK_ENDED;
     }
@@ -131,8 +137,12 @@ static void fell_short(struct sock *sock)
 
 enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
 {
-    enum io io = receive(sock, buffer, size, 0, count);
+    enum io io;
 
+    if (sock->ready & (SOCK_TLS_READ | SOCK_KTLS_READ)) {
+        return tls_recv(sock, buffer, size, count);
+    }
+    io = receive(sock, buffer, size, 0, count);
     if (io == IO_OK && *count < size) {
         fell_short(sock);
     }
@@ -141,6 +151,9 @@ enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
 
 enum io sock_peek(struct sock *sock, void *buffer, size_t size, size_t *count)
 {
+    if (sock->ready & (SOCK_TLS_READ | SOCK_KTLS_READ)) {
+        return tls_peek(sock, buffer, size, count);
+    }
     return receive(sock, buffer, size, MSG_PEEK, count);
 }
 
@@ -192,6 +205,9 @@ enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool last,
     int flags = MSG_NOSIGNAL | (last ? MSG_MORE : 0);
     ssize_t put;
 
+    if (sock->ready & SOCK_TLS_WRITE) {
+        return tls_send(sock, bytes, size, last, count);
+    }
     if (sock->ready & SOCK_WRITTEN) {
         be_prompt(sock);
     }
@@ -218,10 +234,35 @@ uint32_t sock_unacknowledged(const struct sock *sock)
     return (uint32_t)bytes;
 }
 
+int sock_secure(struct sock *sock, const struct tls_context *context,
+                const char *name, const struct sock *other)
+{
+    be_prompt(sock); /* a handshake is many small writes */
+    return tls_begin(sock, context, name, other);
+}
+
+enum io sock_handshake(struct sock *sock)
+{
+    return tls_handshake(sock);
+}
+
+const char *sock_complaint(void)
+{
+    return tls_reason();
+}
+
+enum io sock_finish(struct sock *sock)
+{
+    return sock->ready & SOCK_TLS ? tls_finish(sock) : IO_OK;
+}
+
 bool sock_has_bytes(const struct sock *sock)
 {
     int bytes = 0;
 
+    if (sock->ready & SOCK_TLS && tls_holds_bytes(sock)) {
+        return true;
+    }
     return ioctl(sock->fd, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
@@ -230,13 +271,24 @@ void sock_shutdown(struct sock *sock)
     shutdown(sock->fd, SHUT_WR);
 }
 
-void sock_close(struct sock *sock)
+static void close_descriptor(struct sock *sock)
 {
+    if (sock->ready & SOCK_TLS) {
+        tls_end(sock);
+    }
     if (sock->fd >= 0) {
         close(sock->fd);
     }
     sock->fd = -1;
     sock->ready = 0;
+}
+
+void sock_close(struct sock *sock)
+{
+    if (!(sock->ready & SOCK_RESET)) {
+        (void)sock_finish(sock);
+    }
+    close_descriptor(sock);
 }
 
 void sock_reset(struct sock *sock)
@@ -246,7 +298,7 @@ void sock_reset(struct sock *sock)
     if (sock->fd >= 0) {
         setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     }
-    sock_close(sock);
+    close_descriptor(sock);
 }
 
 void sock_settle(struct sock *sock, const struct sock_options *options)

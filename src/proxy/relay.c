@@ -122,6 +122,24 @@ static bool flush(struct visit *visit, enum pump *answer)
     return true;
 }
 
+/* All bytes of the source are written: its end is passed on too. */
+static enum pump pass_end(struct relay *relay,
+                          const struct relay_context *context)
+{
+    switch (sock_finish(context->to)) {
+    case IO_OK:
+        relay->moved_ns = context->loop->now_ns;
+        relay->wait = RELAY_ENDED;
+        return PUMP_ENDED;
+    case IO_AGAIN:
+        return wait_for(relay, RELAY_SINK);
+    case IO_BUSY:
+        return wait_in(relay, RELAY_RETRY, context->retry_queue);
+    default:
+        return broke(relay, context, PUMP_NO_SINK);
+    }
+}
+
 /* The source gave no byte: why, and so what the pump answers. */
 static enum pump no_byte(struct relay *relay,
                          const struct relay_context *context, enum io io)
@@ -132,9 +150,7 @@ static enum pump no_byte(struct relay *relay,
     case IO_BUSY:
         return wait_in(relay, RELAY_RETRY, context->retry_queue);
     case IO_EOF:
-        relay->moved_ns = context->loop->now_ns;
-        relay->wait = RELAY_ENDED;
-        return PUMP_ENDED;
+        return pass_end(relay, context);
     default:
         return broke(relay, context, PUMP_NO_SOURCE);
     }
@@ -219,8 +235,7 @@ static enum io read_some(struct relay *relay,
 {
     enum io io = IO_BUSY;
 
-    /* splice stops at an urgent mark, for ever. */
-    if (in_bulk(relay) && !(context->from->ready & SOCK_URGENT)) {
+    if (in_bulk(relay) && sock_can_splice(context->from, context->to)) {
         io = read_pipe(relay, context, allowed, count);
     }
     if (io == IO_BUSY) {

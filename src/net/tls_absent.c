@@ -1,0 +1,97 @@
+/* The room of a build without TLS: no context can be made, so nothing else here
+ * is ever called. */
+#include "net/tls.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct tls_context *tls_server_create(const struct tls_server_options *options,
+                                      struct tls_complaint *complaint)
+{
+    (void)options;
+    *complaint = (struct tls_complaint){.text = "this build has no TLS"};
+    return NULL;
+}
+
+struct tls_context *tls_client_create(const struct tls_client_options *options,
+                                      struct tls_complaint *complaint)
+{
+    (void)options;
+    *complaint = (struct tls_complaint){.text = "this build has no TLS"};
+    return NULL;
+}
+
+void tls_context_destroy(struct tls_context *context)
+{
+    (void)context;
+}
+
+int tls_begin(struct sock *sock, const struct tls_context *context,
+              const char *name, const struct sock *other)
+{
+    (void)sock;
+    (void)context;
+    (void)name;
+    (void)other;
+    errno = ENOSYS;
+    return -1;
+}
+
+const char *tls_reason(void)
+{
+    return "";
+}
+
+static enum io never(void)
+{
+    errno = ENOSYS;
+    return IO_ERROR;
+}
+
+enum io tls_handshake(struct sock *sock)
+{
+    (void)sock;
+    return never();
+}
+
+enum io tls_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
+{
+    (void)sock;
+    (void)buffer;
+    (void)size;
+    (void)count;
+    return never();
+}
+
+enum io tls_peek(struct sock *sock, void *buffer, size_t size, size_t *count)
+{
+    return tls_recv(sock, buffer, size, count);
+}
+
+enum io tls_send(struct sock *sock, const void *bytes, size_t size, bool last,
+                 size_t *count)
+{
+    (void)sock;
+    (void)bytes;
+    (void)size;
+    (void)last;
+    (void)count;
+    return never();
+}
+
+enum io tls_finish(struct sock *sock)
+{
+    (void)sock;
+    return never();
+}
+
+bool tls_holds_bytes(const struct sock *sock)
+{
+    (void)sock;
+    return false;
+}
+
+void tls_end(struct sock *sock)
+{
+    (void)sock;
+}
