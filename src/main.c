@@ -1,4 +1,5 @@
 /* evproxy: a TCP proxy. This file: the command line. */
+#include "control/credentials.h"
 #include "control/daemon.h"
 #include "control/source.h"
 
@@ -197,9 +198,24 @@ static int print(const char *text)
                                                                : EXIT_GOOD;
 }
 
+/* Takes the errors. */
+static int fail(const struct source *source, struct config_errors *errors)
+{
+    source_print_errors(source, errors);
+    config_errors_fini(errors);
+    return EXIT_FAILED;
+}
+
+/* Takes the config. */
 static int check(const struct source *source, struct config *config)
 {
+    struct config_errors errors = {0};
+    int result = credentials_check(config, &errors);
+
     config_destroy(config);
+    if (result < 0) {
+        return fail(source, &errors);
+    }
     return printf("%s: ok\n", source_name(source)) < 0 || fflush(stdout) == EOF
                ? EXIT_FAILED
                : EXIT_GOOD;
@@ -212,9 +228,7 @@ static int serve(const struct arguments *arguments, const struct source *source)
     struct config *config = source_load(source, &errors);
 
     if (config == NULL) {
-        source_print_errors(source, &errors);
-        config_errors_fini(&errors);
-        return EXIT_FAILED;
+        return fail(source, &errors);
     }
     config_errors_fini(&errors);
     return arguments->check ? check(source, config)

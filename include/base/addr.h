@@ -106,6 +106,9 @@ const char *endpoint_format(const struct endpoint *endpoint,
                             char text[ADDR_TEXT_MAX]);
 const char *addr_format(const struct addr *addr, char text[ADDR_TEXT_MAX]);
 
+/* "1.2.3.4" or "::1", without the port; other families: "". */
+const char *addr_format_ip(const struct addr *addr, char text[ADDR_TEXT_MAX]);
+
 /*
  * A hash of the leading bits of the address (prefix_v4 for IPv4, prefix_v6 for
  * IPv6), without the port; the same on every machine.

@@ -40,11 +40,13 @@ struct generation *lineage_current(const struct lineage *lineage);
  * Builds the next generation and opens its sockets, if RLIMIT_NOFILE = limit
  * holds the connections it asks for. Keys that need a restart are left as they
  * were, with a warning in the log. Takes the config. NULL, or a sentence
- * without a final stop that says what failed: then nothing has changed and the
- * config is freed. The sentence lives in a buffer until the next call.
+ * without a final stop that says what failed, and the line of the configuration
+ * that it is about (0: none): then nothing has changed and the config is freed.
+ * The sentence lives in a buffer until the next call.
  */
 const char *lineage_prepare(struct lineage *lineage, struct config *config,
-                            unsigned workers, uint64_t limit) WARN_UNUSED;
+                            unsigned workers, uint64_t limit,
+                            unsigned *line) WARN_UNUSED;
 
 /* Closes and frees what was prepared. */
 void lineage_abandon(struct lineage *lineage);

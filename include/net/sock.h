@@ -127,8 +127,8 @@ enum io sock_peek_end(struct sock *sock) WARN_UNUSED;
 /*
  * Begins TLS with a context of tls_context.h on a connected socket. name: who
  * the other end must be, if we are the client, a host name or an IP address;
- * else NULL. other: the session's other socket, whose protocol (ALPN) is
- * offered on, or NULL. -1: no memory.
+ * NULL: whoever it is. other: the session's other socket, whose protocol (ALPN)
+ * is offered on, or NULL. -1: no memory.
  */
 int sock_secure(struct sock *sock, const struct tls_context *context,
                 const char *name, const struct sock *other) WARN_UNUSED;

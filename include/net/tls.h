@@ -26,8 +26,9 @@
 /*
  * Begins TLS on a connected socket; no byte passes before tls_handshake has
  * answered IO_OK. name: who the other end must be, a host name or an IP
- * address, where we are the client; else NULL. other: the session's other
- * socket, whose choice of a protocol is offered on; or NULL. -1: no memory.
+ * address, where we are the client; NULL: whoever it is. other: the session's
+ * other socket, whose choice of a protocol is offered on; or NULL. -1: no
+ * memory.
  */
 int tls_begin(struct sock *sock, const struct tls_context *context,
               const char *name, const struct sock *other) WARN_UNUSED;

@@ -1,6 +1,7 @@
 /*
- * attempt: finds a session its upstream: picks one, begins to connect, and when
- * that fails picks another.
+ * attempt: finds a session its upstream: picks one, begins to connect, sends it
+ * the PROXY header that its line asks for, shakes hands where TLS is spoken to
+ * it, and when that fails picks another.
  *
  * No byte of the client is read before a connect has succeeded, so none can be
  * sent twice. A shortage of this machine (ports, descriptors, memory) ends an
@@ -19,6 +20,9 @@ size_t attempt_place(const struct session *session);
 
 /* The upstream's socket has an event while connecting. */
 void attempt_event(struct plane *plane, struct session *session);
+
+/* The handshake has its turn. */
+void attempt_run(struct plane *plane, struct session *session);
 
 /* connect_timeout has passed. */
 void attempt_timeout(struct plane *plane, struct session *session);

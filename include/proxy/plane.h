@@ -77,8 +77,9 @@ struct plane {
     bool accept_ready;  /* some listener has connections */
     bool accept_paused; /* no listener is watched */
     bool draining;
-    uint32_t active; /* sessions that have not ended */
-    struct udp *udp; /* NULL before the first UDP listener; see udp.h */
+    unsigned handshakes; /* steps of TLS handshakes in this turn of the loop */
+    uint32_t active;     /* sessions that have not ended */
+    struct udp *udp;     /* NULL before the first UDP listener; see udp.h */
 };
 
 /* An open plane without listeners. -1 with errno. command is given the letters

@@ -1,7 +1,11 @@
 /*
- * preface: the header that comes before the bytes of a connection: the PROXY
- * protocol, read from those who may send it, and sent to upstreams that want
- * it.
+ * preface: what comes before the bytes of a connection. From the client: a
+ * PROXY header, if it may send one; the server name of its ClientHello, which
+ * is only looked at; the handshake, where TLS ends here. To an upstream: the
+ * PROXY header that its line asks for.
+ *
+ *      PROXY header ──▶ server name ──▶ admission ──▶ handshake ──▶ CONNECT
+ *
  *
  * A header is looked at where it lies, in the kernel's queue, and taken only
  * when it is complete: neither a slow nor a hostile sender costs memory here,
@@ -18,7 +22,8 @@
  * counts as none; a PROXY header that is longer is gathered. */
 #define PREFACE_BYTES_MAX (CLIENT_HELLO_MAX + 1024)
 
-/* Whether something must come first on that address. */
+/* Whether something must come first on that address, before it is known who
+ * and whose the client is. */
 bool preface_is_due(const struct listen_socket *listen);
 
 /* May this peer send what is due? CAUSE_NONE or CAUSE_DENIED. A unix socket's
@@ -28,6 +33,12 @@ enum cause preface_admit(const struct service *service,
 
 /* PREFACE: the client's socket has an event. Goes on to CONNECT, or ends. */
 void preface_event(struct plane *plane, struct session *session);
+
+/* It was let in: on to the handshake, if TLS ends here, and to an upstream. */
+void preface_admitted(struct plane *plane, struct session *session);
+
+/* The handshake has its turn. */
+void preface_run(struct plane *plane, struct session *session);
 
 /* Sends the session's upstream the header that its line asks for. False: the
  * fresh socket did not take it whole. */

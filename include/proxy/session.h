@@ -10,7 +10,8 @@
  *                   └──────────┴──────────┴────────┴─────────┘
  *                                          session_close(cause)
  *
- * PREFACE: a header that names the client must come first (see preface.h).
+ * PREFACE: something must come first: a header that names the client, a name
+ * that says which service it is for, a TLS handshake (see preface.h).
  *
  * LINGER: one side was reset; the other is reset too as soon as its kernel has
  * delivered the bytes that came before.
@@ -72,6 +73,7 @@ struct session {
     bool in_upstream : 1; /* counted in by upstream_enter */
     bool abandoned : 1;   /* the client was reset, and bytes of it are left */
     bool pausing : 1;     /* no connect is under way; the timer begins one */
+    bool securing : 1;    /* the upstream has taken it; now the handshake */
 
     struct relay relay[DIRECTIONS];
 
@@ -111,6 +113,18 @@ void session_refuse(struct plane *plane, struct service *service,
 
 /* It was let in, and its service is known: on to an upstream. */
 void session_proceed(struct plane *plane, struct session *session);
+
+/*
+ * A step of a TLS handshake may be due: it has its turn when those have had
+ * theirs who came before, and only a few in each turn of the loop, for it takes
+ * longer than what all others do together.
+ */
+void session_shake_hands(struct plane *plane, struct session *session);
+
+/* One line a second in all, of how many handshakes have failed since the last,
+ * and why this one did. side: "client" or "upstream", and its address. */
+void session_complain(struct plane *plane, const struct session *session,
+                      const char *side, const char *address);
 
 /* The upstream has taken the connection: bytes may move. */
 void session_established(struct plane *plane, struct session *session);

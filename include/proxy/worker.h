@@ -32,7 +32,9 @@ struct worker_shared {
                              line a second in all */
     _Atomic uint64_t bad_header_log_ns; /* the same of bad headers */
     _Atomic uint32_t bad_headers;       /* since that line; any worker adds */
-    struct mailbox *control;            /* where reports go */
+    _Atomic uint64_t tls_error_log_ns;  /* the same of handshakes that failed */
+    _Atomic uint32_t tls_errors;
+    struct mailbox *control; /* where reports go */
 };
 
 /* -1 with errno. */

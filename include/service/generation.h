@@ -27,6 +27,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+struct tls_context;
+
 /* A service's identity: lives as long as a generation names it. */
 struct service_state {
     char *name;
@@ -52,6 +54,9 @@ struct service {
     struct rate_limit service_rate[DIRECTIONS]; /* of all */
     struct rate_limit accept_rate;
     bool sends_proxy;               /* some upstream wants a PROXY header */
+    struct tls_context *tls_server; /* what clients are met with; NULL: no TLS
+                                       ends here. See control/credentials.h */
+    struct tls_context *tls_client; /* the same of upstreams */
     bool throttled;                 /* any of the four byte rates is set */
     _Atomic uint32_t source_cursor; /* any worker, relaxed: whose turn among
                                        the source addresses */

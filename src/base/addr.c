@@ -192,6 +192,15 @@ const char *addr_format(const struct addr *addr, char text[ADDR_TEXT_MAX])
     return format_zoned(addr, 0, text);
 }
 
+const char *addr_format_ip(const struct addr *addr, char text[ADDR_TEXT_MAX])
+{
+    text[0] = '\0';
+    if (addr->family == AF_INET || addr->family == AF_INET6) {
+        (void)inet_ntop(addr->family, addr->ip, text, ADDR_TEXT_MAX);
+    }
+    return text;
+}
+
 const char *endpoint_format(const struct endpoint *endpoint,
                             char text[ADDR_TEXT_MAX])
 {

@@ -109,8 +109,10 @@ static int commit(struct daemon *daemon)
 
 /* Reload. */
 
-/* Replaces the current generation; takes the config. NULL or a sentence. */
-static const char *replace(struct daemon *daemon, struct config *config)
+/* Replaces the current generation; takes the config. NULL or a sentence, and
+ * the line that it is about. */
+static const char *replace(struct daemon *daemon, struct config *config,
+                           unsigned *line)
 {
     struct lineage *lineage = &daemon->lineage;
     const char *error;
@@ -119,7 +121,8 @@ static const char *replace(struct daemon *daemon, struct config *config)
         config_destroy(config);
         return "the reload before is not complete yet";
     }
-    error = lineage_prepare(lineage, config, daemon->crew.count, daemon->limit);
+    error = lineage_prepare(lineage, config, daemon->crew.count, daemon->limit,
+                            line);
     if (error == NULL && commit(daemon) < 0) {
         lineage_abandon(lineage);
         error = "no memory is left";
@@ -137,7 +140,7 @@ static const char *try_reload(struct daemon *daemon)
     struct config *config = source_load(daemon->source, &errors);
 
     if (config != NULL) {
-        error.message = (char *)replace(daemon, config);
+        error.message = (char *)replace(daemon, config, &error.line);
     } else if (errors.count > 0) {
         error = errors.list[0];
     } else {
@@ -392,15 +395,16 @@ static const char *start_workers(struct daemon *daemon)
     return NULL;
 }
 
-/* Takes the config. NULL or a sentence; workers that run by then end with the
- * process. */
-static const char *start(struct daemon *daemon, struct config *config)
+/* Takes the config. NULL or a sentence, and the line that it is about; workers
+ * that run by then end with the process. */
+static const char *start(struct daemon *daemon, struct config *config,
+                         unsigned *line)
 {
     const char *error;
 
     daemon->limit = descriptors_raise();
     error = lineage_prepare(&daemon->lineage, config, crew_size(config),
-                            daemon->limit);
+                            daemon->limit, line);
     if (error != NULL) {
         return error;
     }
@@ -427,12 +431,28 @@ static void announce(struct daemon *daemon)
     }
 }
 
+static void complain(const struct daemon *daemon, const char *sentence,
+                     unsigned line)
+{
+    const struct config_error error = {.line = line,
+                                       .message = (char *)sentence};
+    char text[LOG_LINE_MAX];
+
+    if (line == 0) {
+        log_write(LOG_ERROR, "evproxy: %s", sentence);
+    } else {
+        source_format_error(daemon->source, &error, text, sizeof(text));
+        log_write(LOG_ERROR, "%s", text);
+    }
+}
+
 static int run(struct daemon *daemon, struct config *config)
 {
-    const char *error = start(daemon, config);
+    unsigned line = 0;
+    const char *error = start(daemon, config, &line);
 
     if (error != NULL) {
-        log_write(LOG_ERROR, "evproxy: %s", error);
+        complain(daemon, error, line);
         lineage_fini(&daemon->lineage);
         return 1;
     }

@@ -1,6 +1,7 @@
 #include "control/lineage.h"
 
 #include "base/log.h"
+#include "control/credentials.h"
 #include "control/descriptors.h"
 #include "control/listeners.h"
 #include "control/resolver.h"
@@ -62,6 +63,19 @@ static const char *cannot_listen(const struct endpoint *endpoint)
     return sentence;
 }
 
+/* The first of them; takes all. */
+static const char *cannot_load(struct config_errors *errors, unsigned *line)
+{
+    static char sentence[LOG_LINE_MAX];
+
+    snprintf(sentence, sizeof(sentence), "%s",
+             errors->count == 0 ? "no memory is left"
+                                : errors->list[0].message);
+    *line = errors->count == 0 ? 0 : errors->list[0].line;
+    config_errors_fini(errors);
+    return sentence;
+}
+
 static void warn_restart(void *arg, const char *key)
 {
     (void)arg;
@@ -113,13 +127,15 @@ static struct generation *create_next(struct config *config,
 }
 
 const char *lineage_prepare(struct lineage *lineage, struct config *config,
-                            unsigned workers, uint64_t limit)
+                            unsigned workers, uint64_t limit, unsigned *line)
 {
     struct generation *running = lineage_current(lineage), *next;
+    struct config_errors errors = {0};
     const struct endpoint *failed;
     uint32_t connections;
     const char *error = descriptors_admit(limit, config, workers, &connections);
 
+    *line = 0;
     if (error != NULL) {
         goto free_config;
     }
@@ -133,14 +149,20 @@ const char *lineage_prepare(struct lineage *lineage, struct config *config,
         goto free_plan;
     }
     config = NULL;
+    if (credentials_load(next, &errors) < 0) {
+        error = cannot_load(&errors, line);
+        goto free_generation;
+    }
     if (listeners_open(next, running, &lineage->plan, &failed) < 0) {
         error = cannot_listen(failed);
-        goto free_generation;
+        goto free_credentials;
     }
     next->holders = workers + 1;
     lineage->prepared = next;
     return NULL;
 
+free_credentials:
+    credentials_release(next);
 free_generation:
     generation_destroy(next);
 free_plan:
@@ -154,6 +176,7 @@ void lineage_abandon(struct lineage *lineage)
 {
     listeners_abandon(lineage->prepared, &lineage->plan);
     reload_plan_fini(&lineage->plan);
+    credentials_release(lineage->prepared);
     generation_destroy(lineage->prepared);
     lineage->prepared = NULL;
 }
@@ -227,6 +250,7 @@ static void remember_counters(struct service_sums *gone,
 static void bury(struct generation *generation)
 {
     listeners_release(generation);
+    credentials_release(generation);
     generation_destroy(generation);
 }
 

@@ -590,7 +590,8 @@ static bool prepare_client(const struct tls_context *context, SSL *ssl,
                            const char *name, const SSL *other)
 {
     SSL_set_connect_state(ssl);
-    return expect(ssl, name) && offer_protocols(context, ssl, other);
+    return (name == NULL || expect(ssl, name)) &&
+           offer_protocols(context, ssl, other);
 }
 
 struct ssl_st *tls_context_begin(const struct tls_context *context,

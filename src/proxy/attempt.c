@@ -2,6 +2,7 @@
 
 #include "proxy/choice.h"
 #include "proxy/listener.h"
+#include "proxy/preface.h"
 
 #include <errno.h>
 
@@ -32,6 +33,8 @@ static void attempt_failed(struct plane *plane, struct session *session,
         cause = CAUSE_CONNECT_TIMEOUT;
     } else if (error == ECONNRESET) {
         cause = CAUSE_UPSTREAM_RESET;
+    } else if (error == EPROTO) {
+        cause = CAUSE_TLS_ERROR;
     }
     if (cause != CAUSE_LOCAL_RESOURCE) {
         choice_blame(plane, session->service, session->upstream, cause);
@@ -40,6 +43,48 @@ static void attempt_failed(struct plane *plane, struct session *session,
     sock_close(&session->sock[UPSTREAM]);
     upstream_leave(session->upstream);
     session->in_upstream = false;
+    session->securing = false;
+}
+
+/* The name that the upstream's certificate must have; NULL: it is a unix
+ * socket, and any will do. */
+static const char *upstream_name(const struct session *session,
+                                 char text[ADDR_TEXT_MAX])
+{
+    const struct service *service = session->service;
+    const struct address *address =
+        &service->lines[attempt_place(session)]->address;
+    struct addr addr;
+
+    if (service->config->upstream_tls_name != NULL) {
+        return service->config->upstream_tls_name;
+    }
+    if (address->kind == ADDRESS_NAME) {
+        return address->host;
+    }
+    addr_from_sockaddr(&addr, &session->upstream->endpoint.u.any);
+    return addr.family == AF_UNIX ? NULL : addr_format_ip(&addr, text);
+}
+
+/* The upstream has taken the connection. */
+static void connected(struct plane *plane, struct session *session)
+{
+    struct sock *sock = &session->sock[UPSTREAM];
+    struct tls_context *context = session->service->tls_client;
+    char text[ADDR_TEXT_MAX];
+
+    if (!preface_send(session)) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+    } else if (context == NULL) {
+        session_established(plane, session);
+    } else if (sock_secure(sock, context, upstream_name(session, text),
+                           &session->sock[CLIENT]) < 0) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+    } else {
+        session->securing = true;
+        session_arm(plane, session);
+        session_shake_hands(plane, session);
+    }
 }
 
 /* Begins a connect to the upstream that was entered. True: it is under way, or
@@ -72,7 +117,7 @@ static bool connect_begun(struct plane *plane, struct session *session)
     }
     if (result == SOCK_CONNECTED) {
         sock->ready |= SOCK_WRITABLE;
-        session_established(plane, session);
+        connected(plane, session);
     } else {
         session_arm(plane, session);
     }
@@ -144,11 +189,41 @@ static void try_next(struct plane *plane, struct session *session, int error)
     attempt_begin(plane, session);
 }
 
+void attempt_run(struct plane *plane, struct session *session)
+{
+    int error;
+
+    if (!session->securing) {
+        return;
+    }
+    switch (sock_handshake(&session->sock[UPSTREAM])) {
+    case IO_OK:
+        session->securing = false;
+        session_established(plane, session);
+        break;
+    case IO_AGAIN:
+    case IO_BUSY:
+        break; /* connect_timeout has an eye on it */
+    default:
+        error = errno;
+        if (error == EPROTO) {
+            session_complain(plane, session, "upstream",
+                             session->upstream->text);
+        }
+        try_next(plane, session, error);
+        break;
+    }
+}
+
 void attempt_event(struct plane *plane, struct session *session)
 {
     struct sock *sock = &session->sock[UPSTREAM];
     int error = 0;
 
+    if (session->securing) {
+        session_shake_hands(plane, session);
+        return;
+    }
     if (!(sock->ready & (SOCK_WRITABLE | SOCK_HANGUP))) {
         return;
     }
@@ -159,7 +234,7 @@ void attempt_event(struct plane *plane, struct session *session)
      * bytes, which are owed to the client. */
     if (error == 0 || error == EPIPE ||
         (error == ECONNRESET && sock_has_bytes(sock))) {
-        session_established(plane, session);
+        connected(plane, session);
     } else {
         try_next(plane, session, error);
     }

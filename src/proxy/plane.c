@@ -102,6 +102,7 @@ static void on_bury(struct loop *loop, struct list *link)
 
 static void on_batch_end(struct loop *loop)
 {
+    plane_of(loop)->handshakes = 0;
     listener_accept_ready(plane_of(loop));
     udp_batch_end(plane_of(loop));
 }

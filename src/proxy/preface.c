@@ -4,6 +4,7 @@
 #include "proxy/admission.h"
 #include "proxy/attempt.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/param.h>
 
@@ -60,7 +61,47 @@ static void admit(struct plane *plane, struct session *session)
     if (!session->accepted) {
         session_accepted(plane, session);
     }
-    session_proceed(plane, session);
+    preface_admitted(plane, session);
+}
+
+void preface_admitted(struct plane *plane, struct session *session)
+{
+    const struct service *service = session->service;
+
+    if (service->tls_server == NULL) {
+        session_proceed(plane, session);
+    } else if (sock_secure(&session->sock[CLIENT], service->tls_server, NULL,
+                           NULL) < 0) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+    } else {
+        session_arm(plane, session);
+        if (session->sock[CLIENT].ready & SOCK_READABLE) {
+            session_shake_hands(plane, session);
+        }
+    }
+}
+
+void preface_run(struct plane *plane, struct session *session)
+{
+    char text[ADDR_TEXT_MAX];
+
+    switch (sock_handshake(&session->sock[CLIENT])) {
+    case IO_OK:
+        session_proceed(plane, session);
+        break;
+    case IO_AGAIN:
+    case IO_BUSY:
+        break; /* header_timeout has an eye on it */
+    default:
+        if (errno == EPROTO) {
+            session_complain(plane, session, "client",
+                             addr_format(&session->client, text));
+            session_close(plane, session, CAUSE_TLS_ERROR);
+        } else {
+            session_close(plane, session, CAUSE_CLIENT_RESET);
+        }
+        break;
+    }
 }
 
 /* Whether the service takes the name: 0 no, 1 by a wildcard, 2 exactly. */
@@ -250,6 +291,10 @@ void preface_event(struct plane *plane, struct session *session)
     unsigned char bytes[PREFACE_BYTES_MAX];
     size_t count;
 
+    if (session->in_service) {
+        session_shake_hands(plane, session); /* all else has come */
+        return;
+    }
     if (!(sock->ready & SOCK_READABLE)) {
         return;
     }

@@ -1,5 +1,6 @@
 #include "proxy/session.h"
 
+#include "base/log.h"
 #include "proxy/admission.h"
 #include "proxy/attempt.h"
 #include "proxy/deadline.h"
@@ -8,6 +9,9 @@
 #include "proxy/record.h"
 
 #include <stdlib.h>
+
+/* Steps of handshakes in one turn of the loop: one may take a millisecond. */
+#define HANDSHAKES_MAX 4
 
 static enum direction other(enum direction side)
 {
@@ -89,11 +93,14 @@ static void log_end(const struct plane *plane, const struct session *session,
     }
 }
 
-/* The end of a stream, or of our patience with a quiet one: a FIN will do. Any
- * other end must not look like one. */
-static bool ends_with_fin(enum cause cause)
+/* The end of a stream, or of our patience with a quiet one: a FIN will do, and
+ * so it will for a client whose handshake failed, and who reads why. Any other
+ * end must not look like one. */
+static bool ends_with_fin(const struct session *session, enum cause cause)
 {
     switch (cause) {
+    case CAUSE_TLS_ERROR:
+        return session->state == SESSION_PREFACE;
     case CAUSE_CLIENT_FIN:
     case CAUSE_UPSTREAM_FIN:
     case CAUSE_IDLE_TIMEOUT:
@@ -143,7 +150,7 @@ static void leave(struct plane *plane, struct session *session)
 void session_close(struct plane *plane, struct session *session,
                    enum cause cause)
 {
-    bool fin = !drop_relays(plane, session) && ends_with_fin(cause);
+    bool fin = !drop_relays(plane, session) && ends_with_fin(session, cause);
 
     if (!session->accepted) {
         session_accepted(plane, session);
@@ -161,6 +168,7 @@ void session_close(struct plane *plane, struct session *session,
     free(session->throttle);
     session_forget(session);
     session->state = SESSION_CLOSED;
+    list_remove(&session->relay[UP].link); /* a handshake that waited */
     list_append(&plane->loop.buried, &session->relay[UP].link);
     leave(plane, session);
 }
@@ -406,10 +414,6 @@ void session_established(struct plane *plane, struct session *session)
 {
     uint64_t now_ns = plane->loop.now_ns;
 
-    if (!preface_send(session)) {
-        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
-        return;
-    }
     counter_add(&session->upstream->counters[plane->number].total, 1);
     session->connect_us = (uint32_t)((now_ns - session->stage_ns) / 1000);
     session->state = SESSION_RELAY;
@@ -525,7 +529,7 @@ void session_begin(struct plane *plane, const struct listen_socket *listen,
     } else if (preface) {
         session_arm(plane, session); /* until it has come */
     } else {
-        session_proceed(plane, session);
+        preface_admitted(plane, session);
     }
 }
 
@@ -626,11 +630,55 @@ static struct session *session_of(struct relay *relay)
     return container_of(relay - relay->direction, struct session, relay);
 }
 
+void session_shake_hands(struct plane *plane, struct session *session)
+{
+    struct list *link = &session->relay[UP].link;
+
+    if (!list_linked(link)) {
+        list_append(&plane->loop.runnable, link);
+    }
+}
+
+void session_complain(struct plane *plane, const struct session *session,
+                      const char *side, const char *address)
+{
+    struct worker_shared *shared = plane->shared;
+    char name[ADDR_HOST_MAX + 16];
+
+    atomic_fetch_add_explicit(&shared->tls_errors, 1, memory_order_relaxed);
+    if (plane_may_log(plane, &shared->tls_error_log_ns)) {
+        log_write(LOG_WARN, "tls error service=%s %s=%s reason=\"%s\" count=%u",
+                  session->service->config->name, side,
+                  log_quote(address, name, sizeof(name)), sock_complaint(),
+                  atomic_exchange_explicit(&shared->tls_errors, 0,
+                                           memory_order_relaxed));
+    }
+}
+
+/* Before a session is established, what waits for its turn is a handshake. */
+static void run_handshake(struct plane *plane, struct session *session)
+{
+    if (plane->handshakes >= HANDSHAKES_MAX) {
+        session_shake_hands(plane, session);
+        return;
+    }
+    plane->handshakes++;
+    if (session->state == SESSION_PREFACE) {
+        preface_run(plane, session);
+    } else {
+        attempt_run(plane, session);
+    }
+}
+
 void session_run(struct plane *plane, struct list *link)
 {
     struct relay *relay = container_of(link, struct relay, link);
     struct session *session = session_of(relay);
 
+    if (session->state != SESSION_RELAY) {
+        run_handshake(plane, session);
+        return;
+    }
     settle(session); /* one visit was not enough for it */
     pump(plane, session, (enum direction)relay->direction);
 }

@@ -1,0 +1,141 @@
+#include "control/credentials.h"
+
+#include "net/tls_context.h"
+
+#include <stdlib.h>
+
+/* The complaint, about the key that named the file. */
+static void add_complaint(const struct config_service *config,
+                          const struct tls_complaint *complaint,
+                          struct config_errors *errors)
+{
+    const struct config_file *keys =
+        config->tls_key_count > 0 ? config->tls_keys : config->tls_certificates;
+
+    switch (complaint->fault) {
+    case TLS_FAULT_CERTIFICATE:
+        config_errors_add(errors,
+                          config->tls_certificates[complaint->pair].line,
+                          "tls_certificate: %s", complaint->text);
+        break;
+    case TLS_FAULT_KEY:
+        config_errors_add(errors, keys[complaint->pair].line, "%s: %s",
+                          config->tls_key_count > 0 ? "tls_key"
+                                                    : "tls_certificate",
+                          complaint->text);
+        break;
+    case TLS_FAULT_CA:
+        config_errors_add(errors, config->tls_client_ca.line,
+                          "tls_client_ca: %s", complaint->text);
+        break;
+    default:
+        config_errors_add(errors, config->line, "[service %s]: %s",
+                          config->name, complaint->text);
+        break;
+    }
+}
+
+/* What clients are met with. *made stays NULL if no TLS ends here. */
+static int make_server(const struct config_service *config,
+                       struct tls_context **made, struct config_errors *errors)
+{
+    struct tls_server_options options = {
+        .pair_count = config->tls_certificate_count,
+        .client_ca = config->tls_client_ca.path,
+        .only_1_3 = config->tls_min_version == CONFIG_TLS_1_3,
+        .alpn = config->tls_alpn,
+        .alpn_count = config->tls_alpn_count,
+        .scope = config->name,
+    };
+    struct tls_complaint complaint = {.text = "no memory is left"};
+    struct tls_pair *pairs;
+
+    if (options.pair_count == 0) {
+        return 0;
+    }
+    pairs = calloc(options.pair_count, sizeof(*pairs));
+    if (pairs != NULL) {
+        for (size_t i = 0; i < options.pair_count; i++) {
+            pairs[i].certificate = config->tls_certificates[i].path;
+            pairs[i].key = config->tls_key_count > 0 ? config->tls_keys[i].path
+                                                     : pairs[i].certificate;
+        }
+        options.pairs = pairs;
+        *made = tls_server_create(&options, &complaint);
+    }
+    free(pairs);
+    if (*made == NULL) {
+        add_complaint(config, &complaint, errors);
+        return -1;
+    }
+    return 0;
+}
+
+/* What upstreams are met with. */
+static int make_client(const struct config_service *config,
+                       struct tls_context **made, struct config_errors *errors)
+{
+    const struct tls_client_options options = {
+        .ca = config->upstream_tls_ca.path,
+        .unverified = config->upstream_tls_unverified,
+        .alpn = config->tls_alpn,
+        .alpn_count = config->tls_alpn_count,
+    };
+    struct tls_complaint complaint;
+
+    if (!config->upstream_tls) {
+        return 0;
+    }
+    *made = tls_client_create(&options, &complaint);
+    if (*made == NULL) {
+        config_errors_add(errors, config->upstream_tls_ca.line,
+                          "upstream_tls_ca: %s", complaint.text);
+        return -1;
+    }
+    return 0;
+}
+
+int credentials_check(const struct config *config, struct config_errors *errors)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < config->service_count; i++) {
+        struct tls_context *server = NULL;
+        struct tls_context *client = NULL;
+
+        if (make_server(&config->services[i], &server, errors) < 0 ||
+            make_client(&config->services[i], &client, errors) < 0) {
+            result = -1;
+        }
+        tls_context_destroy(server);
+        tls_context_destroy(client);
+    }
+    return result;
+}
+
+int credentials_load(struct generation *generation,
+                     struct config_errors *errors)
+{
+    for (size_t i = 0; i < generation->service_count; i++) {
+        struct service *service = &generation->services[i];
+
+        if (make_server(service->config, &service->tls_server, errors) < 0 ||
+            make_client(service->config, &service->tls_client, errors) < 0) {
+            credentials_release(generation);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+void credentials_release(struct generation *generation)
+{
+    for (size_t i = 0; i < generation->service_count; i++) {
+        struct service *service = &generation->services[i];
+
+        tls_context_destroy(service->tls_server);
+        tls_context_destroy(service->tls_client);
+        service->tls_server = NULL;
+        service->tls_client = NULL;
+    }
+}
