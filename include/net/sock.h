@@ -95,9 +95,10 @@ enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool last,
 /*
  * Moves at most size bytes from the socket into a pipe that is empty, without
  * copying them. Answers as sock_recv, but *count says nothing of what is left:
- * IO_AGAIN alone ends readiness. To be called only if sock_can_splice. IO_BUSY
- * also
- * when the socket is of a kind that cannot be spliced.
+ * IO_AGAIN alone ends readiness. To be called only if sock_can_splice.
+ * IO_BUSY: sock_recv is to tell, for the socket is of a kind that cannot be
+ * spliced; or the stream is at its end, which splice also says of an urgent
+ * mark with a FIN behind it.
  */
 enum io sock_splice_in(struct sock *sock, int pipe_fd, size_t size,
                        size_t *count) WARN_UNUSED;

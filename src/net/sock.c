@@ -183,7 +183,7 @@ enum io sock_splice_in(struct sock *sock, int pipe_fd, size_t size,
 {
     ssize_t got = move(sock->fd, pipe_fd, size);
 
-    if (got < 0 && errno == EINVAL) {
+    if (got == 0 || (got < 0 && errno == EINVAL)) {
         return IO_BUSY;
     }
     return read_answer(sock, got, count);

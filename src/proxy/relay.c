@@ -205,8 +205,8 @@ static enum io read_block(struct relay *relay,
     return io;
 }
 
-/* Into the pipe; IO_BUSY: this is to be read into the block after all. So is an
- * end: at an urgent mark with a FIN behind splice says that all is over. */
+/* Into the pipe; IO_BUSY: this is to be read into the block after all, and so
+ * is an error. */
 static enum io read_pipe(struct relay *relay,
                          const struct relay_context *context, uint64_t allowed,
                          size_t *count)
@@ -226,7 +226,7 @@ static enum io read_pipe(struct relay *relay,
         pipe_return(context->pipes, relay->pipe);
         relay->pipe = 0;
     }
-    return io == IO_EOF || io == IO_ERROR ? IO_BUSY : io;
+    return io == IO_ERROR ? IO_BUSY : io;
 }
 
 static enum io read_some(struct relay *relay,
