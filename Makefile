@@ -20,7 +20,7 @@ VERSION := 0.1.0
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
             -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla \
             -Wimplicit-fallthrough -Wundef
-TLS := $(filter-out 0 no,$(TLS))
+override TLS := $(filter-out 0 no,$(TLS))
 BUILD ?= $(if $(TLS),build/tls,build)
 EXTRA ?=
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)
