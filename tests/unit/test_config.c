@@ -1120,6 +1120,17 @@ static void thousands_of_upstreams_are_compared_in_no_time(void **state)
 
 /* ---- any text ---- */
 
+#if EVPROXY_TLS
+#define SAMPLE_TLS                                                             \
+    "tls_certificate = /a.pem\n"                                               \
+    "tls_key = /a.key\n"                                                       \
+    "tls_alpn = h2, http/1.1\n"                                                \
+    "upstream_tls = yes\n"                                                     \
+    "upstream_tls_ca = off\n"
+#else
+#define SAMPLE_TLS "upstream_tls = no\n"
+#endif
+
 static const char sample[] = "[global]\n"
                              "workers = 2\n"
                              "buffer_memory = 1G\n"
@@ -1132,8 +1143,7 @@ static const char sample[] = "[global]\n"
                              "upstream = db.example:5432\n"
                              "allow = 10.0.0.0/8\n"
                              "source_address = 10.0.0.1, 10.0.0.5-10.0.0.9\n"
-                             "idle_timeout = 10m\n"
-                             "[service two]\n"
+                             "idle_timeout = 10m\n" SAMPLE_TLS "[service two]\n"
                              "listen = unix:/run/two\n"
                              "upstream = unix:/run/one max_connections=9\n"
                              "rate_up = 10M\n"
