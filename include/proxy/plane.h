@@ -67,7 +67,7 @@ struct plane {
     uint64_t random;
     struct plane_memory memory[DIRECTIONS];
     struct pipe_pool pipes;
-    struct list retry; /* of struct relay, RELAY_RETRY */
+    struct list retry; /* of struct relay, RELAY_RETRY or before a handshake */
     struct wheel_timer trim_timer;
     struct wheel_timer retry_timer;
 

@@ -117,9 +117,11 @@ void session_proceed(struct plane *plane, struct session *session);
 /*
  * A step of a TLS handshake may be due: it has its turn when those have had
  * theirs who came before, and only a few in each turn of the loop, for it takes
- * longer than what all others do together.
+ * longer than what all others do together. _later: when the machine may have
+ * again what it was short of.
  */
 void session_shake_hands(struct plane *plane, struct session *session);
+void session_shake_hands_later(struct plane *plane, struct session *session);
 
 /* One line a second in all, of how many handshakes have failed since the last,
  * and why this one did. side: "client" or "upstream", and its address. */

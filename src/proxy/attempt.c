@@ -202,8 +202,10 @@ void attempt_run(struct plane *plane, struct session *session)
         session_established(plane, session);
         break;
     case IO_AGAIN:
-    case IO_BUSY:
         break; /* connect_timeout has an eye on it */
+    case IO_BUSY:
+        session_shake_hands_later(plane, session);
+        break;
     default:
         error = errno;
         if (error == EPROTO) {

@@ -90,8 +90,10 @@ void preface_run(struct plane *plane, struct session *session)
         session_proceed(plane, session);
         break;
     case IO_AGAIN:
-    case IO_BUSY:
         break; /* header_timeout has an eye on it */
+    case IO_BUSY:
+        session_shake_hands_later(plane, session);
+        break;
     default:
         if (errno == EPROTO) {
             session_complain(plane, session, "client",

@@ -639,6 +639,12 @@ void session_shake_hands(struct plane *plane, struct session *session)
     }
 }
 
+void session_shake_hands_later(struct plane *plane, struct session *session)
+{
+    list_append(&plane->retry, &session->relay[UP].link);
+    plane_retry_later(plane);
+}
+
 void session_complain(struct plane *plane, const struct session *session,
                       const char *side, const char *address)
 {
