@@ -9,87 +9,95 @@
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
-#define NAME_BYTES 16
-
-struct key {
-    unsigned char name[NAME_BYTES]; /* all-zero: there is none */
-    unsigned char cipher[32];
-    unsigned char mac[32];
-    uint64_t made_ns;
-};
+#define LIFETIME_NS (TLS_TICKET_LIFETIME_S * NS_PER_S)
 
 static struct {
     pthread_rwlock_t lock;
-    struct key current;
-    struct key former;
+    struct tls_ticket_keys keys;
     EVP_CIPHER *cipher; /* set before the first ticket */
-} keys = {.lock = PTHREAD_RWLOCK_INITIALIZER};
+} shared = {.lock = PTHREAD_RWLOCK_INITIALIZER};
 
-static bool is_old(const struct key *key, uint64_t now_ns, unsigned lives)
+static bool is_older(const struct tls_ticket_key *key, uint64_t now_ns,
+                     uint64_t age_ns)
 {
-    return key->made_ns == 0 ||
-           now_ns - key->made_ns >= lives * TLS_TICKET_LIFETIME_S * NS_PER_S;
+    return key->made_ns == 0 || now_ns - key->made_ns >= age_ns;
 }
 
-/* With the lock held for writing. */
-static bool change_key(uint64_t now_ns)
+bool tls_ticket_key_serves(const struct tls_ticket_keys *keys, uint64_t now_ns)
 {
-    struct key next = {.made_ns = now_ns};
+    return !is_older(&keys->current, now_ns, LIFETIME_NS);
+}
+
+bool tls_ticket_change(struct tls_ticket_keys *keys, uint64_t now_ns)
+{
+    struct tls_ticket_key next = {.made_ns = now_ns};
 
     if (RAND_bytes(next.name, sizeof(next.name)) != 1 ||
         RAND_priv_bytes(next.cipher, sizeof(next.cipher)) != 1 ||
         RAND_priv_bytes(next.mac, sizeof(next.mac)) != 1) {
         return false;
     }
-    keys.former = keys.current;
-    keys.current = next;
+    keys->former = keys->current;
+    keys->current = next;
+    OPENSSL_cleanse(&next, sizeof(next));
     return true;
 }
 
-/* The key that seals now, which is changed if it is its time. */
-static bool current_key(struct key *key)
+enum tls_ticket tls_ticket_find(const struct tls_ticket_keys *keys,
+                                const unsigned char *name, uint64_t now_ns,
+                                struct tls_ticket_key *key)
+{
+    if (memcmp(name, keys->current.name, TLS_TICKET_NAME_BYTES) == 0) {
+        *key = keys->current;
+    } else if (memcmp(name, keys->former.name, TLS_TICKET_NAME_BYTES) == 0) {
+        *key = keys->former;
+    } else {
+        return TLS_TICKET_UNKNOWN;
+    }
+    if (is_older(key, now_ns, 2 * LIFETIME_NS)) {
+        return TLS_TICKET_UNKNOWN;
+    }
+    return is_older(key, now_ns, LIFETIME_NS) ? TLS_TICKET_OLD
+                                              : TLS_TICKET_GOOD;
+}
+
+/* ---- the process's keys ---- */
+
+/* The one that seals now, which is changed if it is its time. */
+static bool take_current(struct tls_ticket_key *key)
 {
     uint64_t now_ns = clock_now_ns();
-    bool good = true;
+    bool good;
 
-    pthread_rwlock_rdlock(&keys.lock);
-    *key = keys.current;
-    pthread_rwlock_unlock(&keys.lock);
-    if (!is_old(key, now_ns, 1)) {
+    pthread_rwlock_rdlock(&shared.lock);
+    *key = shared.keys.current;
+    good = tls_ticket_key_serves(&shared.keys, now_ns);
+    pthread_rwlock_unlock(&shared.lock);
+    if (good) {
         return true;
     }
-    pthread_rwlock_wrlock(&keys.lock);
-    if (is_old(&keys.current, now_ns, 1)) {
-        good = change_key(now_ns);
-    }
-    *key = keys.current;
-    pthread_rwlock_unlock(&keys.lock);
+    pthread_rwlock_wrlock(&shared.lock);
+    good = tls_ticket_key_serves(&shared.keys, now_ns) ||
+           tls_ticket_change(&shared.keys, now_ns);
+    *key = shared.keys.current;
+    pthread_rwlock_unlock(&shared.lock);
     return good;
 }
 
-/* The key of that name: 0 none, 1 the current one, 2 the one before. */
-static int find_key(const unsigned char *name, struct key *key)
+static enum tls_ticket take_named(const unsigned char *name,
+                                  struct tls_ticket_key *key)
 {
-    uint64_t now_ns = clock_now_ns();
-    int result = 0;
+    enum tls_ticket found;
 
-    pthread_rwlock_rdlock(&keys.lock);
-    if (memcmp(name, keys.current.name, NAME_BYTES) == 0) {
-        *key = keys.current;
-        result = is_old(key, now_ns, 1) ? 2 : 1;
-    } else if (memcmp(name, keys.former.name, NAME_BYTES) == 0) {
-        *key = keys.former;
-        result = 2;
-    }
-    pthread_rwlock_unlock(&keys.lock);
-    return result != 0 && is_old(key, now_ns, 2) ? 0 : result;
+    pthread_rwlock_rdlock(&shared.lock);
+    found = tls_ticket_find(&shared.keys, name, clock_now_ns(), key);
+    pthread_rwlock_unlock(&shared.lock);
+    return found;
 }
 
-static bool set_mac(EVP_MAC_CTX *mac, struct key *key)
+static bool set_mac(EVP_MAC_CTX *mac, struct tls_ticket_key *key)
 {
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key->mac,
@@ -102,39 +110,50 @@ static bool set_mac(EVP_MAC_CTX *mac, struct key *key)
     return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-/* OpenSSL asks for the key of a ticket that it seals, or opens. */
+static bool seal(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                 struct tls_ticket_key *key)
+{
+    if (!take_current(key) ||
+        RAND_bytes(iv, EVP_CIPHER_get_iv_length(shared.cipher)) != 1) {
+        return false;
+    }
+    memcpy(name, key->name, TLS_TICKET_NAME_BYTES);
+    return EVP_EncryptInit_ex2(cipher, shared.cipher, key->cipher, iv, NULL) ==
+           1;
+}
+
+/* OpenSSL asks for the key of a ticket that it seals, or opens: -1 failed, 0
+ * there is none, 1 here it is, 2 and give the client another ticket. */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
                      EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
 {
-    struct key key;
-    int result;
+    enum tls_ticket found = TLS_TICKET_GOOD;
+    struct tls_ticket_key key;
     bool good;
 
     (void)ssl;
     if (sealing) {
-        if (!current_key(&key) ||
-            RAND_bytes(iv, EVP_CIPHER_get_iv_length(keys.cipher)) != 1) {
-            return -1;
-        }
-        memcpy(name, key.name, NAME_BYTES);
-        result = 1;
-        good = EVP_EncryptInit_ex2(cipher, keys.cipher, key.cipher, iv, NULL);
+        good = seal(name, iv, cipher, &key);
     } else {
-        result = find_key(name, &key);
-        if (result == 0) {
+        found = take_named(name, &key);
+        if (found == TLS_TICKET_UNKNOWN) {
             return 0;
         }
-        good = EVP_DecryptInit_ex2(cipher, keys.cipher, key.cipher, iv, NULL);
+        good = EVP_DecryptInit_ex2(cipher, shared.cipher, key.cipher, iv,
+                                   NULL) == 1;
     }
     good = good && set_mac(mac, &key);
     OPENSSL_cleanse(&key, sizeof(key));
-    return good ? result : -1;
+    if (!good) {
+        return -1;
+    }
+    return found == TLS_TICKET_OLD ? 2 : 1;
 }
 
 void tls_ticket_use(struct ssl_ctx_st *context)
 {
-    if (keys.cipher == NULL) {
-        keys.cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+    if (shared.cipher == NULL) {
+        shared.cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     }
     SSL_CTX_set_timeout(context, TLS_TICKET_LIFETIME_S);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
