@@ -62,6 +62,15 @@ struct sock {
     uint32_t ready;
 };
 
+/* An upstream that TLS is to be spoken with. */
+struct sock_peer {
+    const char *name; /* a host name or an IP address that its certificate must
+                         have; NULL: whoever it is */
+    size_t place;     /* in its service: its sessions are resumed */
+    const struct sock *other; /* the client's socket: what protocol (ALPN) was
+                                 agreed on there is offered on */
+};
+
 struct tls_context;
 
 /* Options of a service's sockets; 0 is the kernel's default. */
@@ -125,14 +134,10 @@ enum io sock_peek(struct sock *sock, void *buffer, size_t size,
  */
 enum io sock_peek_end(struct sock *sock) WARN_UNUSED;
 
-/*
- * Begins TLS with a context of tls_context.h on a connected socket. name: who
- * the other end must be, if we are the client, a host name or an IP address;
- * NULL: whoever it is. other: the session's other socket, whose protocol (ALPN)
- * is offered on, or NULL. -1: no memory.
- */
+/* Begins TLS with a context of tls_context.h on a connected socket, to a client
+ * (peer is NULL) or to an upstream. -1: no memory. */
 int sock_secure(struct sock *sock, const struct tls_context *context,
-                const char *name, const struct sock *other) WARN_UNUSED;
+                const struct sock_peer *peer) WARN_UNUSED;
 
 /*
  * Goes on with the handshake when the socket has an event. IO_OK: it is done.

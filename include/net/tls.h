@@ -23,15 +23,9 @@
 #include "net/sock.h"
 #include "net/tls_context.h"
 
-/*
- * Begins TLS on a connected socket; no byte passes before tls_handshake has
- * answered IO_OK. name: who the other end must be, a host name or an IP
- * address, where we are the client; NULL: whoever it is. other: the session's
- * other socket, whose choice of a protocol is offered on; or NULL. -1: no
- * memory.
- */
+/* As sock_secure: no byte passes before tls_handshake has answered IO_OK. */
 int tls_begin(struct sock *sock, const struct tls_context *context,
-              const char *name, const struct sock *other) WARN_UNUSED;
+              const struct sock_peer *peer) WARN_UNUSED;
 
 /* Goes on with it. IO_ERROR with errno EPROTO: it has failed, tls_reason()
  * says why; else as sock_recv. */

@@ -10,7 +10,8 @@
  *
  * Sessions are resumed by tickets, and nothing is kept for them here but the
  * keys, which all contexts share, so that a reload ends none (RFC 5077,
- * section 5.5: they are changed, and an old one is taken for a while).
+ * section 5.5: they are changed, and an old one is taken for a while). Of each
+ * upstream the last session is kept, for as long as the context lives.
  *
  * A build without TLS can make none (tls_context_absent.c).
  */
@@ -48,6 +49,7 @@ struct tls_client_options {
     bool unverified; /* whoever it is */
     char *const *alpn;
     size_t alpn_count;
+    size_t places; /* upstreams there are */
 };
 
 /* What a context could not be made of. */
@@ -73,13 +75,15 @@ tls_client_create(const struct tls_client_options *options,
                   struct tls_complaint *complaint) WARN_UNUSED;
 
 /*
- * OpenSSL's state for a new connection; the caller's. See tls_begin for name;
- * other is the state of the session's other side, or NULL. NULL: no memory.
- * Any thread.
+ * OpenSSL's state of a new connection; the caller's. name, place: see struct
+ * sock_peer; other: the state of the session's other side, or NULL. NULL: no
+ * memory. Any thread.
  */
-struct ssl_st *tls_context_begin(const struct tls_context *context,
-                                 const char *name,
-                                 const struct ssl_st *other) WARN_UNUSED;
+struct ssl_st *
+tls_context_accept(const struct tls_context *context) WARN_UNUSED;
+struct ssl_st *tls_context_connect(const struct tls_context *context,
+                                   const char *name, size_t place,
+                                   const struct ssl_st *other) WARN_UNUSED;
 
 /* Harmless for NULL. Connections that were begun with it may go on. */
 void tls_context_destroy(struct tls_context *context);

@@ -72,7 +72,7 @@ static int make_server(const struct config_service *config,
 }
 
 /* What upstreams are met with. */
-static int make_client(const struct config_service *config,
+static int make_client(const struct config_service *config, size_t upstreams,
                        struct tls_context **made, struct config_errors *errors)
 {
     const struct tls_client_options options = {
@@ -80,6 +80,7 @@ static int make_client(const struct config_service *config,
         .unverified = config->upstream_tls_unverified,
         .alpn = config->tls_alpn,
         .alpn_count = config->tls_alpn_count,
+        .places = upstreams,
     };
     struct tls_complaint complaint;
 
@@ -104,7 +105,7 @@ int credentials_check(const struct config *config, struct config_errors *errors)
         struct tls_context *client = NULL;
 
         if (make_server(&config->services[i], &server, errors) < 0 ||
-            make_client(&config->services[i], &client, errors) < 0) {
+            make_client(&config->services[i], 0, &client, errors) < 0) {
             result = -1;
         }
         tls_context_destroy(server);
@@ -120,7 +121,8 @@ int credentials_load(struct generation *generation,
         struct service *service = &generation->services[i];
 
         if (make_server(service->config, &service->tls_server, errors) < 0 ||
-            make_client(service->config, &service->tls_client, errors) < 0) {
+            make_client(service->config, service->upstream_count,
+                        &service->tls_client, errors) < 0) {
             credentials_release(generation);
             return -1;
         }

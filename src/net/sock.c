@@ -235,10 +235,10 @@ uint32_t sock_unacknowledged(const struct sock *sock)
 }
 
 int sock_secure(struct sock *sock, const struct tls_context *context,
-                const char *name, const struct sock *other)
+                const struct sock_peer *peer)
 {
     be_prompt(sock); /* a handshake is many small writes */
-    return tls_begin(sock, context, name, other);
+    return tls_begin(sock, context, peer);
 }
 
 enum io sock_handshake(struct sock *sock)

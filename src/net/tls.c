@@ -167,8 +167,14 @@ static void keep(const struct sock *sock, SSL *ssl)
                           memory_order_relaxed);
 }
 
+/* OpenSSL's state of the session's other side, if it speaks TLS too. */
+static const SSL *other_of(const struct sock_peer *peer)
+{
+    return peer->other->ready & SOCK_TLS ? ssl_of(peer->other) : NULL;
+}
+
 int tls_begin(struct sock *sock, const struct tls_context *context,
-              const char *name, const struct sock *other)
+              const struct sock_peer *peer)
 {
     SSL *ssl = NULL;
     BIO *bio = NULL;
@@ -177,9 +183,9 @@ int tls_begin(struct sock *sock, const struct tls_context *context,
     if (shared.connections == NULL || (size_t)sock->fd >= shared.size) {
         goto fail;
     }
-    ssl = tls_context_begin(
-        context, name,
-        other != NULL && other->ready & SOCK_TLS ? ssl_of(other) : NULL);
+    ssl = peer == NULL ? tls_context_accept(context)
+                       : tls_context_connect(context, peer->name, peer->place,
+                                             other_of(peer));
     bio = BIO_new(shared.method);
     if (ssl == NULL || bio == NULL) {
         goto fail;

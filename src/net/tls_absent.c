@@ -27,12 +27,11 @@ void tls_context_destroy(struct tls_context *context)
 }
 
 int tls_begin(struct sock *sock, const struct tls_context *context,
-              const char *name, const struct sock *other)
+              const struct sock_peer *peer)
 {
     (void)sock;
     (void)context;
-    (void)name;
-    (void)other;
+    (void)peer;
     errno = ENOSYS;
     return -1;
 }

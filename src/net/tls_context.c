@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,10 @@ struct tls_context {
     size_t name_count;
     unsigned char *protocols; /* as in a ClientHello; NULL: none */
     size_t protocols_bytes;
-    unsigned char scope[32]; /* of sessions */
+    unsigned char scope[32];        /* of sessions */
+    SSL_SESSION *_Atomic *sessions; /* of each upstream the last, or NULL; any
+                                       thread takes and puts back */
+    size_t places;
     bool server;
     bool unverified;
 };
@@ -136,6 +140,10 @@ void tls_context_destroy(struct tls_context *context)
     for (size_t i = 0; i < context->identity_count; i++) {
         SSL_CTX_free(context->identities[i].context);
     }
+    for (size_t i = 0; i < context->places; i++) {
+        SSL_SESSION_free(context->sessions[i]);
+    }
+    free(context->sessions);
     free(context->names);
     free(context->identities);
     free(context->protocols);
@@ -503,6 +511,35 @@ fail:
 
 /* ---- clients ---- */
 
+static void put_session(SSL_SESSION *_Atomic *place, SSL_SESSION *session)
+{
+    SSL_SESSION_free(atomic_exchange(place, session));
+}
+
+/* An upstream has given a session, or a ticket; we take it. */
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+    put_session(SSL_get_app_data(ssl), session);
+    return 1;
+}
+
+/* It is taken out meanwhile, so that no other thread frees it; one that has
+ * come instead is newer. */
+static void offer_session(SSL *ssl, SSL_SESSION *_Atomic *place)
+{
+    SSL_SESSION *session = atomic_exchange(place, NULL);
+    SSL_SESSION *none = NULL;
+
+    SSL_set_app_data(ssl, (void *)place);
+    if (session == NULL) {
+        return;
+    }
+    SSL_set_session(ssl, session);
+    if (!atomic_compare_exchange_strong(place, &none, session)) {
+        SSL_SESSION_free(session);
+    }
+}
+
 static int finish_client(struct tls_context *context,
                          const struct tls_client_options *options,
                          struct tls_complaint *complaint)
@@ -513,6 +550,9 @@ static int finish_client(struct tls_context *context,
         return -1;
     }
     context->identities[context->identity_count++].context = made;
+    SSL_CTX_set_session_cache_mode(made, SSL_SESS_CACHE_CLIENT |
+                                             SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(made, on_session);
     if (options->unverified) {
         return 0;
     }
@@ -534,8 +574,12 @@ struct tls_context *tls_client_create(const struct tls_client_options *options,
     }
     context->unverified = options->unverified;
     context->identities = calloc(1, sizeof(*context->identities));
-    if (context->identities != NULL &&
-        set_protocols(context, options->alpn, options->alpn_count) == 0 &&
+    context->sessions = calloc(options->places + 1, sizeof(SSL_SESSION *));
+    if (context->identities == NULL || context->sessions == NULL) {
+        goto fail;
+    }
+    context->places = options->places;
+    if (set_protocols(context, options->alpn, options->alpn_count) == 0 &&
         finish_client(context, options, complaint) == 0) {
         return context;
     }
@@ -586,27 +630,31 @@ static bool offer_protocols(const struct tls_context *context, SSL *ssl,
     return SSL_set_alpn_protos(ssl, list, 1 + length) == 0;
 }
 
-static bool prepare_client(const struct tls_context *context, SSL *ssl,
-                           const char *name, const SSL *other)
+struct ssl_st *tls_context_accept(const struct tls_context *context)
 {
-    SSL_set_connect_state(ssl);
-    return (name == NULL || expect(ssl, name)) &&
-           offer_protocols(context, ssl, other);
+    SSL *ssl = SSL_new(context->identities[0].context);
+
+    if (ssl != NULL) {
+        SSL_set_accept_state(ssl);
+    }
+    return ssl;
 }
 
-struct ssl_st *tls_context_begin(const struct tls_context *context,
-                                 const char *name, const struct ssl_st *other)
+struct ssl_st *tls_context_connect(const struct tls_context *context,
+                                   const char *name, size_t place,
+                                   const struct ssl_st *other)
 {
     SSL *ssl = SSL_new(context->identities[0].context);
 
     if (ssl == NULL) {
         return NULL;
     }
-    if (context->server) {
-        SSL_set_accept_state(ssl);
-    } else if (!prepare_client(context, ssl, name, other)) {
+    SSL_set_connect_state(ssl);
+    if ((name != NULL && !expect(ssl, name)) ||
+        !offer_protocols(context, ssl, other)) {
         SSL_free(ssl);
         return NULL;
     }
+    offer_session(ssl, &context->sessions[place]);
     return ssl;
 }

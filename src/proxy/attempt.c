@@ -48,12 +48,11 @@ static void attempt_failed(struct plane *plane, struct session *session,
 
 /* The name that the upstream's certificate must have; NULL: it is a unix
  * socket, and any will do. */
-static const char *upstream_name(const struct session *session,
+static const char *upstream_name(const struct session *session, size_t place,
                                  char text[ADDR_TEXT_MAX])
 {
     const struct service *service = session->service;
-    const struct address *address =
-        &service->lines[attempt_place(session)]->address;
+    const struct address *address = &service->lines[place]->address;
     struct addr addr;
 
     if (service->config->upstream_tls_name != NULL) {
@@ -66,19 +65,28 @@ static const char *upstream_name(const struct session *session,
     return addr.family == AF_UNIX ? NULL : addr_format_ip(&addr, text);
 }
 
+static int secure(struct session *session)
+{
+    size_t place = attempt_place(session);
+    char text[ADDR_TEXT_MAX];
+    const struct sock_peer peer = {
+        .name = upstream_name(session, place, text),
+        .place = place,
+        .other = &session->sock[CLIENT],
+    };
+
+    return sock_secure(&session->sock[UPSTREAM], session->service->tls_client,
+                       &peer);
+}
+
 /* The upstream has taken the connection. */
 static void connected(struct plane *plane, struct session *session)
 {
-    struct sock *sock = &session->sock[UPSTREAM];
-    struct tls_context *context = session->service->tls_client;
-    char text[ADDR_TEXT_MAX];
-
     if (!preface_send(session)) {
         session_close(plane, session, CAUSE_LOCAL_RESOURCE);
-    } else if (context == NULL) {
+    } else if (session->service->tls_client == NULL) {
         session_established(plane, session);
-    } else if (sock_secure(sock, context, upstream_name(session, text),
-                           &session->sock[CLIENT]) < 0) {
+    } else if (secure(session) < 0) {
         session_close(plane, session, CAUSE_LOCAL_RESOURCE);
     } else {
         session->securing = true;
