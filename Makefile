@@ -32,10 +32,14 @@ ALL_LIBS = $(if $(TLS),-lssl -lcrypto)
 
 # objects-of A.c B.c: where they are built
 objects-of = $(patsubst %.c,$(BUILD)/%.o,$(1))
-# tests-of DIR, helpers-of DIR: its test programs; what each is linked with
-tests-of = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/test_*.c))
+# tests-of DIR, helpers-of DIR: its test programs; what each is linked with.
+# Those that speak TLS themselves are built with TLS only.
+SPEAK_TLS := tests/e2e/test_tls% tests/e2e/secure.c tests/e2e/authority.c
+tests-in = $(filter-out $(if $(TLS),,$(SPEAK_TLS)),$(wildcard tests/$(1)/*.c))
+tests-of = $(patsubst %.c,$(BUILD)/%,$(filter tests/$(1)/test_%,\
+             $(call tests-in,$(1))))
 helpers-of = $(call objects-of,$(filter-out tests/$(1)/test_%,\
-               $(wildcard tests/$(1)/*.c)))
+               $(call tests-in,$(1))))
 
 # Without TLS tls_absent.c stands for the rooms that speak it.
 TLS_ROOMS := $(wildcard src/net/tls*.c src/net/ktls.c)

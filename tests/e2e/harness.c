@@ -668,6 +668,18 @@ void expect_broken(int fd)
     assert_true(error == EPIPE || error == ECONNRESET);
 }
 
+void expect_gone(int fd)
+{
+    char bytes[512];
+    ssize_t count;
+    do {
+        count = pull(fd, bytes, sizeof bytes);
+    } while (count > 0);
+    if (count < 0 && errno != ECONNRESET) {
+        fail_msg("the end expected, got %s", strerror(errno));
+    }
+}
+
 void expect_silence(int fd, int ms)
 {
     assert_false(await_events(fd, POLLIN, time_ms() + ms));
@@ -1184,7 +1196,7 @@ static const char *proxy_binary(void)
     return path && *path ? path : "build/evproxy";
 }
 
-/* ours and more, then JOURNAL_STREAM if asked for. */
+/* What was asked for, which goes before ours, then JOURNAL_STREAM. */
 static char **environment_join(const struct launch *launch, char *journal)
 {
     size_t count = 0;
@@ -1197,10 +1209,10 @@ static char **environment_join(const struct launch *launch, char *journal)
     }
     char **all = calloc(count + more + 2, sizeof *all);
     assert_non_null(all);
-    memcpy(all, environ, count * sizeof *all);
     for (size_t i = 0; i < more; i++) {
-        all[count + i] = (char *)(uintptr_t)launch->environment[i];
+        all[i] = (char *)(uintptr_t)launch->environment[i];
     }
+    memcpy(all + more, environ, count * sizeof *all);
     all[count + more] = launch->journal ? journal : NULL;
     return all;
 }

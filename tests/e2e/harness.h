@@ -121,6 +121,7 @@ void expect_eof(int fd);
 void expect_reset(int fd);  /* at once, no byte before it */
 void expect_broken(int fd); /* by a reset that comes behind a FIN */
 void expect_end(int fd);    /* one of the two */
+void expect_gone(int fd);   /* in either way, whatever comes before it */
 void expect_silence(int fd, int ms);
 
 /* Connects, and is reset at once, with the bytes (or NULL) unread; or is let
