@@ -122,6 +122,13 @@ static bool seal(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
            1;
 }
 
+/* A ticket of TLS 1.3 is used once (RFC 8446, appendix C.4): without another
+ * one, each second connection would begin anew. */
+static bool another_is_due(const SSL *ssl, enum tls_ticket found)
+{
+    return found == TLS_TICKET_OLD || SSL_version(ssl) >= TLS1_3_VERSION;
+}
+
 /* OpenSSL asks for the key of a ticket that it seals, or opens: -1 failed, 0
  * there is none, 1 here it is, 2 and give the client another ticket. */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
@@ -131,7 +138,6 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
     struct tls_ticket_key key;
     bool good;
 
-    (void)ssl;
     if (sealing) {
         good = seal(name, iv, cipher, &key);
     } else {
@@ -147,7 +153,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
     if (!good) {
         return -1;
     }
-    return found == TLS_TICKET_OLD ? 2 : 1;
+    return another_is_due(ssl, found) ? 2 : 1;
 }
 
 void tls_ticket_use(struct ssl_ctx_st *context)
