@@ -41,6 +41,13 @@ const char *tls_reason(void)
     return reason;
 }
 
+/* NULL: it is the kernel's alone. */
+static SSL *ssl_of(const struct sock *sock)
+{
+    return atomic_load_explicit(&shared.connections[sock->fd],
+                                memory_order_relaxed);
+}
+
 /* ---- what OpenSSL reads and writes by ---- */
 
 /* A call failed; wait_bit is what EAGAIN takes away. */
@@ -84,16 +91,23 @@ static int read_bytes(BIO *bio, char *bytes, int size)
     return (int)got;
 }
 
+/* Nobody waits for a ticket: it goes with the first bytes, or 200 ms later. */
+static bool is_ticket(const SSL *ssl)
+{
+    return SSL_get_state(ssl) == TLS_ST_SW_SESSION_TICKET;
+}
+
 static int write_bytes(BIO *bio, const char *bytes, int size)
 {
     struct sock *sock = call.sock;
+    bool more = call.more || is_ticket(ssl_of(sock));
     ssize_t put = -1;
 
     BIO_clear_retry_flags(bio);
     if (sock->ready & SOCK_WRITABLE) {
         do {
             put = send(sock->fd, bytes, (size_t)size,
-                       MSG_NOSIGNAL | (call.more ? MSG_MORE : 0));
+                       MSG_NOSIGNAL | (more ? MSG_MORE : 0));
         } while (put < 0 && errno == EINTR);
         if (put < 0) {
             take_failure(SOCK_WRITABLE);
@@ -153,13 +167,6 @@ static void set_up(void)
 }
 
 /* ---- connections ---- */
-
-/* NULL: it is the kernel's alone. */
-static SSL *ssl_of(const struct sock *sock)
-{
-    return atomic_load_explicit(&shared.connections[sock->fd],
-                                memory_order_relaxed);
-}
 
 static void keep(const struct sock *sock, SSL *ssl)
 {
