@@ -393,6 +393,139 @@ static void an_upstream_whose_certificate_expired_is_not_believed(void **state)
     expect_doubted(&expired, upstream_keys(authority(), NAMED));
 }
 
+/* ---- sessions ---- */
+
+/* An upstream that resumes what it has begun, whoever asks. */
+struct resuming {
+    struct scene scene;
+    struct secure how;
+};
+
+static void resuming_open(struct resuming *resuming, int version)
+{
+    resuming->how = upstream_of(version);
+    resuming->how.context = secure_context(&resuming->how, true);
+    assert_non_null(resuming->how.context);
+    scene_open(&resuming->scene, "workers = 1",
+               upstream_keys(authority(), NAMED));
+}
+
+static void resuming_close(struct resuming *resuming)
+{
+    scene_close(&resuming->scene);
+    SSL_CTX_free(resuming->how.context);
+}
+
+static void resuming_reload(struct resuming *resuming, const char *keys)
+{
+    proxy_configure(resuming->scene.proxy,
+                    "[service web]\nlisten = %s\nupstream = %s\n%s\n",
+                    resuming->scene.front.text, resuming->scene.back.text,
+                    keys);
+    proxy_reload(resuming->scene.proxy);
+}
+
+static void expect_resumed(const struct resuming *resuming, bool resumed)
+{
+    struct pair pair = pair_to(&resuming->scene, &resuming->how);
+    assert_int_equal(SSL_session_reused(secure_ssl(pair.upstream)), resumed);
+    assert_string_equal(secure_asked(pair.upstream), "up.example");
+    pair_ping(&pair);
+    finish(pair.client);
+    expect_eof(pair.upstream);
+    pair_hang_up(&pair);
+    stat_await(resuming->scene.proxy, "web", NULL, "active", 0);
+}
+
+static void the_session_of_an_upstream_is_resumed(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct resuming resuming;
+        resuming_open(&resuming, VERSIONS[i]);
+        expect_resumed(&resuming, false);
+        for (unsigned turn = 0; turn < 5; turn++) {
+            expect_resumed(&resuming, true);
+        }
+        resuming_close(&resuming);
+    }
+}
+
+/* All workers offer the same one, and put back a new one. */
+static void a_session_may_be_resumed_by_many_at_once(void **state)
+{
+    enum { CROWD = 16, ROUNDS = 10 };
+    struct place front = place_new();
+    struct place back = place_new();
+    struct secure_service echo = {.how = upstream_of(0), .fn = serve_echo};
+    (void)state;
+    echo.how.context = secure_context(&echo.how, true);
+    struct server *server = server_start(&back, serve_secure, &echo);
+    struct proxy *proxy = proxy_start(
+        "[global]\nworkers = 4\n[service web]\nlisten = %s\nupstream = %s\n%s",
+        front.text, back.text, upstream_keys(authority(), NAMED));
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        int clients[CROWD];
+        for (unsigned i = 0; i < CROWD; i++) {
+            clients[i] = dial(&front);
+            send_text(clients[i], "echo");
+        }
+        for (unsigned i = 0; i < CROWD; i++) {
+            expect_text(clients[i], "echo");
+            hang_up(clients[i]);
+        }
+    }
+    await_cause(proxy, "client_fin", CROWD * ROUNDS);
+    assert_true(SSL_CTX_sess_hits(echo.how.context) > ROUNDS);
+    proxy_stop(proxy);
+    server_stop(server);
+    SSL_CTX_free(echo.how.context);
+}
+
+/* Nothing but the end, or the alert that is the reason for it. */
+static void expect_broken_off(int fd)
+{
+    char byte;
+    ssize_t count = -1;
+    eventually((count = SSL_read(secure_ssl(fd), &byte, 1)) > 0 ||
+               SSL_get_error(secure_ssl(fd), (int)count) !=
+                   SSL_ERROR_WANT_READ);
+    assert_true(count <= 0);
+}
+
+/* It was good enough for whom was asked for then. */
+static void expect_asked_anew(const char *keys)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct resuming resuming;
+        resuming_open(&resuming, VERSIONS[i]);
+        expect_resumed(&resuming, false);
+        resuming_reload(&resuming, keys);
+        int client = dial(&resuming.scene.front);
+        int upstream = take(resuming.scene.listener);
+        if (secure_begin(upstream, &resuming.how, true) == 0) {
+            expect_broken_off(upstream); /* with TLS 1.3 it is told later */
+        }
+        hang_up(upstream);
+        hang_up(client);
+        stat_await(resuming.scene.proxy, "web", NULL, "active", 0);
+        assert_true(stat_get(resuming.scene.proxy, "web", NULL,
+                             "ended_tls_error") == 1);
+        resuming_close(&resuming);
+    }
+}
+
+static void a_session_does_not_stand_for_another_certificate(void **state)
+{
+    struct identity other =
+        identity_new("other-ca", &(struct identity_wish){.authority = true});
+    (void)state;
+    expect_asked_anew(upstream_keys(&other, NAMED "connect_attempts = 1\n"));
+    expect_asked_anew(upstream_keys(authority(),
+                                    "upstream_tls_name = no.example\n"
+                                    "connect_attempts = 1\n"));
+}
+
 /* ---- the next one ---- */
 
 /* A client whose first upstream is of no use comes to the second, with all of
@@ -657,6 +790,9 @@ int main(void)
         E2E(an_upstream_of_an_unknown_authority_is_not_believed),
         E2E(an_upstream_of_another_name_is_not_believed),
         E2E(an_upstream_whose_certificate_expired_is_not_believed),
+        E2E(the_session_of_an_upstream_is_resumed),
+        E2E(a_session_may_be_resumed_by_many_at_once),
+        E2E(a_session_does_not_stand_for_another_certificate),
         E2E(the_next_upstream_is_tried_for_one_that_is_not_believed),
         E2E(the_next_upstream_is_tried_for_one_without_tls),
         E2E(the_next_upstream_is_tried_for_one_of_an_old_version),
