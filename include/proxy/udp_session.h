@@ -47,8 +47,10 @@ struct udp_session {
     bool in_source : 1;   /* counted in by limits_enter */
     bool in_upstream : 1; /* counted in by upstream_enter */
     bool in_table : 1;
-    bool finished : 1; /* in udp->finished */
-    bool closed : 1;   /* in udp->dead */
+    bool in_trains : 1; /* its socket takes them */
+    bool singly : 1;    /* what it sends cannot be joined */
+    bool finished : 1;  /* in udp->finished */
+    bool closed : 1;    /* in udp->dead */
 };
 
 _Static_assert(sizeof(struct udp_session) <= UDP_SESSION_BYTES_MAX,
@@ -63,14 +65,15 @@ struct udp_session *udp_session_begin(struct plane *plane,
                                       struct udp_listener *listener,
                                       const struct flow_key *key) WARN_UNUSED;
 
-/* A datagram of so many bytes has come. False: it is over a rate, and counted
- * as dropped. */
+/* One has come, or a train. False: it is over a rate, and counted as dropped;
+ * of a train what is over is taken off. */
 bool udp_session_admit(struct plane *plane, struct udp_session *session,
-                       enum direction direction, uint32_t bytes) WARN_UNUSED;
+                       enum direction direction,
+                       struct datagram *datagram) WARN_UNUSED;
 
 /* Sends to the upstream; the session may have ended afterwards. */
 void udp_session_send(struct plane *plane, struct udp_session *session,
-                      const struct datagram *const *list, unsigned count);
+                      struct datagram *const *list, unsigned count);
 
 /* Takes what the upstream has sent, as much as is one session's turn. */
 void udp_session_receive(struct plane *plane, struct udp_session *session);

@@ -2,20 +2,30 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 #define BATCH_BYTES ((size_t)DATAGRAM_BATCH * DATAGRAM_BYTES_MAX)
 
-/* Room for either kind of packet information. */
+/* What is sent joined: as many as every kernel takes, and no more bytes than a
+ * datagram has. Longer ones would not fit into a packet of Ethernet: the kernel
+ * would refuse them joined, and divides them when they come singly. */
+#define JOIN_MOST        64u
+#define JOIN_BYTES_MAX   65507u
+#define JOIN_SEGMENT_MAX 1472u
+
+/* Room for either kind of packet information, and for the size in a train. */
 union control {
     struct cmsghdr align;
-    char in[CMSG_SPACE(sizeof(struct in_pktinfo))];
-    char in6[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+    char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
 };
 
-/* What the calls want beside the datagrams, each at the same place. */
+#define SEGMENT_SPACE CMSG_SPACE(sizeof(uint16_t))
+
+/* What the calls want beside the datagrams. Taking, all is at the same place;
+ * giving, a header has the parts of all that it joins. */
 struct letters {
     struct mmsghdr headers[DATAGRAM_BATCH];
     struct iovec parts[DATAGRAM_BATCH];
@@ -34,9 +44,6 @@ int datagram_batch_open(struct datagram_batch *batch)
     /* A huge page would be resident for a few bytes. */
     (void)madvise(memory, BATCH_BYTES, MADV_NOHUGEPAGE);
     *batch = (struct datagram_batch){.memory = memory};
-    for (size_t i = 0; i < DATAGRAM_BATCH; i++) {
-        batch->list[i].bytes = batch->memory + i * DATAGRAM_BYTES_MAX;
-    }
     return 0;
 }
 
@@ -81,6 +88,13 @@ int datagram_socket_init(struct datagram_socket *sock, int fd)
     return 0;
 }
 
+void datagram_take_trains(int fd)
+{
+    const int on = 1;
+
+    (void)setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
+}
+
 /* ---- taking ---- */
 
 /* Our address from what the kernel says of a datagram. */
@@ -105,6 +119,22 @@ static void read_local(struct datagram *datagram, struct msghdr *header)
     addr_from_sockaddr(&datagram->local, &local.u.any);
 }
 
+/* The size in a train; 0: it is one datagram. */
+static uint32_t read_segment(const struct datagram *datagram,
+                             struct msghdr *header)
+{
+    struct cmsghdr *part = CMSG_FIRSTHDR(header);
+    int segment = 0;
+
+    for (; part != NULL; part = CMSG_NXTHDR(header, part)) {
+        if (part->cmsg_level == IPPROTO_UDP && part->cmsg_type == UDP_GRO) {
+            memcpy(&segment, CMSG_DATA(part), sizeof(segment));
+        }
+    }
+    return segment > 0 && (uint32_t)segment < datagram->size ? (uint32_t)segment
+                                                             : 0;
+}
+
 static void read_peer(struct datagram *datagram, const struct endpoint *name)
 {
     addr_from_sockaddr(&datagram->peer, &name->u.any);
@@ -113,18 +143,23 @@ static void read_peer(struct datagram *datagram, const struct endpoint *name)
 }
 
 /* Puts the places of the batch behind its count into the parts. */
-static unsigned lay_out(struct letters *letters,
-                        const struct datagram_batch *batch, unsigned most)
+static unsigned lay_out(struct letters *letters, struct datagram_batch *batch,
+                        unsigned most)
 {
     unsigned room = DATAGRAM_BATCH - batch->count;
 
     most = most < room ? most : room;
     for (unsigned i = 0; i < most; i++) {
-        letters->parts[i].iov_base = batch->list[batch->count + i].bytes;
+        size_t place = batch->count + i;
+
+        batch->list[place].bytes = batch->memory + place * DATAGRAM_BYTES_MAX;
+        letters->parts[i].iov_base = batch->list[place].bytes;
         letters->parts[i].iov_len = DATAGRAM_BYTES_MAX;
         letters->headers[i].msg_hdr = (struct msghdr){
             .msg_iov = &letters->parts[i],
             .msg_iovlen = 1,
+            .msg_control = &letters->controls[i],
+            .msg_controllen = sizeof(letters->controls[i]),
         };
     }
     return most;
@@ -139,7 +174,12 @@ static int receive(struct datagram_batch *batch, int fd,
         got = recvmmsg(fd, letters->headers, most, MSG_DONTWAIT, NULL);
     } while (got < 0 && errno == EINTR);
     for (int i = 0; i < got; i++) {
-        batch->list[batch->count++].size = letters->headers[i].msg_len;
+        struct datagram *datagram = &batch->list[batch->count++];
+
+        datagram->size = letters->headers[i].msg_len;
+        datagram->segment =
+            read_segment(datagram, &letters->headers[i].msg_hdr);
+        datagram->singly = false;
         batch->used = true;
     }
     return got;
@@ -158,15 +198,16 @@ int datagram_receive(struct datagram_batch *batch,
 
         header->msg_name = &letters.names[i].u;
         header->msg_namelen = sizeof(letters.names[i].u);
-        header->msg_control = &letters.controls[i];
-        header->msg_controllen = sock->wild ? sizeof(letters.controls[i]) : 0;
     }
     got = receive(batch, sock->fd, &letters, most);
     for (int i = 0; i < got; i++) {
         struct datagram *datagram = &batch->list[first + (unsigned)i];
 
         read_peer(datagram, &letters.names[i]);
-        read_local(datagram, &letters.headers[i].msg_hdr);
+        datagram->local = (struct addr){.family = 0};
+        if (sock->wild) {
+            read_local(datagram, &letters.headers[i].msg_hdr);
+        }
     }
     return got;
 }
@@ -212,6 +253,23 @@ static void write_peer(struct endpoint *name, const struct datagram *datagram,
     }
 }
 
+/* Adds a note to a message, whose control has room for it. */
+static void add_control(struct msghdr *header, union control *control,
+                        int level, int type, const void *data, size_t size)
+{
+    struct cmsghdr *part = (void *)(control->room + header->msg_controllen);
+
+    memset(part, 0, CMSG_SPACE(size));
+    *part = (struct cmsghdr){
+        .cmsg_level = level,
+        .cmsg_type = type,
+        .cmsg_len = CMSG_LEN(size),
+    };
+    memcpy(CMSG_DATA(part), data, size);
+    header->msg_control = control;
+    header->msg_controllen += CMSG_SPACE(size);
+}
+
 /* The address that it is to leave from. */
 static void write_local(struct msghdr *header, union control *control,
                         const struct datagram *datagram,
@@ -219,53 +277,174 @@ static void write_local(struct msghdr *header, union control *control,
 {
     struct in6_pktinfo in6 = {.ipi6_ifindex = datagram->scope};
     struct in_pktinfo in = {.ipi_ifindex = 0};
-    struct cmsghdr *part = &control->align;
 
     if (datagram->local.family == 0) {
         return;
     }
-    memset(control, 0, sizeof(*control));
-    header->msg_control = control;
     if (sock->both) {
         in6.ipi6_addr = mapped(&datagram->local);
-        part->cmsg_level = IPPROTO_IPV6;
-        part->cmsg_type = IPV6_PKTINFO;
-        part->cmsg_len = CMSG_LEN(sizeof(in6));
-        memcpy(CMSG_DATA(part), &in6, sizeof(in6));
-        header->msg_controllen = sizeof(control->in6);
+        add_control(header, control, IPPROTO_IPV6, IPV6_PKTINFO, &in6,
+                    sizeof(in6));
     } else {
         memcpy(&in.ipi_spec_dst, datagram->local.ip, sizeof(in.ipi_spec_dst));
-        part->cmsg_level = IPPROTO_IP;
-        part->cmsg_type = IP_PKTINFO;
-        part->cmsg_len = CMSG_LEN(sizeof(in));
-        memcpy(CMSG_DATA(part), &in, sizeof(in));
-        header->msg_controllen = sizeof(control->in);
+        add_control(header, control, IPPROTO_IP, IP_PKTINFO, &in, sizeof(in));
     }
 }
 
-static void enclose(struct letters *letters, const struct datagram *const *list,
-                    unsigned count)
+/* One message: list[0] to list[count - 1], joined. */
+struct message {
+    struct datagram *const *list;
+    unsigned count;
+    uint32_t segment; /* of the first datagram */
+    uint32_t bytes;
+};
+
+static bool same_ends(const struct datagram *a, const struct datagram *b)
 {
-    for (unsigned i = 0; i < count; i++) {
-        letters->parts[i].iov_base = list[i]->bytes;
-        letters->parts[i].iov_len = list[i]->size;
-        letters->headers[i].msg_hdr = (struct msghdr){
-            .msg_iov = &letters->parts[i],
-            .msg_iovlen = 1,
-        };
-    }
+    return memcmp(&a->peer, &b->peer, sizeof(a->peer)) == 0 &&
+           memcmp(&a->local, &b->local, sizeof(a->local)) == 0 &&
+           a->scope == b->scope;
 }
 
-static unsigned send_all(int fd, struct letters *letters, unsigned count,
-                         int *error)
+/* Whether the next one, to the same peer, may be joined to what is there: all
+ * are of one size, and a last one may be smaller, but not empty. */
+static bool fits(const struct message *message, const struct datagram *next)
 {
-    unsigned sent = 0;
+    uint32_t bytes = message->bytes + next->size;
+    uint32_t segment = message->segment;
+
+    return !next->singly && !message->list[0]->singly && next->size > 0 &&
+           segment > 0 && segment <= JOIN_SEGMENT_MAX &&
+           message->bytes % segment == 0 &&
+           datagram_size_of(next, 0) <= segment &&
+           (next->segment == 0 || next->segment == segment) &&
+           bytes <= JOIN_BYTES_MAX && bytes <= JOIN_MOST * segment;
+}
+
+/* Takes the next message off the list. */
+static struct message gather(struct datagram *const *list, unsigned count,
+                             bool connected)
+{
+    struct message message = {
+        .list = list,
+        .count = 1,
+        .segment = datagram_size_of(list[0], 0),
+        .bytes = list[0]->size,
+    };
+
+    for (; message.count < count; message.count++) {
+        const struct datagram *next = list[message.count];
+
+        if (!fits(&message, next) ||
+            (!connected && !same_ends(list[0], next))) {
+            break;
+        }
+        message.bytes += next->size;
+    }
+    return message;
+}
+
+/* Sends what is in a train, or the one datagram. On an error what was sent is
+ * off it. */
+static bool send_apart(int fd, struct msghdr *header, struct datagram *train)
+{
+    struct iovec part;
+
+    header->msg_iov = &part;
+    header->msg_iovlen = 1;
+    for (uint32_t left = datagram_count(train); left > 0; left--) {
+        part.iov_base = train->bytes;
+        part.iov_len = datagram_size_of(train, 0);
+        while (sendmsg(fd, header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+            if (errno != EINTR) {
+                return false;
+            }
+        }
+        train->bytes += part.iov_len;
+        train->size -= (uint32_t)part.iov_len;
+    }
+    return true;
+}
+
+/* Sends a message's datagrams one by one, and adds to *done the entries that
+ * have gone. False with errno: not all. */
+static bool send_singly(int fd, const struct msghdr *joined,
+                        const struct message *message, unsigned *done)
+{
+    struct msghdr header = *joined;
+
+    header.msg_controllen -= SEGMENT_SPACE;
+    for (unsigned i = 0; i < message->count; i++) {
+        message->list[i]->singly = true;
+        if (!send_apart(fd, &header, message->list[i])) {
+            return false;
+        }
+        ++*done;
+    }
+    return true;
+}
+
+/* What a kernel answers that cannot join, or not on this way: no checksums, or
+ * packets too small. */
+static bool cannot_join(int error)
+{
+    return error == EIO || error == EINVAL || error == EMSGSIZE ||
+           error == EOPNOTSUPP || error == ENOPROTOOPT;
+}
+
+/* The messages of one call. */
+struct mail {
+    struct letters letters;
+    struct message messages[DATAGRAM_BATCH];
+    unsigned count;
+};
+
+static bool is_joined(const struct message *message)
+{
+    return message->bytes > message->segment;
+}
+
+/* How many messages from that one on go as they are. */
+static unsigned intact(const struct mail *mail, unsigned first)
+{
+    unsigned end = first;
+
+    while (end < mail->count && !(is_joined(&mail->messages[end]) &&
+                                  mail->messages[end].list[0]->singly)) {
+        end++;
+    }
+    return end - first;
+}
+
+/* Sends what goes as it is, and then one that does not, if need be. Adds to
+ * *done the entries that have gone. */
+static int send_some(int fd, struct mail *mail, unsigned first, unsigned *done)
+{
+    const struct message *message = &mail->messages[first];
+    struct mmsghdr *header = &mail->letters.headers[first];
+    unsigned count = intact(mail, first);
+    int put = 0;
+
+    if (count > 0) {
+        put = sendmmsg(fd, header, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    for (int i = 0; i < put; i++) {
+        *done += message[i].count;
+    }
+    if (count == 0 || (put < 0 && is_joined(message) && cannot_join(errno))) {
+        put = send_singly(fd, &header->msg_hdr, message, done) ? 1 : -1;
+    }
+    return put;
+}
+
+static unsigned send_all(int fd, struct mail *mail, int *error)
+{
+    unsigned sent = 0, done = 0;
     int put;
 
     *error = 0;
-    while (sent < count) {
-        put = sendmmsg(fd, &letters->headers[sent], count - sent,
-                       MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < mail->count) {
+        put = send_some(fd, mail, sent, &done);
         if (put > 0) {
             sent += (unsigned)put;
         } else if (errno != EINTR) {
@@ -273,34 +452,78 @@ static unsigned send_all(int fd, struct letters *letters, unsigned count,
             break;
         }
     }
-    return sent;
+    return done;
+}
+
+/* Writes a message's header, but for its name. */
+static struct msghdr *enclose(struct mail *mail, const struct message *message,
+                              unsigned first_part)
+{
+    struct msghdr *header = &mail->letters.headers[mail->count].msg_hdr;
+    struct iovec *parts = &mail->letters.parts[first_part];
+
+    for (unsigned i = 0; i < message->count; i++) {
+        parts[i].iov_base = message->list[i]->bytes;
+        parts[i].iov_len = message->list[i]->size;
+    }
+    *header = (struct msghdr){
+        .msg_iov = parts,
+        .msg_iovlen = message->count,
+    };
+    return header;
+}
+
+/* The size in a train comes last: send_singly takes it off. */
+static void write_segment(struct msghdr *header, union control *control,
+                          const struct message *message)
+{
+    uint16_t segment = (uint16_t)message->segment;
+
+    if (is_joined(message)) {
+        add_control(header, control, IPPROTO_UDP, UDP_SEGMENT, &segment,
+                    sizeof(segment));
+    }
 }
 
 unsigned datagram_send(const struct datagram_socket *sock,
-                       const struct datagram *const *list, unsigned count,
-                       int *error)
+                       struct datagram *const *list, unsigned count, int *error)
 {
-    struct letters letters;
+    struct mail mail;
 
-    enclose(&letters, list, count);
-    for (unsigned i = 0; i < count; i++) {
-        struct msghdr *header = &letters.headers[i].msg_hdr;
+    mail.count = 0;
+    for (unsigned i = 0; i < count; mail.count++) {
+        struct message *message = &mail.messages[mail.count];
+        struct endpoint *name = &mail.letters.names[mail.count];
+        union control *control = &mail.letters.controls[mail.count];
+        struct msghdr *header;
 
-        write_peer(&letters.names[i], list[i], sock);
-        header->msg_name = &letters.names[i].u;
-        header->msg_namelen = letters.names[i].length;
-        write_local(header, &letters.controls[i], list[i], sock);
+        *message = gather(&list[i], count - i, false);
+        header = enclose(&mail, message, i);
+        write_peer(name, list[i], sock);
+        header->msg_name = &name->u;
+        header->msg_namelen = name->length;
+        write_local(header, control, list[i], sock);
+        write_segment(header, control, message);
+        i += message->count;
     }
-    return send_all(sock->fd, &letters, count, error);
+    return send_all(sock->fd, &mail, error);
 }
 
-unsigned datagram_send_connected(int fd, const struct datagram *const *list,
+unsigned datagram_send_connected(int fd, struct datagram *const *list,
                                  unsigned count, int *error)
 {
-    struct letters letters;
+    struct mail mail;
 
-    enclose(&letters, list, count);
-    return send_all(fd, &letters, count, error);
+    mail.count = 0;
+    for (unsigned i = 0; i < count; mail.count++) {
+        struct message *message = &mail.messages[mail.count];
+
+        *message = gather(&list[i], count - i, true);
+        write_segment(enclose(&mail, message, i),
+                      &mail.letters.controls[mail.count], message);
+        i += message->count;
+    }
+    return send_all(fd, &mail, error);
 }
 
 int datagram_error(int fd)

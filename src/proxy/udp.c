@@ -154,6 +154,7 @@ static struct udp_listener *try_open(struct plane *plane, int fd)
         pool_return(&udp->listeners, index);
         return NULL;
     }
+    datagram_take_trains(fd);
     return listener;
 }
 
@@ -242,7 +243,7 @@ void udp_reset_all(struct plane *plane)
 /* Datagrams of one session, one behind the other. */
 struct run {
     struct udp_session *session; /* NULL: none */
-    const struct datagram *list[DATAGRAM_BATCH];
+    struct datagram *list[DATAGRAM_BATCH];
     unsigned count;
 };
 
@@ -267,7 +268,7 @@ static struct flow_key key_of(const struct udp_listener *listener,
 }
 
 static void pass_up(struct plane *plane, struct udp_listener *listener,
-                    struct run *run, const struct datagram *datagram)
+                    struct run *run, struct datagram *datagram)
 {
     struct flow_key key = key_of(listener, datagram);
     struct udp_session *session = udp_session_find(plane, &key);
@@ -281,9 +282,10 @@ static void pass_up(struct plane *plane, struct udp_listener *listener,
     }
     if (run->session == NULL) {
         if (service != NULL) {
-            counter_add(&service->state->counters[plane->number].dropped, 1);
+            counter_add(&service->state->counters[plane->number].dropped,
+                        datagram_count(datagram));
         }
-    } else if (udp_session_admit(plane, run->session, UP, datagram->size)) {
+    } else if (udp_session_admit(plane, run->session, UP, datagram)) {
         run->list[run->count++] = datagram;
     }
 }

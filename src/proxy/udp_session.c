@@ -402,21 +402,57 @@ static bool within_rates(struct plane *plane, struct udp_session *session,
     return false;
 }
 
+/* How many of them pass. */
+static uint32_t count_within_rates(struct plane *plane,
+                                   struct udp_session *session,
+                                   enum direction direction,
+                                   const struct datagram *datagram)
+{
+    uint32_t count = datagram_count(datagram);
+
+    if (!session->service->throttled) {
+        return count;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!within_rates(plane, session, direction,
+                          datagram_size_of(datagram, i))) {
+            return i;
+        }
+    }
+    return count;
+}
+
 bool udp_session_admit(struct plane *plane, struct udp_session *session,
-                       enum direction direction, uint32_t bytes)
+                       enum direction direction, struct datagram *datagram)
 {
     struct service_counters *counters = counters_of(plane, session->service);
+    uint32_t all = datagram_count(datagram);
+    uint32_t pass = count_within_rates(plane, session, direction, datagram);
 
     touch(plane, session);
-    if (!within_rates(plane, session, direction, bytes)) {
-        counter_add(&counters->dropped, 1);
+    if (pass < all) {
+        counter_add(&counters->dropped, all - pass);
+    }
+    if (pass == 0) {
         return false;
     }
-    session->bytes[direction] += bytes;
-    counter_add(&counters->bytes[direction], bytes);
+    datagram_keep(datagram, pass);
+    datagram->singly = session->singly;
+    session->bytes[direction] += datagram->size;
+    counter_add(&counters->bytes[direction], datagram->size);
     counter_add(&session->upstream->counters[plane->number].bytes[direction],
-                bytes);
+                datagram->size);
     return true;
+}
+
+static uint32_t count_all(struct datagram *const *list, unsigned count)
+{
+    uint32_t sum = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        sum += datagram_count(list[i]);
+    }
+    return sum;
 }
 
 /* How many of the rest are given up for an error that is not the peer's. */
@@ -447,26 +483,28 @@ static void upstream_is_gone(struct plane *plane, struct udp_session *session)
 }
 
 void udp_session_send(struct plane *plane, struct udp_session *session,
-                      const struct datagram *const *list, unsigned count)
+                      struct datagram *const *list, unsigned count)
 {
     unsigned done;
     int error;
 
     while (count > 0) {
         done = datagram_send_connected(session->fd, list, count, &error);
+        session->singly |= list[0]->singly;
+        list += done;
+        count -= done;
         if (datagram_refused(error)) {
-            count_dropped(plane, session->service, count - done);
+            count_dropped(plane, session->service, count_all(list, count));
             upstream_is_gone(plane, session);
             return;
         }
         if (error != 0) {
-            unsigned lost = given_up(error, count - done);
+            unsigned lost = given_up(error, count);
 
-            count_dropped(plane, session->service, lost);
-            done += lost;
+            count_dropped(plane, session->service, count_all(list, lost));
+            list += lost;
+            count -= lost;
         }
-        list += done;
-        count -= done;
     }
 }
 
@@ -480,7 +518,7 @@ static void address_reply(struct plane *plane, struct udp_session *session,
 
     udp->owner[place] = NULL;
     session->replies++;
-    if (udp_session_admit(plane, session, DOWN, reply->size)) {
+    if (udp_session_admit(plane, session, DOWN, reply)) {
         udp->owner[place] = session;
         reply->peer = key->client;
         reply->scope = key->scope;
@@ -517,6 +555,15 @@ static int take_replies(struct plane *plane, struct udp_session *session,
     return got;
 }
 
+/* It is a flow. Not where replies are counted: there is no half a train. */
+static void take_trains(struct udp_session *session)
+{
+    if (!session->in_trains && session->service->config->udp_responses == 0) {
+        session->in_trains = true;
+        datagram_take_trains(session->fd);
+    }
+}
+
 /* It has more than is its turn. */
 static void go_on_later(struct plane *plane, struct udp_session *session)
 {
@@ -545,23 +592,45 @@ void udp_session_receive(struct plane *plane, struct udp_session *session)
         if (session->finished || got < (int)asked) {
             return;
         }
+        take_trains(session);
     }
     go_on_later(plane, session);
 }
 
-/* Sends the replies from first on that leave by the same socket. Answers the
- * place after the last. */
-static unsigned send_replies(struct plane *plane, unsigned first)
+/* Sends replies, which leave by the same socket. */
+static void send_replies(struct plane *plane,
+                         const struct datagram_socket *socket,
+                         struct datagram *const *list,
+                         struct udp_session *const *owners, unsigned count)
 {
-    struct udp *udp = plane->udp;
-    const struct datagram *list[DATAGRAM_BATCH];
-    const struct udp_session *owners[DATAGRAM_BATCH];
-    const struct udp_listener *listener = NULL;
-    unsigned count = 0, done = 0;
+    unsigned done = 0;
     int error;
 
+    while (done < count) {
+        done += datagram_send(socket, &list[done], count - done, &error);
+        for (unsigned lost = error == 0 ? 0 : given_up(error, count - done);
+             lost > 0; lost--, done++) {
+            count_dropped(plane, owners[done]->service,
+                          datagram_count(list[done]));
+        }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        owners[i]->singly |= list[i]->singly;
+    }
+}
+
+/* Sends the replies from first on that leave by the same socket. Answers the
+ * place after the last. */
+static unsigned flush_some(struct plane *plane, unsigned first)
+{
+    struct udp *udp = plane->udp;
+    struct datagram *list[DATAGRAM_BATCH];
+    struct udp_session *owners[DATAGRAM_BATCH];
+    const struct udp_listener *listener = NULL;
+    unsigned count = 0;
+
     for (; first < udp->down.count; first++) {
-        const struct udp_session *owner = udp->owner[first];
+        struct udp_session *owner = udp->owner[first];
 
         if (owner == NULL) {
             continue;
@@ -573,13 +642,8 @@ static unsigned send_replies(struct plane *plane, unsigned first)
         owners[count] = owner;
         list[count++] = &udp->down.list[first];
     }
-    while (done < count) {
-        done +=
-            datagram_send(&listener->socket, &list[done], count - done, &error);
-        for (unsigned lost = error == 0 ? 0 : given_up(error, count - done);
-             lost > 0; lost--) {
-            count_dropped(plane, owners[done++]->service, 1);
-        }
+    if (count > 0) {
+        send_replies(plane, &listener->socket, list, owners, count);
     }
     return first;
 }
@@ -590,7 +654,7 @@ void udp_session_flush(struct plane *plane)
     struct list *link;
 
     for (unsigned place = 0; place < udp->down.count;) {
-        place = send_replies(plane, place);
+        place = flush_some(plane, place);
     }
     udp->down.count = 0;
     while ((link = list_pop(&udp->finished)) != NULL) {

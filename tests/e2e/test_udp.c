@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 enum { BIGGEST = 65507 };
+
+enum { UP, DOWN };
 
 /* One service "web" whose upstream is a socket in our hand. */
 struct booth {
@@ -243,6 +246,95 @@ static void a_burst_of_one_client_passes_in_order(void **state)
         hear(client, &i, sizeof i);
     }
     assert_int_equal(web(&booth, "accepted"), 1);
+    proxy_stop(booth.proxy);
+}
+
+/* Sends one message of the kernel's, which it divides: JOINED datagrams of EACH
+ * bytes and a last one of one. */
+enum { EACH = 300, JOINED = 20 };
+
+static void say_train(int fd, const struct caller *caller, const char *bytes)
+{
+    const int each = EACH;
+    ssize_t sent;
+    if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &each, sizeof each) != 0) {
+        skip();
+    }
+    sent = sendto(fd, bytes, JOINED * EACH + 1, 0,
+                  caller ? (const struct sockaddr *)&caller->address : NULL,
+                  caller ? caller->length : 0);
+    assert_int_equal(sent, JOINED * EACH + 1);
+}
+
+static void hear_train(int fd, const char *bytes)
+{
+    for (unsigned i = 0; i < JOINED; i++) {
+        hear(fd, bytes + i * EACH, EACH);
+    }
+    hear(fd, bytes + JOINED * EACH, 1);
+}
+
+static void what_a_sender_joined_arrives_as_it_was(void **state)
+{
+    static const char *const listens[] = {"127.0.0.1", "", "0.0.0.0", "[::1]"};
+    char bytes[JOINED * EACH + 1];
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (char)(i * 7 + i / 256);
+    }
+    for (size_t i = 0; i < sizeof listens / sizeof *listens; i++) {
+        struct place front = place_on(listens[i]);
+        struct place to = i == 3 ? front : place_at("127.0.0.1", &front);
+        struct booth booth = {.back = place_new()};
+        booth.upstream = datagram_on(&booth.back);
+        booth.proxy = proxy_start(
+            "%s[service web]\nmode = udp\nlisten = %s\nupstream = %s\n",
+            with_global(""), front.text, booth.back.text);
+        int client = datagram_dial(NULL, &to);
+        struct caller caller = exchange(&booth, client);
+        for (unsigned round = 0; round < 10; round++) {
+            say_train(client, NULL, bytes);
+            hear_train(booth.upstream, bytes);
+            say_train(booth.upstream, &caller, bytes);
+            hear_train(client, bytes);
+        }
+        assert_int_equal(web(&booth, "bytes_up"), 10 * sizeof bytes + 1);
+        assert_int_equal(web(&booth, "bytes_down"), 10 * sizeof bytes + 1);
+        assert_int_equal(web(&booth, "dropped"), 0);
+        proxy_stop(booth.proxy);
+    }
+}
+
+/* All of it waits for the proxy at once, so it may join what it can. */
+static void a_burst_of_many_sizes_keeps_its_borders(void **state)
+{
+    static const size_t sizes[] = {1200, 1200, 1200, 1200, 7, 0, 0, 5000, 5000,
+                                   1200, 1200, 1201, 1201, 1, 1, 1, 1200};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    static char bytes[5000];
+    struct booth booth;
+    (void)state;
+    booth_open(&booth, "", "");
+    int client = datagram_dial(NULL, &booth.front);
+    struct caller caller = exchange(&booth, client);
+    for (unsigned way = UP; way <= DOWN; way++) {
+        int receiver = way == UP ? booth.upstream : client;
+        kill(proxy_pid(booth.proxy), SIGSTOP);
+        for (unsigned i = 0; i < 3 * SIZES; i++) {
+            bytes[0] = (char)i;
+            if (way == UP) {
+                say(client, bytes, sizes[i % SIZES]);
+            } else {
+                answer(booth.upstream, &caller, bytes, sizes[i % SIZES]);
+            }
+        }
+        kill(proxy_pid(booth.proxy), SIGCONT);
+        for (unsigned i = 0; i < 3 * SIZES; i++) {
+            bytes[0] = (char)i;
+            hear(receiver, bytes, sizes[i % SIZES]);
+        }
+    }
+    assert_int_equal(web(&booth, "dropped"), 0);
     proxy_stop(booth.proxy);
 }
 
@@ -491,6 +583,46 @@ static void what_is_over_a_rate_is_dropped_whole(void **state)
     proxy_stop(booth.proxy);
 }
 
+static void a_rate_counts_what_was_joined_one_by_one(void **state)
+{
+    static char bytes[JOINED * EACH + 1];
+    struct booth booth;
+    unsigned passed = 0;
+    (void)state;
+    booth_open(&booth, "", "rate_up = 1K\nrate_burst = 3K");
+    int client = datagram_dial(NULL, &booth.front);
+    say_train(client, NULL, bytes);
+    eventually(web(&booth, "bytes_up") / EACH + web(&booth, "dropped") ==
+               JOINED + 1);
+    while (pending(booth.upstream, 50)) {
+        hear(booth.upstream, bytes, EACH);
+        passed++;
+    }
+    assert_int_equal(web(&booth, "bytes_up"), passed * EACH);
+    assert_in_range(passed, 10, 12);
+    proxy_stop(booth.proxy);
+}
+
+static void replies_count_one_by_one_though_they_were_joined(void **state)
+{
+    static char bytes[JOINED * EACH + 1];
+    struct booth booth;
+    (void)state;
+    booth_open(&booth, "", "udp_responses = 30");
+    int client = datagram_dial(NULL, &booth.front);
+    struct caller caller = exchange(&booth, client);
+    say_train(booth.upstream, &caller, bytes);
+    hear_train(client, bytes); /* so it is a flow */
+    say_train(booth.upstream, &caller, bytes);
+    for (unsigned i = 0; i < 8; i++) {
+        hear(client, bytes, EACH);
+    }
+    await_cause(booth.proxy, "upstream_fin", 1);
+    expect_silence(client, 50);
+    assert_int_equal(web(&booth, "bytes_down"), 28 * EACH + 2);
+    proxy_stop(booth.proxy);
+}
+
 static void a_rate_of_the_service_is_shared(void **state)
 {
     static char bytes[1000];
@@ -724,6 +856,8 @@ int main(void)
         E2E(datagrams_of_every_size_pass_whole),
         E2E(each_of_many_clients_gets_its_own_answers),
         E2E(a_burst_of_one_client_passes_in_order),
+        E2E(what_a_sender_joined_arrives_as_it_was),
+        E2E(a_burst_of_many_sizes_keeps_its_borders),
         E2E(replies_leave_from_the_address_that_was_sent_to),
         E2E(each_address_that_a_client_sends_to_is_a_session),
         E2E(an_idle_session_ends_and_a_busy_one_stays),
@@ -735,6 +869,8 @@ int main(void)
         E2E(accept_rates_are_for_new_sessions),
         E2E(at_the_limit_of_the_process_new_clients_are_dropped),
         E2E(what_is_over_a_rate_is_dropped_whole),
+        E2E(a_rate_counts_what_was_joined_one_by_one),
+        E2E(replies_count_one_by_one_though_they_were_joined),
         E2E(a_rate_of_the_service_is_shared),
         E2E(a_dead_upstream_is_found_by_its_refusals),
         E2E(what_a_dying_upstream_sent_still_arrives),
