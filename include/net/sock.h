@@ -151,6 +151,13 @@ const char *sock_complaint(void);
  * IO_OK: nothing is left to be sent; else as sock_send. */
 enum io sock_finish(struct sock *sock);
 
+/*
+ * Gives back to the system what handshakes and connections of this thread left
+ * free, once fewer come and go. Answers whether another call in a while could
+ * give back more. To be called about once a second, as slab_trim.
+ */
+bool sock_trim(void);
+
 /* Notes that the connection broke: IO_ERROR once the bytes are read. */
 void sock_broken(struct sock *sock);
 

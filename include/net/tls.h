@@ -51,4 +51,7 @@ bool tls_holds_bytes(const struct sock *sock);
 /* Frees all; the descriptor is to be closed. */
 void tls_end(struct sock *sock);
 
+/* As sock_trim. */
+bool tls_trim(void);
+
 #endif

@@ -256,6 +256,11 @@ enum io sock_finish(struct sock *sock)
     return sock->ready & SOCK_TLS ? tls_finish(sock) : IO_OK;
 }
 
+bool sock_trim(void)
+{
+    return tls_trim();
+}
+
 bool sock_has_bytes(const struct sock *sock)
 {
     int bytes = 0;

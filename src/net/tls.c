@@ -3,6 +3,7 @@
 #include "net/ktls.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -35,6 +36,16 @@ static _Thread_local struct {
 } call;
 
 static _Thread_local const char *reason = "";
+
+/* So few connections free little worth giving back: a handshake takes some 30
+ * KB, what lasts of it 15. */
+#define STIRS_MIN 64
+
+/* Connections of this thread that have begun, or ended ... */
+static _Thread_local struct {
+    uint32_t lately; /* ... since tls_trim was called ... */
+    uint32_t before; /* ... and up to then, since it gave something back */
+} stirs;
 
 const char *tls_reason(void)
 {
@@ -200,6 +211,7 @@ int tls_begin(struct sock *sock, const struct tls_context *context,
     BIO_set_fd(bio, sock->fd, BIO_NOCLOSE);
     SSL_set_bio(ssl, bio, bio);
     keep(sock, ssl);
+    stirs.lately++;
     sock->ready |= SOCK_TLS | SOCK_TLS_READ | SOCK_TLS_WRITE;
     return 0;
 
@@ -213,8 +225,27 @@ fail:
 
 void tls_end(struct sock *sock)
 {
-    SSL_free(ssl_of(sock));
-    keep(sock, NULL);
+    SSL *ssl = ssl_of(sock);
+
+    if (ssl != NULL) {
+        SSL_free(ssl);
+        keep(sock, NULL);
+        stirs.lately++;
+    }
+}
+
+bool tls_trim(void)
+{
+    /* While much comes and goes, what is free is soon needed again. */
+    bool quiet = stirs.lately <= stirs.before / 8;
+
+    stirs.before += stirs.lately;
+    stirs.lately = 0;
+    if (quiet && stirs.before >= STIRS_MIN) {
+        malloc_trim(0);
+        stirs.before = 0;
+    }
+    return stirs.before >= STIRS_MIN;
 }
 
 static void begin_call(struct sock *sock, bool more)

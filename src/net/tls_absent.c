@@ -94,3 +94,8 @@ void tls_end(struct sock *sock)
 {
     (void)sock;
 }
+
+bool tls_trim(void)
+{
+    return false;
+}

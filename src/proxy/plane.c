@@ -62,6 +62,7 @@ static void on_trim_timer(struct loop *loop, struct wheel_timer *timer)
 
     (void)timer;
     more |= udp_trim(plane);
+    more |= sock_trim();
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         more |= slab_trim(&plane->memory[i].cache);
     }

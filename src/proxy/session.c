@@ -171,6 +171,7 @@ void session_close(struct plane *plane, struct session *session,
     list_remove(&session->relay[UP].link); /* a handshake that waited */
     list_append(&plane->loop.buried, &session->relay[UP].link);
     leave(plane, session);
+    plane_memory_used(plane);
 }
 
 void session_bury(struct plane *plane, struct list *link)

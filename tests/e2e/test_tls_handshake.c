@@ -892,6 +892,42 @@ static void a_client_with_no_protocol_of_ours_is_refused(void **state)
     scene_close(&scene);
 }
 
+/* ---- memory ---- */
+
+static void the_memory_of_a_crowd_goes_back(void **state)
+{
+    enum { COUNT = 300, EACH = 10 * 1024, ROOM = 1536 * 1024 };
+    static struct pair pairs[COUNT];
+    struct secure how = secure_client(0);
+    struct scene scene;
+    (void)state;
+    secure_scene_open(&scene, "", "");
+    for (unsigned i = 0; i < 2; i++) { /* what stays after the first ones */
+        expect_resumed(&scene, how, NULL, false);
+    }
+    uint64_t before = proxy_resident(scene.proxy);
+    for (unsigned i = 0; i < COUNT; i++) {
+        pairs[i] = secure_pair(&scene, &how);
+        pair_ping(&pairs[i]);
+    }
+    uint64_t full = proxy_resident(scene.proxy);
+    assert_true(full > before + COUNT * EACH);
+    for (unsigned i = 0; i < COUNT; i++) {
+        pair_hang_up(&pairs[i]);
+    }
+    stat_await(scene.proxy, NULL, NULL, "active", 0);
+    int64_t limit = time_ms() + 5000;
+    while (proxy_resident(scene.proxy) > before + ROOM && time_ms() < limit) {
+        time_tick();
+    }
+    uint64_t after = proxy_resident(scene.proxy);
+    print_message("%lu KiB before, %lu with %d connections, %lu after\n",
+                  (unsigned long)before / 1024, (unsigned long)full / 1024,
+                  COUNT, (unsigned long)after / 1024);
+    assert_true(test_slow() || after <= before + ROOM);
+    scene_close(&scene);
+}
+
 /* ---- nobody waits for the handshake of another ---- */
 
 enum { STORM = 200, STORM_MS = 20000 };
@@ -1052,6 +1088,7 @@ int main(void)
         E2E(the_first_of_our_protocols_that_is_offered_is_chosen),
         E2E(without_protocols_of_ours_none_is_chosen),
         E2E(a_client_with_no_protocol_of_ours_is_refused),
+        E2E(the_memory_of_a_crowd_goes_back),
         E2E(handshakes_delay_no_other_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
