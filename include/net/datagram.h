@@ -86,6 +86,13 @@ static inline uint32_t datagram_size_of(const struct datagram *datagram,
                : datagram->segment;
 }
 
+/* Lets the first one of a train go. */
+static inline void datagram_skip(struct datagram *datagram)
+{
+    datagram->bytes += datagram->segment;
+    datagram->size -= datagram->segment;
+}
+
 /* Lets all but the first n go, n > 0. */
 static inline void datagram_keep(struct datagram *datagram, uint32_t n)
 {
@@ -121,6 +128,11 @@ unsigned datagram_send(const struct datagram_socket *sock,
                        int *error) WARN_UNUSED;
 unsigned datagram_send_connected(int fd, struct datagram *const *list,
                                  unsigned count, int *error) WARN_UNUSED;
+
+/* Sends one datagram: the head, and behind it the first one of what is there,
+ * which is left as it is. 0, or why it was not sent. */
+int datagram_send_behind(int fd, const void *head, size_t head_bytes,
+                         const struct datagram *datagram) WARN_UNUSED;
 
 /* The pending error of a connected socket, consumed; 0 if none. */
 int datagram_error(int fd);

@@ -9,6 +9,10 @@
  * there: that is a failed connect, as the first sign of a dead upstream, and
  * the client's next datagram begins a new session.
  *
+ * An upstream that wants a PROXY header gets it at the head of the first
+ * datagram: of the first that can be sent, that is, for one that is dropped
+ * leaves it to the next.
+ *
  * The record is small and holds no buffer, for there may be a hundred thousand.
  */
 #ifndef EVPROXY_PROXY_UDP_SESSION_H
@@ -47,10 +51,11 @@ struct udp_session {
     bool in_source : 1;   /* counted in by limits_enter */
     bool in_upstream : 1; /* counted in by upstream_enter */
     bool in_table : 1;
-    bool in_trains : 1; /* its socket takes them */
-    bool singly : 1;    /* what it sends cannot be joined */
-    bool finished : 1;  /* in udp->finished */
-    bool closed : 1;    /* in udp->dead */
+    bool header_due : 1; /* the next datagram up carries a PROXY header */
+    bool in_trains : 1;  /* its socket takes them */
+    bool singly : 1;     /* what it sends cannot be joined */
+    bool finished : 1;   /* in udp->finished */
+    bool closed : 1;     /* in udp->dead */
 };
 
 _Static_assert(sizeof(struct udp_session) <= UDP_SESSION_BYTES_MAX,

@@ -28,9 +28,10 @@ static void check_udp_service(struct draft *draft, size_t index)
         const struct config_upstream *upstream = &service->upstreams[i];
 
         check_udp_address(draft, &upstream->address, upstream->line);
-        if (upstream->proxy_protocol != PROXY_OFF) {
+        if (upstream->proxy_protocol == PROXY_V1) {
             draft_complain(draft, upstream->line,
-                           "proxy_protocol is not available for mode = udp");
+                           "proxy_protocol=v1 has no word for datagrams; v2 "
+                           "has");
         }
     }
     if (service->proxy_protocol) {

@@ -526,6 +526,23 @@ unsigned datagram_send_connected(int fd, struct datagram *const *list,
     return send_all(fd, &mail, error);
 }
 
+int datagram_send_behind(int fd, const void *head, size_t head_bytes,
+                         const struct datagram *datagram)
+{
+    struct iovec parts[] = {
+        {.iov_base = (void *)(uintptr_t)head, .iov_len = head_bytes},
+        {.iov_base = datagram->bytes, .iov_len = datagram_size_of(datagram, 0)},
+    };
+    const struct msghdr header = {.msg_iov = parts, .msg_iovlen = 2};
+
+    while (sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
 int datagram_error(int fd)
 {
     int error = 0;

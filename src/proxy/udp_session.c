@@ -5,6 +5,7 @@
 #include "proxy/deadline.h"
 #include "proxy/listener.h"
 #include "proxy/record.h"
+#include "wire/proxy_header.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -260,6 +261,8 @@ static enum cause connect_any(struct plane *plane, struct udp_session *session)
         if (session->in_upstream) {
             cause = connect_one(plane, session);
             if (cause == CAUSE_NONE || session->fd >= 0) {
+                session->header_due =
+                    service->lines[i]->proxy_protocol != PROXY_OFF;
                 break;
             }
             upstream_leave(session->upstream);
@@ -482,6 +485,56 @@ static void upstream_is_gone(struct plane *plane, struct udp_session *session)
     udp_session_close(plane, session, CAUSE_CONNECT_REFUSED);
 }
 
+/* What an upstream is told about the client. */
+static size_t write_header(const struct udp_session *session,
+                           uint8_t bytes[PROXY_HEADER_V2_MAX])
+{
+    struct proxy_header header = {.source = session->flow.key.client};
+
+    addr_from_sockaddr(&header.destination, &session->listener->endpoint.u.any);
+    if (session->flow.key.local.family != 0) {
+        uint16_t port = header.destination.port;
+
+        header.destination = session->flow.key.local;
+        header.destination.port = port;
+    }
+    return proxy_header_format_v2(&header, bytes, true);
+}
+
+/* Sends the first datagram with the header. Answers how many entries are done,
+ * or gone into what is left of the first. */
+static unsigned send_headed(struct udp_session *session,
+                            struct datagram *const *list, int *error)
+{
+    uint8_t bytes[PROXY_HEADER_V2_MAX];
+    size_t size = write_header(session, bytes);
+
+    *error = datagram_send_behind(session->fd, bytes, size, list[0]);
+    if (*error != 0) {
+        return 0;
+    }
+    session->header_due = false;
+    if (datagram_count(list[0]) == 1) {
+        return 1;
+    }
+    datagram_skip(list[0]);
+    return 0;
+}
+
+static unsigned send_up(struct udp_session *session,
+                        struct datagram *const *list, unsigned count,
+                        int *error)
+{
+    unsigned done;
+
+    if (session->header_due) {
+        return send_headed(session, list, error);
+    }
+    done = datagram_send_connected(session->fd, list, count, error);
+    session->singly |= list[0]->singly;
+    return done;
+}
+
 void udp_session_send(struct plane *plane, struct udp_session *session,
                       struct datagram *const *list, unsigned count)
 {
@@ -489,8 +542,7 @@ void udp_session_send(struct plane *plane, struct udp_session *session,
     int error;
 
     while (count > 0) {
-        done = datagram_send_connected(session->fd, list, count, &error);
-        session->singly |= list[0]->singly;
+        done = send_up(session, list, count, &error);
         list += done;
         count -= done;
         if (datagram_refused(error)) {

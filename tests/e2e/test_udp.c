@@ -338,6 +338,124 @@ static void a_burst_of_many_sizes_keeps_its_borders(void **state)
     proxy_stop(booth.proxy);
 }
 
+/* Addresses and ports, as version 2 of the PROXY header has them. */
+static size_t write_ends(int client, unsigned char *to)
+{
+    struct sockaddr_storage ends[2];
+    socklen_t length = sizeof ends[0];
+    getsockname(client, (struct sockaddr *)&ends[0], &length);
+    getpeername(client, (struct sockaddr *)&ends[1], &length);
+    bool six = ends[0].ss_family == AF_INET6;
+    size_t size = six ? 16 : 4;
+    for (size_t i = 0; i < 2; i++) {
+        struct sockaddr_in *in = (struct sockaddr_in *)&ends[i];
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ends[i];
+        memcpy(to + i * size,
+               six ? (void *)&in6->sin6_addr : (void *)&in->sin_addr, size);
+        memcpy(to + 2 * size + 2 * i, &in->sin_port, 2); /* of both alike */
+    }
+    return 2 * size + 4;
+}
+
+/* With the header that tells of the client at its head. */
+static struct caller hear_headed(int fd, int client, const void *bytes,
+                                 size_t count)
+{
+    static unsigned char all[BIGGEST];
+    struct caller caller;
+    memcpy(all, "\r\n\r\n\0\r\nQUIT\n\x21", 13);
+    size_t size = write_ends(client, all + 16);
+    all[13] = size == 12 ? 0x12 : 0x22;
+    all[14] = 0;
+    all[15] = (unsigned char)size;
+    memcpy(all + 16 + size, bytes, count);
+    hear_from(fd, all, 16 + size + count, &caller);
+    return caller;
+}
+
+static void the_first_datagram_carries_the_header(void **state)
+{
+    static const char *const listens[] = {"127.0.0.1", "", "[::1]", "0.0.0.0"};
+    static const char *const hosts[] = {"127.0.0.1", "127.9.8.7", "[::1]",
+                                        "127.9.8.7"};
+    (void)state;
+    for (size_t i = 0; i < sizeof listens / sizeof *listens; i++) {
+        struct place front = place_on(listens[i]);
+        struct place to = place_at(hosts[i], &front);
+        struct booth booth = {.back = place_new()};
+        booth.upstream = datagram_on(&booth.back);
+        booth.proxy = proxy_start("%s[service web]\nmode = udp\n"
+                                  "listen = %s\nupstream = %s "
+                                  "proxy_protocol=v2\n",
+                                  with_global(""), front.text, booth.back.text);
+        for (unsigned j = 0; j < 2; j++) {
+            int client = datagram_dial(NULL, &to);
+            say(client, "first", 5);
+            struct caller caller =
+                hear_headed(booth.upstream, client, "first", 5);
+            say(client, "second", 6);
+            hear(booth.upstream, "second", 6);
+            answer(booth.upstream, &caller, "answer", 6);
+            hear(client, "answer", 6);
+        }
+        assert_int_equal(web(&booth, "bytes_up"), 22);
+        assert_int_equal(web(&booth, "bytes_down"), 12);
+        proxy_stop(booth.proxy);
+    }
+}
+
+/* One service whose upstream wants a header. */
+static void booth_open_headed(struct booth *booth, const char *service)
+{
+    booth->front = place_new();
+    booth->back = place_new();
+    booth->upstream = datagram_on(&booth->back);
+    booth->proxy = proxy_start("%s[service web]\nmode = udp\nlisten = %s\n"
+                               "upstream = %s proxy_protocol=v2\n%s\n",
+                               with_global(""), booth->front.text,
+                               booth->back.text, service);
+}
+
+static void the_header_stands_before_the_first_of_many(void **state)
+{
+    char bytes[JOINED * EACH + 1];
+    struct booth booth;
+    (void)state;
+    memset(bytes, 'x', sizeof bytes);
+    booth_open_headed(&booth, "");
+    int client = datagram_dial(NULL, &booth.front);
+    say_train(client, NULL, bytes);
+    hear_headed(booth.upstream, client, bytes, EACH);
+    for (unsigned i = 1; i < JOINED; i++) {
+        hear(booth.upstream, bytes, EACH);
+    }
+    hear(booth.upstream, bytes, 1);
+    client = datagram_dial(NULL, &booth.front);
+    say(client, "", 0); /* an empty one is one, too */
+    hear_headed(booth.upstream, client, "", 0);
+    assert_int_equal(web(&booth, "bytes_up"), sizeof bytes);
+    assert_int_equal(web(&booth, "dropped"), 0);
+    proxy_stop(booth.proxy);
+}
+
+static void a_datagram_without_room_leaves_the_header_to_the_next(void **state)
+{
+    static char bytes[BIGGEST];
+    struct booth booth;
+    (void)state;
+    booth_open_headed(&booth, "");
+    int client = datagram_dial(NULL, &booth.front);
+    say(client, bytes, BIGGEST - 27);
+    stat_await(booth.proxy, "web", NULL, "dropped", 1);
+    say(client, bytes, BIGGEST - 28);
+    hear_headed(booth.upstream, client, bytes, BIGGEST - 28);
+    say(client, bytes, BIGGEST);
+    hear(booth.upstream, bytes, BIGGEST);
+    assert_int_equal(web(&booth, "dropped"), 1);
+    assert_int_equal(web(&booth, "accepted"), 1);
+    proxy_stop(booth.proxy);
+}
+
 static void replies_leave_from_the_address_that_was_sent_to(void **state)
 {
     static const char *const hosts[] = {"127.0.0.1", "127.9.8.7", "[::1]"};
@@ -858,6 +976,9 @@ int main(void)
         E2E(a_burst_of_one_client_passes_in_order),
         E2E(what_a_sender_joined_arrives_as_it_was),
         E2E(a_burst_of_many_sizes_keeps_its_borders),
+        E2E(the_first_datagram_carries_the_header),
+        E2E(the_header_stands_before_the_first_of_many),
+        E2E(a_datagram_without_room_leaves_the_header_to_the_next),
         E2E(replies_leave_from_the_address_that_was_sent_to),
         E2E(each_address_that_a_client_sends_to_is_a_session),
         E2E(an_idle_session_ends_and_a_busy_one_stays),

@@ -438,7 +438,8 @@ static void udp_has_keys_and_a_default_of_its_own(void **state)
                                                "upstream = 10.0.0.1:80\n"
                                                "[service c]\n"
                                                "listen = :82\n"
-                                               "upstream = 10.0.0.1:80\n"
+                                               "upstream = 10.0.0.1:80 "
+                                               "proxy_protocol=v2\n"
                                                "udp_responses = 3\n"
                                                "max_sessions = off\n"
                                                "idle_timeout = 10m\n"
@@ -453,6 +454,7 @@ static void udp_has_keys_and_a_default_of_its_own(void **state)
     assert_int_equal(config->services[2].idle_timeout_ns, 10 * MINUTE);
     assert_int_equal(config->services[2].udp_responses, 3);
     assert_int_equal(config->services[2].max_sessions, 0);
+    assert_int_equal(config->services[2].upstreams[0].proxy_protocol, PROXY_V2);
     config_destroy(config);
 }
 
@@ -472,7 +474,11 @@ static void udp_has_no_unix_sockets_and_no_active_checks(void **state)
                    "upstream = 10.0.0.1:80\n",
                    3, "sni is not available for mode = udp");
     assert_refused("[service a]\nmode = udp\nlisten = :80\n"
-                   "upstream = 10.0.0.1:80 proxy_protocol=v2\n",
+                   "upstream = 10.0.0.1:80 proxy_protocol=v1\n",
+                   4, "proxy_protocol=v1 has no word for datagrams; v2 has");
+    assert_refused("[service a]\nmode = udp\nlisten = :80\n"
+                   "proxy_protocol = on\nproxy_protocol_from = ::/0\n"
+                   "upstream = 10.0.0.1:80\n",
                    4, "proxy_protocol is not available for mode = udp");
     assert_refused("[service a]\nmode = udp\nlisten = :80\n"
                    "upstream = 10.0.0.1:80\n"
