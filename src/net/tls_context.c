@@ -79,17 +79,8 @@ static int no_password(char *buffer, int size, int writing, void *arg)
     return -1;
 }
 
-/* AES with 128 bits comes first, as browsers ask for it: a handshake then
- * hashes with SHA-256, which costs less than SHA-384. */
-static void set_ciphers(SSL_CTX *context)
-{
-    SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256:"
-                                      "TLS_AES_256_GCM_SHA384:"
-                                      "TLS_CHACHA20_POLY1305_SHA256");
-    SSL_CTX_set_cipher_list(
-        context, "ECDHE+AESGCM+AES128:ALL:!COMPLEMENTOFDEFAULT:!eNULL");
-}
-
+/* Ciphers are the system's policy, and of those the client's choice: it knows
+ * what its processor does well. */
 static SSL_CTX *new_context(const SSL_METHOD *method)
 {
     SSL_CTX *context = SSL_CTX_new(method);
@@ -97,12 +88,9 @@ static SSL_CTX *new_context(const SSL_METHOD *method)
     if (context == NULL) {
         return NULL;
     }
-    set_ciphers(context);
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION |
-                                     SSL_OP_NO_COMPRESSION |
-                                     SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                     SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_options(context,
+                        SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     if (ktls_available()) {
         SSL_CTX_set_options(context, SSL_OP_ENABLE_KTLS);
     }
