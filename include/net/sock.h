@@ -161,13 +161,18 @@ bool sock_trim(void);
 /* Notes that the connection broke: IO_ERROR once the bytes are read. */
 void sock_broken(struct sock *sock);
 
-/* Whether bytes may go from the one to the other without being looked at: none
- * are OpenSSL's, and no urgent mark is there, where splice would stop. */
+/*
+ * Whether bytes may go from the one to the other without being looked at: none
+ * are OpenSSL's, and no urgent mark is there, where splice would stop. Not to
+ * the kernel's TLS either: what it makes of all pages but the last it hands to
+ * TCP unpushed, and when TCP is then full, no event ever comes (Linux 6.1,
+ * tls_sw_do_sendpage).
+ */
 static inline bool sock_can_splice(const struct sock *from,
                                    const struct sock *to)
 {
     return !(from->ready & (SOCK_TLS_READ | SOCK_URGENT)) &&
-           !(to->ready & SOCK_TLS_WRITE);
+           !(to->ready & SOCK_TLS);
 }
 
 /* Whether bytes can be read right now, without reading them. */

@@ -98,7 +98,6 @@ static void handle(struct caller *caller)
             fail(caller);
             return;
         case TLS_DONE:
-            run.moved_ns = load_now_ns();
             if (!run.mode->done(caller)) {
                 return;
             }
@@ -118,6 +117,7 @@ static void serve(void)
         for (int i = 0; i < count; i++) {
             handle(&run.callers[events[i].data.u32]);
         }
+        run.moved_ns = count > 0 ? load_now_ns() : run.moved_ns;
     }
 }
 

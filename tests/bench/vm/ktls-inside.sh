@@ -70,7 +70,7 @@ streams() {
 }
 tests() {
     while read -r test; do
-        check "$test" env EVPROXY=/payload/bin/evproxy "$test"
+        check "$test" env EVPROXY=/payload/bin/evproxy EVPROXY_TEST_SLOW=1 "$test"
     done </payload/tests
 }
 

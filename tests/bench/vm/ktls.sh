@@ -47,6 +47,7 @@ KERNEL=$kernel "$here/build.sh" "$out/vm"
 mkdir "$payload/ko"
 # In this order: each needs those before it.
 for name in crypto/gf128mul crypto/ghash-generic crypto/ctr crypto/gcm \
+    crypto/cryptd crypto/crypto_simd arch/x86/crypto/aesni-intel \
     net/tls/tls; do
     cp "$modules/kernel/$name.ko" "$payload/ko/"
     echo "/payload/ko/${name##*/}.ko" >>"$payload/ko/order"
