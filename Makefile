@@ -1,6 +1,6 @@
 # make            build/evproxy, the release binary
 # make run        evproxy in front of small upstreams, to try by hand
-# make test       unit, fault and end-to-end tests
+# make test       unit, fault and end-to-end tests; also unit, fault, e2e, tls
 # make asan tsan  the same suite under the sanitizers
 # make fuzz       the parsers against any bytes, FUZZ_SECONDS=60 each; clang
 # make interop    real programs through it: nginx, redis, ssh, iperf3, ...
@@ -78,7 +78,7 @@ $(E2E): $(call helpers-of,e2e)
 $(UNIT) $(FAULT) $(E2E): %: %.o $(BUILD)/libevproxy.a
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(ALL_LIBS)
 
-.PHONY: test unit fault e2e asan tsan
+.PHONY: test unit fault e2e tls asan tsan
 test: $(UNIT) $(FAULT) $(E2E) $(BUILD)/evproxy
 	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(UNIT) $(FAULT) $(E2E)
 unit: $(UNIT)
@@ -87,6 +87,8 @@ fault: $(FAULT)
 	@tests/run.sh $(FAULT)
 e2e: $(E2E) $(BUILD)/evproxy
 	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(E2E)
+tls: $(filter %/test_tls%,$(E2E)) $(BUILD)/evproxy
+	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(filter %/test_tls%,$(E2E))
 
 # Under them no figures of time are tested: the programs may run side by side.
 asan tsan: export EVPROXY_TEST_SLOW := 1

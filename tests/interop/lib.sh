@@ -100,12 +100,67 @@ wait_for() {
     done
 }
 
+# start_nginx PORT... <<TEXT: with those servers, which listen there. It may
+# write to $dir/www and to $dir/tmp, and to nothing else.
+start_nginx() {
+    local port
+    mkdir -p "$dir/www" "$dir/tmp"
+    {
+        cat <<TEXT
+daemon off;
+$([ $EUID -eq 0 ] && echo 'user root;')
+worker_processes 1;
+pid $dir/nginx.pid;
+error_log stderr warn;
+events { worker_connections 8192; }
+http {
+    access_log off;
+    client_body_temp_path $dir/tmp/body;
+    proxy_temp_path $dir/tmp/proxy;
+    fastcgi_temp_path $dir/tmp/fastcgi;
+    uwsgi_temp_path $dir/tmp/uwsgi;
+    scgi_temp_path $dir/tmp/scgi;
+    keepalive_timeout 600s;
+    keepalive_requests 1000000;
+    root $dir/www;
+    ssl_protocols TLSv1.2 TLSv1.3;
+TEXT
+        cat
+        echo '}'
+    } >"$dir/nginx.conf"
+    start nginx nginx -e stderr -p "$dir" -c "$dir/nginx.conf"
+    for port; do
+        wait_for nginx "$port"
+    done
+}
+
+# certificate NAME [OPTION...]: $dir/NAME.key, and $dir/NAME.pem of that name
+# (and of 127.0.0.1), signed by itself unless the options of openssl req differ
+certificate() {
+    local name=$1
+    shift
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+        -days 2 -subj "/CN=$name" \
+        -addext "subjectAltName=DNS:$name,IP:127.0.0.1" \
+        -keyout "$dir/$name.key" -out "$dir/$name.pem" "$@" 2>/dev/null
+}
+
 # start_proxy PORT: evproxy in front of that port; its own is in $through
 start_proxy() {
     through=$(free_port)
     start evproxy "$EVPROXY" -l "127.0.0.1:$through" -u "127.0.0.1:$1"
     proxy=${children[-1]}
     wait_for evproxy "$through"
+}
+
+# start_services PORT...: evproxy with $dir/evproxy.ini, which listens there
+start_services() {
+    local port
+    start evproxy "$EVPROXY" -c "$dir/evproxy.ini"
+    proxy=${children[-1]}
+    for port; do
+        wait_for evproxy "$port"
+    done
 }
 
 # stats_add_up: by the last stats lines every service had connections, all have

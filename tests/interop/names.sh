@@ -8,30 +8,9 @@ a=$(free_port)
 b=$(free_port)
 through=$(free_port)
 
-# certificate NAME: a key and a certificate of its own
-certificate() {
-    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=$1" \
-        -addext "subjectAltName=DNS:$1" \
-        -keyout "$dir/$1.key" -out "$dir/$1.pem" 2>/dev/null
-}
 certificate a.example
 certificate b.example
-mkdir "$dir/tmp"
-cat >"$dir/nginx.conf" <<TEXT
-daemon off;
-$([ $EUID -eq 0 ] && echo 'user root;')
-worker_processes 1;
-pid $dir/nginx.pid;
-error_log stderr warn;
-events { worker_connections 256; }
-http {
-    ssl_protocols TLSv1.2 TLSv1.3;
-    access_log off;
-    client_body_temp_path $dir/tmp/body;
-    proxy_temp_path $dir/tmp/proxy;
-    fastcgi_temp_path $dir/tmp/fastcgi;
-    uwsgi_temp_path $dir/tmp/uwsgi;
-    scgi_temp_path $dir/tmp/scgi;
+start_nginx "$a" "$b" <<TEXT
     server {
         listen 127.0.0.1:$a ssl;
         ssl_certificate $dir/a.example.pem;
@@ -44,7 +23,6 @@ http {
         ssl_certificate_key $dir/b.example.key;
         location / { return 200 "site b\n"; }
     }
-}
 TEXT
 cat >"$dir/evproxy.ini" <<TEXT
 [service a]
@@ -79,11 +57,7 @@ nobody() {
         </dev/null
 }
 
-start nginx nginx -e stderr -p "$dir" -c "$dir/nginx.conf"
-wait_for nginx "$a"
-start evproxy "$EVPROXY" -c "$dir/evproxy.ini"
-proxy=${children[-1]}
-wait_for evproxy "$through"
+start_services "$through"
 
 check 'curl gets site a' curl_says a.example
 check 'curl gets site b' curl_says b.example

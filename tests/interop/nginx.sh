@@ -4,27 +4,9 @@
 need wrk nginx
 
 port=$(free_port)
-mkdir "$dir/www" "$dir/tmp"
+mkdir "$dir/www"
 head -c 1024 /dev/urandom >"$dir/www/small"
 head -c 4194304 /dev/urandom >"$dir/www/large"
-cat >"$dir/nginx.conf" <<TEXT
-daemon off;
-$([ $EUID -eq 0 ] && echo 'user root;')
-worker_processes 1;
-pid $dir/nginx.pid;
-error_log stderr warn;
-events { worker_connections 1024; }
-http {
-    access_log off;
-    client_body_temp_path $dir/tmp/body;
-    proxy_temp_path $dir/tmp/proxy;
-    fastcgi_temp_path $dir/tmp/fastcgi;
-    uwsgi_temp_path $dir/tmp/uwsgi;
-    scgi_temp_path $dir/tmp/scgi;
-    keepalive_requests 1000000;
-    server { listen 127.0.0.1:$port; root $dir/www; }
-}
-TEXT
 
 # wrk_is_content FILE CONNECTIONS [OPTION...]: every answer whole, none failed
 wrk_is_content() {
@@ -36,8 +18,9 @@ wrk_is_content() {
         ! grep -E 'Socket errors|Non-2xx' "$dir/wrk"
 }
 
-start nginx nginx -e stderr -p "$dir" -c "$dir/nginx.conf"
-wait_for nginx "$port"
+start_nginx "$port" <<TEXT
+    server { listen 127.0.0.1:$port; }
+TEXT
 start_proxy "$port"
 
 check 'wrk, 64 connections, 1 KB' wrk_is_content small 64

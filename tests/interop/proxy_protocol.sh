@@ -7,21 +7,7 @@ need haproxy nginx curl
 
 plain=$(free_port)
 told=$(free_port)
-mkdir "$dir/tmp"
-cat >"$dir/nginx.conf" <<TEXT
-daemon off;
-$([ $EUID -eq 0 ] && echo 'user root;')
-worker_processes 1;
-pid $dir/nginx.pid;
-error_log stderr warn;
-events { worker_connections 1024; }
-http {
-    access_log off;
-    client_body_temp_path $dir/tmp/body;
-    proxy_temp_path $dir/tmp/proxy;
-    fastcgi_temp_path $dir/tmp/fastcgi;
-    uwsgi_temp_path $dir/tmp/uwsgi;
-    scgi_temp_path $dir/tmp/scgi;
+start_nginx "$plain" "$told" <<TEXT
     server {
         listen 127.0.0.1:$plain;
         return 200 "plain\n";
@@ -30,11 +16,7 @@ http {
         listen 127.0.0.1:$told proxy_protocol;
         return 200 "\$proxy_protocol_addr \$proxy_protocol_server_addr \$proxy_protocol_server_port\n";
     }
-}
 TEXT
-start nginx nginx -e stderr -p "$dir" -c "$dir/nginx.conf"
-wait_for nginx "$plain"
-wait_for nginx "$told"
 
 # Headers come in to the first two services, and go out of the other four: to
 # nginx and to HAProxy, and on from one that came in.
@@ -116,11 +98,7 @@ TEXT
 start haproxy haproxy -db -f "$dir/haproxy.cfg"
 wait_for haproxy "$accepting"
 
-start evproxy "$EVPROXY" -c "$dir/evproxy.ini"
-proxy=${children[-1]}
-for port in "$inlet" "$relay" "$outlet1" "$outlet2" "$haproxy1" "$haproxy2"; do
-    wait_for evproxy "$port"
-done
+start_services "$inlet" "$relay" "$outlet1" "$outlet2" "$haproxy1" "$haproxy2"
 
 # fetch URL [OPTION...]: what is answered
 fetch() {

@@ -12,7 +12,8 @@ export EVPROXY NETLOAD
 cd "$(dirname "$0")" || exit 1
 
 if [ $# -eq 0 ]; then
-    set -- nginx redis ssh iperf3 postgresql proxy_protocol names udp syscalls
+    set -- nginx redis ssh iperf3 postgresql proxy_protocol names tls \
+        udp syscalls
 fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -12,29 +12,10 @@ bulk_connections=20
 bulk_bytes=67108864
 
 port=$(free_port)
-mkdir "$dir/www" "$dir/tmp"
+mkdir "$dir/www"
 head -c 600 /dev/zero >"$dir/www/small"
 head -c "$bulk_bytes" /dev/zero >"$dir/www/large"
 cp "$dir/www/small" "$dir/www/index.html"
-cat >"$dir/nginx.conf" <<TEXT
-daemon off;
-$([ $EUID -eq 0 ] && echo 'user root;')
-worker_processes 1;
-pid $dir/nginx.pid;
-error_log stderr warn;
-events { worker_connections 8192; }
-http {
-    access_log off;
-    client_body_temp_path $dir/tmp/body;
-    proxy_temp_path $dir/tmp/proxy;
-    fastcgi_temp_path $dir/tmp/fastcgi;
-    uwsgi_temp_path $dir/tmp/uwsgi;
-    scgi_temp_path $dir/tmp/scgi;
-    keepalive_timeout 600s;
-    keepalive_requests 1000000;
-    server { listen 127.0.0.1:$port backlog=4096; root $dir/www; }
-}
-TEXT
 
 # count_calls COMMAND...: all of evproxy's while the command runs. strace has
 # attached to every thread when its list of them says so.
@@ -139,8 +120,9 @@ hang_up() {
     nothing_is_held 0
 }
 
-start nginx nginx -e stderr -p "$dir" -c "$dir/nginx.conf"
-wait_for nginx "$port"
+start_nginx "$port" <<TEXT
+    server { listen 127.0.0.1:$port backlog=4096; }
+TEXT
 start_proxy "$port"
 pipes_at_start=$(pipes)
 
