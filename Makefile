@@ -87,8 +87,8 @@ fault: $(FAULT)
 	@tests/run.sh $(FAULT)
 e2e: $(E2E) $(BUILD)/evproxy
 	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(E2E)
-tls: $(filter %/test_tls%,$(E2E)) $(BUILD)/evproxy
-	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(filter %/test_tls%,$(E2E))
+tls: $(filter $(BUILD)/tests/e2e/test_tls%,$(E2E)) $(BUILD)/evproxy
+	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(filter-out %/evproxy,$^)
 
 # Under them no figures of time are tested: the programs may run side by side.
 asan tsan: export EVPROXY_TEST_SLOW := 1

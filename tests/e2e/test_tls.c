@@ -203,7 +203,7 @@ static void bytes_and_the_end_arrive_for_sizes_around_a_block(void **state)
     in_both_versions("buffer_size = 4K", "", carry_around_blocks);
 }
 
-enum { CROWD = 16 };
+enum { CROWD = 48 }; /* more than there are blocks */
 
 static void echo_in_a_crowd(const struct place *front, const struct secure *how)
 {
@@ -211,7 +211,7 @@ static void echo_in_a_crowd(const struct place *front, const struct secure *how)
     static struct flow in[CROWD];
     for (unsigned i = 0; i < CROWD; i++) {
         int fd = secure_dial(front, how);
-        out[i] = (struct flow){.fd = fd, .seed = i, .bytes = MEGABYTE / 2};
+        out[i] = (struct flow){.fd = fd, .seed = i, .bytes = MEGABYTE / 4};
         out[i].finish = true;
         in[i] = out[i];
         flow_send(&out[i]);
@@ -284,6 +284,142 @@ static void a_client_that_does_not_read_holds_one_block(void **state)
 {
     (void)state;
     in_both_versions("workers = 1", "tcp_notsent_lowat = 4K", read_nothing);
+}
+
+/* Bytes of a record that is half sent may not be taken back. */
+static void read_slowly(struct scene *scene, const struct secure *how)
+{
+    struct flow out = {.seed = 8, .bytes = MEGABYTE, .finish = true};
+    struct flow in = {.seed = 8,
+                      .bytes = out.bytes,
+                      .chunk = 7777,
+                      .pause_every = 7777 * 4,
+                      .pause_ms = 5,
+                      .finish = true};
+    struct pair pair = {.client = dial_narrow(&scene->front)};
+    secure_connect(pair.client, how);
+    pair.upstream = take(scene->listener);
+    in.fd = pair.client;
+    out.fd = pair.upstream;
+    flow_send(&out);
+    flow_receive(&in);
+    flow_join(&out);
+    flow_join(&in);
+    secure_expect_fin(pair.client);
+    pair_hang_up(&pair);
+}
+
+static void a_slow_reader_gets_all_at_any_rate(void **state)
+{
+    (void)state;
+    in_both_versions("", "tcp_notsent_lowat = 4K", read_slowly);
+    in_both_versions("buffer_size = 4K", "rate_down = 4M\nrate_burst = 5000",
+                     read_slowly);
+}
+
+/* There is no room for the last bytes, or for the close_notify behind them,
+ * when the upstream ends. */
+static void read_late(struct scene *scene, const struct secure *how)
+{
+    size_t step = test_slow() ? 9000 : 3100;
+    for (size_t n = 1000; n < 90000; n += step) {
+        struct flow out = {.seed = n, .bytes = n, .finish = true};
+        struct flow in = out;
+        struct pair pair = {.client = dial_narrow(&scene->front)};
+        secure_connect(pair.client, how);
+        pair.upstream = take(scene->listener);
+        out.fd = pair.upstream;
+        in.fd = pair.client;
+        flow_run_send(&out);
+        await_acknowledged(pair.upstream);
+        time_tick();
+        flow_run_receive(&in);
+        if (out.ill || in.ill) {
+            fail_msg("%zu bytes: %s", n, out.ill ? out.ill : in.ill);
+        }
+        secure_expect_fin(pair.client);
+        pair_hang_up(&pair);
+    }
+}
+
+static void the_end_waits_for_a_client_that_reads_late(void **state)
+{
+    (void)state;
+    in_both_versions("", "tcp_notsent_lowat = 4K", read_late);
+}
+
+static void run_at_full_speed(struct scene *scene, const struct secure *how)
+{
+    struct flow out[2];
+    struct flow in[2];
+    struct pair lively = secure_pair(scene, how);
+    for (int i = 0; i < 2; i++) {
+        struct pair pair = secure_pair(scene, how);
+        out[i] = (struct flow){.bytes = (test_slow() ? 8 : 128) * MEGABYTE,
+                               .finish = true};
+        in[i] = out[i];
+        out[i].fd = i ? pair.upstream : pair.client;
+        in[i].fd = i ? pair.client : pair.upstream;
+        flow_send(&out[i]);
+        flow_receive(&in[i]);
+    }
+    pair_expect_prompt(&lively);
+    for (int i = 0; i < 2; i++) {
+        flow_join(&out[i]);
+        flow_join(&in[i]);
+    }
+    hang_up_all();
+}
+
+static void a_connection_at_full_speed_starves_no_other(void **state)
+{
+    (void)state;
+    in_both_versions("workers = 1", "", run_at_full_speed);
+}
+
+/* With urgent data a read stops short of what there is. */
+static void be_urgent(struct scene *scene, const struct secure *how)
+{
+    struct pair pair = secure_pair(scene, how);
+    send_text(pair.client, "before");
+    expect_text(pair.upstream, "before");
+    send_urgent(pair.client, '!'); /* no record begins so */
+    send_text(pair.client, "behind it");
+    expect_reset(pair.upstream);
+    await_cause(scene->proxy, "client_reset", 1);
+    pair_hang_up(&pair);
+}
+
+static void urgent_data_is_no_tls(void **state)
+{
+    (void)state;
+    in_both_versions("", "", be_urgent);
+}
+
+static void tls_goes_through_unix_sockets(void **state)
+{
+    struct place front = place_unix("tls-front");
+    struct place back = place_unix("tls-back");
+    struct secure client = secure_client(0);
+    struct secure upstream = {.identity = secure_server()};
+    struct flow way = {.seed = 9, .bytes = 16 * MEGABYTE, .finish = true};
+    (void)state;
+    int listener = listen_on(&back);
+    struct proxy *proxy =
+        proxy_start("[service web]\nlisten = %s\nupstream = %s\n%s"
+                    "upstream_tls = yes\nupstream_tls_ca = %s\n"
+                    "upstream_tls_name = a.example\n",
+                    front.text, back.text, secure_keys(secure_server()),
+                    authority()->certificate);
+    for (unsigned i = 0; i < 3; i++) {
+        struct pair pair = {.client = secure_dial(&front, &client)};
+        pair.upstream = secure_take(listener, &upstream);
+        pair_exchange(&pair, &way);
+        pair_hang_up(&pair);
+        way.chunk = i ? 1000 : 16384;
+    }
+    stat_await(proxy, NULL, NULL, "buffers_lent", 0);
+    proxy_stop(proxy);
 }
 
 /* A change of keys is a message that is no payload, and wants an answer. */
@@ -594,6 +730,11 @@ int main(void)
         E2E(bytes_and_the_end_arrive_for_sizes_around_a_block),
         E2E(many_connections_do_not_mix_their_bytes),
         E2E(a_client_that_does_not_read_holds_one_block),
+        E2E(a_slow_reader_gets_all_at_any_rate),
+        E2E(the_end_waits_for_a_client_that_reads_late),
+        E2E(a_connection_at_full_speed_starves_no_other),
+        E2E(urgent_data_is_no_tls),
+        E2E(tls_goes_through_unix_sockets),
         E2E(a_client_may_change_its_keys),
         E2E(after_the_end_of_a_client_the_answer_still_comes),
         E2E(a_close_notify_ends_the_stream_without_a_fin),

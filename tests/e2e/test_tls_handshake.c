@@ -588,6 +588,36 @@ static void a_proxy_header_comes_before_the_handshake(void **state)
     scene_close(&scene);
 }
 
+/* All three before a byte of the client's: header, name, handshake. */
+static void a_proxy_header_comes_before_the_name(void **state)
+{
+    struct place front = place_new();
+    struct place back = place_new();
+    struct identity b = identity_for("cert-b", "DNS:b.example");
+    struct secure how = secure_client(0);
+    (void)state;
+    int listener = listen_on(&back);
+    struct proxy *proxy = proxy_start(
+        "[service web]\nlisten = %s\nupstream = %s\n%s" TRUSTING
+        "[service b]\nlisten = %s\nupstream = %s\nsni = b.example\n%s" TRUSTING,
+        front.text, back.text, secure_keys(secure_server()), front.text,
+        back.text, secure_keys(&b));
+    for (unsigned i = 0; i < 4; i++) {
+        struct pair pair = {.client = dial(&front)};
+        how.name = i % 2 ? "b.example" : "a.example";
+        how.drops = i / 2;
+        assert_int_equal(send(pair.client, V2, V2_BYTES, MSG_MORE), V2_BYTES);
+        secure_connect(pair.client, &how);
+        assert_string_equal(secure_peer(pair.client),
+                            i % 2 ? "cert-b" : "server");
+        pair.upstream = take(listener);
+        pair_ping(&pair);
+        pair_hang_up(&pair);
+    }
+    stat_await(proxy, "b", NULL, "accepted", 2);
+    proxy_stop(proxy);
+}
+
 static void a_handshake_without_the_proxy_header_is_a_bad_one(void **state)
 {
     struct scene scene;
@@ -1074,6 +1104,7 @@ int main(void)
         E2E(services_of_one_address_have_certificates_of_their_own),
         E2E(another_service_of_the_address_may_pass_tls_through),
         E2E(a_proxy_header_comes_before_the_handshake),
+        E2E(a_proxy_header_comes_before_the_name),
         E2E(a_handshake_without_the_proxy_header_is_a_bad_one),
         E2E(garbage_behind_a_proxy_header_is_a_tls_error),
         E2E(an_upstream_may_be_told_of_a_client_with_tls),
