@@ -11,7 +11,9 @@ set -uo pipefail
 
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_stack_use_after_return=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
-export TSAN_OPTIONS="${TSAN_OPTIONS:-second_deadlock_stack=1}"
+here=$(realpath "$(dirname "$0")")
+ours="second_deadlock_stack=1 suppressions=$here/tsan.supp"
+export TSAN_OPTIONS="${TSAN_OPTIONS:-$ours}"
 
 # ThreadSanitizer cannot place its shadow where address randomisation is at its
 # strongest, so randomisation is off where the system allows that.
