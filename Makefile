@@ -34,7 +34,7 @@ ALL_LIBS = $(if $(TLS),-lssl -lcrypto)
 objects-of = $(patsubst %.c,$(BUILD)/%.o,$(1))
 # tests-of DIR, helpers-of DIR: its test programs; what each is linked with.
 # Those that speak TLS themselves are built with TLS only.
-SPEAK_TLS := tests/e2e/test_tls% tests/e2e/secure.c tests/e2e/authority.c
+SPEAK_TLS := tests/unit/test_tls% tests/e2e/test_tls% tests/e2e/secure.c tests/e2e/authority.c
 tests-in = $(filter-out $(if $(TLS),,$(SPEAK_TLS)),$(wildcard tests/$(1)/*.c))
 tests-of = $(patsubst %.c,$(BUILD)/%,$(filter tests/$(1)/test_%,\
              $(call tests-in,$(1))))
@@ -87,7 +87,8 @@ fault: $(FAULT)
 	@tests/run.sh $(FAULT)
 e2e: $(E2E) $(BUILD)/evproxy
 	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(E2E)
-tls: $(filter $(BUILD)/tests/e2e/test_tls%,$(E2E)) $(BUILD)/evproxy
+tls: $(foreach suite,unit e2e,$(filter $(BUILD)/tests/$(suite)/test_tls%,\
+       $(UNIT) $(E2E))) $(BUILD)/evproxy
 	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(filter-out %/evproxy,$^)
 
 # Under them no figures of time are tested: the programs may run side by side.
