@@ -54,7 +54,8 @@ struct udp {
 /* Takes the generation's UDP sockets, and lets those go that it has not. */
 void udp_apply(struct plane *plane, const struct generation *generation);
 
-/* Lets no new session in; sockets without any are closed. */
+/* Lets no new session in; sockets without any are closed, and sessions that are
+ * quiet end soon. */
 void udp_drain(struct plane *plane);
 
 /* Ends all sessions with cause drain. */

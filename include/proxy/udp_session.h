@@ -3,11 +3,11 @@
  * through a connected socket of its own. It counts as a connection everywhere.
  *
  * It is established at once, since there is nothing to wait for. It ends when
- * it was idle, when it is too old, with the last of udp_responses (as
- * upstream_fin), as the longest idle one above max_sessions (as
- * limit_connections), or when the network says that nobody takes datagrams
- * there: that is a failed connect, as the first sign of a dead upstream, and
- * the client's next datagram begins a new session.
+ * it was idle (for a shorter time while the process stops), when it is too old,
+ * with the last of udp_responses (as upstream_fin), as the longest idle one
+ * above max_sessions (as limit_connections), or when the network says that
+ * nobody takes datagrams there: that is a failed connect, as the first sign of
+ * a dead upstream, and the client's next datagram begins a new session.
  *
  * An upstream that wants a PROXY header gets it at the head of the first
  * datagram: of the first that can be sent, that is, for one that is dropped
@@ -19,6 +19,9 @@
 #define EVPROXY_PROXY_UDP_SESSION_H
 
 #include "proxy/udp.h"
+
+/* While the process stops, a session that was quiet for so long has ended. */
+#define UDP_DRAIN_QUIET_NS (2 * NS_PER_S)
 
 /* The most that a session may take, in bytes, besides its bucket of 16. */
 #define UDP_SESSION_BYTES_MAX 256
@@ -89,6 +92,9 @@ void udp_session_flush(struct plane *plane);
 /* Ends it, with its one cause, after its replies have left. */
 void udp_session_close(struct plane *plane, struct udp_session *session,
                        enum cause cause);
+
+/* The plane drains from now on. */
+void udp_session_drain(struct plane *plane, struct udp_session *session);
 
 /* The loop's handlers. */
 void udp_session_event(struct plane *plane, uint32_t index, uint32_t generation,

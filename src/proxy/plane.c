@@ -273,8 +273,8 @@ void plane_release(struct plane *plane, struct generation *generation)
 void plane_drain(struct plane *plane)
 {
     listener_close_all(plane);
-    udp_drain(plane);
     plane->draining = true;
+    udp_drain(plane);
     if (plane->active == 0) {
         report_drained(plane);
     }

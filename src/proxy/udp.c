@@ -218,9 +218,16 @@ void udp_apply(struct plane *plane, const struct generation *generation)
 
 void udp_drain(struct plane *plane)
 {
-    if (plane->udp != NULL) {
-        let_go_all(plane->udp);
-        close_unused(plane->udp);
+    struct udp_session *session;
+
+    if (plane->udp == NULL) {
+        return;
+    }
+    let_go_all(plane->udp);
+    close_unused(plane->udp);
+    for (uint32_t i = 0;
+         (session = pool_next(&plane->udp->sessions, &i)) != NULL; i++) {
+        udp_session_drain(plane, session);
     }
 }
 

@@ -290,12 +290,39 @@ static uint64_t idle_end_ns(const struct udp_session *session)
     return timeout_ns == 0 ? UINT64_MAX : session->moved_ns + timeout_ns;
 }
 
+/* Nothing says that its peers have done, but that they are quiet. */
+static uint64_t drain_end_ns(const struct plane *plane,
+                             const struct udp_session *session)
+{
+    return plane->draining ? session->moved_ns + UDP_DRAIN_QUIET_NS
+                           : UINT64_MAX;
+}
+
 static uint64_t life_end_ns(const struct udp_session *session)
 {
     uint64_t lifetime_ns = deadline_lifetime_ns(
         session->service->config, session->born_ns, session->birth);
 
     return lifetime_ns == 0 ? UINT64_MAX : session->born_ns + lifetime_ns;
+}
+
+/* When it ends, as far as is known now, and why. */
+static struct deadline end_of(const struct plane *plane,
+                              const struct udp_session *session)
+{
+    const struct deadline ends[] = {
+        {idle_end_ns(session), CAUSE_IDLE_TIMEOUT},
+        {life_end_ns(session), CAUSE_MAX_LIFETIME},
+        {drain_end_ns(plane, session), CAUSE_DRAIN},
+    };
+    struct deadline earliest = ends[0];
+
+    for (size_t i = 1; i < ARRAY_LEN(ends); i++) {
+        if (ends[i].at_ns < earliest.at_ns) {
+            earliest = ends[i];
+        }
+    }
+    return earliest;
 }
 
 static void describe(struct plane *plane, struct udp_session *session,
@@ -339,7 +366,7 @@ static struct udp_session *create(struct plane *plane,
         udp_session_close(plane, session, cause);
         return NULL;
     }
-    arm(plane, session, MIN(idle_end_ns(session), life_end_ns(session)));
+    arm(plane, session, end_of(plane, session).at_ns);
     return session;
 }
 
@@ -737,14 +764,18 @@ void udp_session_timer(struct plane *plane, struct wheel_timer *timer)
 {
     struct udp_session *session =
         container_of(timer, struct udp_session, timer);
-    uint64_t idle_ns = idle_end_ns(session);
-    uint64_t life_ns = life_end_ns(session);
+    struct deadline end = end_of(plane, session);
 
-    if (MIN(idle_ns, life_ns) > plane->loop.now_ns) {
-        arm(plane, session, MIN(idle_ns, life_ns));
+    if (end.at_ns > plane->loop.now_ns) {
+        arm(plane, session, end.at_ns);
     } else {
-        udp_session_close(plane, session,
-                          idle_ns <= life_ns ? CAUSE_IDLE_TIMEOUT
-                                             : CAUSE_MAX_LIFETIME);
+        udp_session_close(plane, session, end.cause);
+    }
+}
+
+void udp_session_drain(struct plane *plane, struct udp_session *session)
+{
+    if (!session->closed) {
+        arm(plane, session, end_of(plane, session).at_ns);
     }
 }

@@ -917,6 +917,22 @@ static void a_drain_lets_sessions_go_on_until_its_end(void **state)
     assert_int_equal(proxy_wait(booth.proxy), 0);
 }
 
+static void a_quiet_session_ends_early_in_a_drain(void **state)
+{
+    struct booth booth;
+    (void)state;
+    booth_open(&booth, "drain_timeout = 1m\naccess_log = yes", "");
+    int client = datagram_dial(NULL, &booth.front);
+    exchange(&booth, client);
+    int64_t begun = time_ms();
+    proxy_signal(booth.proxy, SIGTERM);
+    proxy_line(booth.proxy, "stopping ");
+    exchange(&booth, client);
+    proxy_line(booth.proxy, "conn service=web .* cause=drain ");
+    assert_int_equal(proxy_wait(booth.proxy), 0);
+    assert_in_range(time_ms() - begun, 1900, 30000);
+}
+
 static void a_port_that_is_taken_is_an_error(void **state)
 {
     struct place front = place_new();
@@ -1000,6 +1016,7 @@ int main(void)
         E2E(a_socket_without_sessions_goes_with_its_address),
         E2E(tcp_and_udp_share_an_address),
         E2E(a_drain_lets_sessions_go_on_until_its_end),
+        E2E(a_quiet_session_ends_early_in_a_drain),
         E2E(a_port_that_is_taken_is_an_error),
         E2E(a_session_costs_no_more_than_400_bytes),
     };
