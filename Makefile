@@ -5,6 +5,7 @@
 # make fuzz       the parsers against any bytes, FUZZ_SECONDS=60 each; clang
 # make interop    real programs through it: nginx, redis, ssh, iperf3, ...
 # make bench      evproxy and its peers side by side; bench-full, bench-200k
+# make ktls       with TLS=1: the kernel's TLS, in a virtual machine
 # make check      format, floors, functions, headers, documents, samples
 # make install    DESTDIR and PREFIX as usual
 #
@@ -161,7 +162,7 @@ $(BUILD)/bench/gostdnet: tests/bench/peers/gostdnet/main.go
 	$(call say,GO)cd $(<D) && CGO_ENABLED=0 go build -buildvcs=false \
 	    -o $(abspath $@) .
 
-.PHONY: bench bench-full bench-200k
+.PHONY: bench bench-full bench-200k ktls
 bench bench-full: $(BUILD)/evproxy $(BENCH_TOOLS)
 	@BENCH_COMMAND='make $@$(if $(BENCH_ARGS), BENCH_ARGS="$(BENCH_ARGS)")' \
 	    tests/bench/bench.py --out $(BENCH_OUT) \
@@ -171,6 +172,9 @@ bench bench-full: $(BUILD)/evproxy $(BENCH_TOOLS)
 bench-200k: $(BUILD)/evproxy $(BENCH_TOOLS)
 	@tests/bench/vm/bench-200k.sh $(BUILD)/evproxy $(BUILD)/bench \
 	    $(BENCH_OUT)
+ktls: $(BUILD)/evproxy $(BENCH_TOOLS) $(filter %/test_tls,$(E2E))
+	@tests/bench/vm/ktls.sh $(BUILD)/evproxy $(BUILD)/bench $(BENCH_OUT) \
+	    $(filter %/test_tls,$^)
 
 # ---- checks ---------------------------------------------------------------
 

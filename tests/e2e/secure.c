@@ -281,20 +281,33 @@ static ssize_t end_recv(int fd, void *buffer, size_t size)
     return result;
 }
 
-/* Once; a second call of OpenSSL's would wait for the peer's. */
-static void end_notify(struct end *end)
+/* True: it has gone, or never will; false: there is no room for it yet. */
+static bool end_try_notify(struct end *end)
 {
     pthread_mutex_lock(&end->lock);
-    if (!(SSL_get_shutdown(end->ssl) & SSL_SENT_SHUTDOWN)) {
-        ERR_clear_error();
-        SSL_shutdown(end->ssl);
-    }
+    ERR_clear_error();
+    int result = SSL_shutdown(end->ssl);
+    bool done =
+        result >= 0 || SSL_get_error(end->ssl, result) != SSL_ERROR_WANT_WRITE;
     pthread_mutex_unlock(&end->lock);
+    return done;
+}
+
+/* Once; a second one would wait for the peer's. Without room it waits so long,
+ * as a socket keeps its FIN until there is some. */
+static void end_notify(struct end *end, int fd, int patience_ms)
+{
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    pthread_mutex_lock(&end->lock);
+    bool sent = SSL_get_shutdown(end->ssl) & SSL_SENT_SHUTDOWN;
+    pthread_mutex_unlock(&end->lock);
+    while (!sent && !end_try_notify(end) && poll(&room, 1, patience_ms) > 0) {
+    }
 }
 
 static int end_finish(int fd)
 {
-    end_notify(ends[fd]);
+    end_notify(ends[fd], fd, 10000);
     return shutdown(fd, SHUT_WR);
 }
 
@@ -543,7 +556,7 @@ SSL_SESSION *secure_session(int fd)
 
 void secure_notify(int fd)
 {
-    end_notify(ends[fd]);
+    end_notify(ends[fd], fd, 0);
 }
 
 void secure_cut(int fd)
