@@ -304,7 +304,8 @@ static void hand_over(struct sock *sock, SSL *ssl)
     }
     SSL_get0_alpn_selected(ssl, &protocol, &length);
     if (to_kernel && from_kernel && length == 0) {
-        /* Else OpenSSL takes the session for a broken one, not to be resumed. */
+        /* Else OpenSSL takes the session for a broken one, not to be resumed.
+         */
         SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
         tls_end(sock);
     }
