@@ -11,8 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
-struct load load = {
-    .connections = 64, .sources = 1, .bytes = 64, .burst = 1, .window = 1};
+struct load load = {.connections = 64,
+                    .sources = 1,
+                    .bytes = 64,
+                    .burst = 1,
+                    .window = 1,
+                    .patience_ms = 200};
 
 const char LOAD_REQUEST_CLOSE[] =
     "GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";

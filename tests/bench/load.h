@@ -21,14 +21,15 @@ enum {
 
 struct load {
     struct sockaddr_in target;
-    int connections; /* -c */
-    long total;      /* -n; 0: the mode's default, or no end */
-    double seconds;  /* -d; 0: until total */
-    long bytes;      /* -b */
-    int sources;     /* -s: clients come from 127.0.2.1 .. 127.0.2.N */
-    long burst;      /* -k: datagrams to a burst */
-    long window;     /* -w: bursts of a client that are under way */
-    bool joined;     /* -g: a burst is one UDP_SEGMENT message */
+    int connections;  /* -c */
+    long total;       /* -n; 0: the mode's default, or no end */
+    double seconds;   /* -d; 0: until total */
+    long bytes;       /* -b */
+    int sources;      /* -s: clients come from 127.0.2.1 .. 127.0.2.N */
+    long burst;       /* -k: datagrams to a burst */
+    long patience_ms; /* -p: for an answer to a datagram */
+    long window;      /* -w: bursts of a client that are under way */
+    bool joined;      /* -g: a burst is one UDP_SEGMENT message */
     char buffer[LOAD_BUFFER_BYTES];
 };
 

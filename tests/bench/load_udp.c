@@ -26,7 +26,10 @@ enum {
     CLIENTS_FROM = 0x7f010000,
 };
 
-static const int64_t PATIENCE_NS = 200 * 1000000;
+static int64_t patience_ns(void)
+{
+    return load.patience_ms * INT64_C(1000000);
+}
 
 /* At the head of each datagram. */
 struct note {
@@ -316,7 +319,7 @@ static void begin_again(int64_t now_ns, uint32_t first, uint32_t end,
     for (uint32_t i = first; i < end; i++) {
         struct client *it = &udp.clients[i];
 
-        if (it->under_way > 0 && it->heard_ns + PATIENCE_NS < now_ns) {
+        if (it->under_way > 0 && it->heard_ns + patience_ns() < now_ns) {
             udp.lost += it->under_way;
             it->under_way = 0;
             it->forgotten = it->sent;
@@ -358,7 +361,7 @@ static void run(void)
     uint32_t count = (uint32_t)load.connections;
     int64_t now_ns = load_now_ns();
     int64_t end_ns = now_ns + (int64_t)(load.seconds * 1e9);
-    int64_t look_ns = now_ns + PATIENCE_NS;
+    int64_t look_ns = now_ns + patience_ns();
 
     for (uint32_t i = 0; i < count; i++) {
         begin(&udp.clients[i], now_ns, load.window);
@@ -369,7 +372,7 @@ static void run(void)
         now_ns = load_now_ns();
         if (now_ns > look_ns) {
             begin_again(now_ns, 0, count, load.window);
-            look_ns = now_ns + PATIENCE_NS;
+            look_ns = now_ns + patience_ns();
         }
     }
 }

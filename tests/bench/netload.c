@@ -3,7 +3,8 @@
  * and iperf3 do not offer.
  *
  *      netload MODE ADDRESS:PORT [-c connections] [-n total] [-d seconds]
- *              [-b bytes] [-s sources] [-k burst] [-w window] [-g]
+ *              [-b bytes] [-s sources] [-k burst] [-w window] [-p ms]
+ *              [-g]
  *
  * Servers, until killed:
  *   echo   sends back what arrives
@@ -46,7 +47,7 @@ static bool parse_options(int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt(argc, argv, "c:n:d:b:s:k:w:g")) != -1) {
+    while ((option = getopt(argc, argv, "c:n:d:b:s:k:w:p:g")) != -1) {
         switch (option) {
         case 'c':
             load.connections = atoi(optarg);
@@ -69,6 +70,9 @@ static bool parse_options(int argc, char **argv)
         case 'w':
             load.window = atol(optarg);
             break;
+        case 'p':
+            load.patience_ms = atol(optarg);
+            break;
         case 'g':
             load.joined = true;
             break;
@@ -77,7 +81,8 @@ static bool parse_options(int argc, char **argv)
         }
     }
     return load.connections > 0 && load.sources > 0 && load.bytes > 0 &&
-           load.bytes <= LOAD_BUFFER_BYTES && load.burst > 0 && load.window > 0;
+           load.bytes <= LOAD_BUFFER_BYTES && load.burst > 0 &&
+           load.window > 0 && load.patience_ms > 0;
 }
 
 int main(int argc, char **argv)
@@ -86,7 +91,7 @@ int main(int argc, char **argv)
     if (argc < 3 || !load_take_address(argv[2]) || !parse_options(argc, argv)) {
         fputs("usage: netload MODE ADDRESS:PORT [-c connections] [-n total] "
               "[-d seconds] [-b bytes] [-s sources] [-k burst] [-w window] "
-              "[-g]\n",
+              "[-p ms] [-g]\n",
               stderr);
         return 2;
     }
