@@ -78,24 +78,22 @@ class Daemon:
             ticks += sum(map(int, (stat_fields(pid) or [0] * 15)[11:15]))
         return ticks / HZ
 
-    def resident_kb(self):
+    def sum_kb(self, name, key):
+        """What a file in /proc says after the key, over all processes."""
         total = 0
         for pid in self.pids():
             with contextlib.suppress(OSError):
-                with open(f"/proc/{pid}/status") as file:
-                    found = re.search(r"VmRSS:\s+(\d+)", file.read())
+                with open(f"/proc/{pid}/{name}") as file:
+                    found = re.search(rf"\n{key}:\s+(\d+)", file.read())
                 total += int(found.group(1)) if found else 0
         return total
 
+    def resident_kb(self):
+        return self.sum_kb("status", "VmRSS")
+
     def proportional_kb(self):
         """Resident, and of what processes share, each one's part."""
-        total = 0
-        for pid in self.pids():
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{pid}/smaps_rollup") as file:
-                    found = re.search(r"\nPss:\s+(\d+)", file.read())
-                total += int(found.group(1)) if found else 0
-        return total
+        return self.sum_kb("smaps_rollup", "Pss")
 
     def descriptors(self):
         count = 0
