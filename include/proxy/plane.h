@@ -111,6 +111,10 @@ void plane_release(struct plane *plane, struct generation *generation);
  * true, and the time is noted, if it is this one's turn. */
 bool plane_may_log(struct plane *plane, _Atomic uint64_t *logged_ns);
 
+/* Counts one more complaint. 0, or how many are to be told of in a line now. */
+uint32_t plane_complain(struct plane *plane,
+                        struct worker_complaints *complaints);
+
 /* Blocks are moving: gives back what is idle, a while after. */
 void plane_memory_used(struct plane *plane);
 

@@ -19,6 +19,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What is told in one line a second in all, with how many there were. */
+struct worker_complaints {
+    _Atomic uint64_t log_ns; /* of the last line; see exhausted_log_ns */
+    _Atomic uint32_t count;  /* since that line; any worker adds */
+};
+
 /* What all workers of the process share. */
 struct worker_shared {
     struct slab slab[DIRECTIONS]; /* half of buffer_memory each */
@@ -30,11 +36,9 @@ struct worker_shared {
     _Atomic uint64_t exhausted_log_ns; /* when the last line about a shortage
                              was written; compare-and-swap by any worker: one
                              line a second in all */
-    _Atomic uint64_t bad_header_log_ns; /* the same of bad headers */
-    _Atomic uint32_t bad_headers;       /* since that line; any worker adds */
-    _Atomic uint64_t tls_error_log_ns;  /* the same of handshakes that failed */
-    _Atomic uint32_t tls_errors;
-    struct mailbox *control; /* where reports go */
+    struct worker_complaints bad_headers;
+    struct worker_complaints tls_errors; /* handshakes that failed */
+    struct mailbox *control;             /* where reports go */
 };
 
 /* -1 with errno. */

@@ -319,3 +319,13 @@ bool plane_may_log(struct plane *plane, _Atomic uint64_t *logged_ns)
                                                    memory_order_relaxed,
                                                    memory_order_relaxed);
 }
+
+uint32_t plane_complain(struct plane *plane,
+                        struct worker_complaints *complaints)
+{
+    atomic_fetch_add_explicit(&complaints->count, 1, memory_order_relaxed);
+    return plane_may_log(plane, &complaints->log_ns)
+               ? atomic_exchange_explicit(&complaints->count, 0,
+                                          memory_order_relaxed)
+               : 0;
+}

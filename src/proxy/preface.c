@@ -31,16 +31,13 @@ enum cause preface_admit(const struct service *service, const struct addr *peer)
 /* At most one line a second in all, with how many there were since the last. */
 static void refuse_header(struct plane *plane, struct session *session)
 {
-    struct worker_shared *shared = plane->shared;
+    uint32_t count = plane_complain(plane, &plane->shared->bad_headers);
     char peer[ADDR_TEXT_MAX];
 
-    atomic_fetch_add_explicit(&shared->bad_headers, 1, memory_order_relaxed);
-    if (plane_may_log(plane, &shared->bad_header_log_ns)) {
+    if (count > 0) {
         log_write(LOG_WARN, "bad header service=%s from=%s count=%u",
                   session->service->config->name,
-                  addr_format(&session->client, peer),
-                  atomic_exchange_explicit(&shared->bad_headers, 0,
-                                           memory_order_relaxed));
+                  addr_format(&session->client, peer), count);
     }
     session_close(plane, session, CAUSE_BAD_HEADER);
 }

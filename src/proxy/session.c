@@ -649,16 +649,14 @@ void session_shake_hands_later(struct plane *plane, struct session *session)
 void session_complain(struct plane *plane, const struct session *session,
                       const char *side, const char *address)
 {
-    struct worker_shared *shared = plane->shared;
+    uint32_t count = plane_complain(plane, &plane->shared->tls_errors);
     char name[ADDR_HOST_MAX + 16];
 
-    atomic_fetch_add_explicit(&shared->tls_errors, 1, memory_order_relaxed);
-    if (plane_may_log(plane, &shared->tls_error_log_ns)) {
+    if (count > 0) {
         log_write(LOG_WARN, "tls error service=%s %s=%s reason=\"%s\" count=%u",
                   session->service->config->name, side,
                   log_quote(address, name, sizeof(name)), sock_complaint(),
-                  atomic_exchange_explicit(&shared->tls_errors, 0,
-                                           memory_order_relaxed));
+                  count);
     }
 }
 
