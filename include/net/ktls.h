@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether this kernel speaks TLS. Asked once at each start and reload: to ask
- * for a module that is not there, with each connection, would be slow. */
+/* Whether this kernel speaks TLS. Asked when a context is made: to ask for a
+ * module that is not there, with each connection, would be slow. */
 bool ktls_available(void);
 
 /*

@@ -38,7 +38,6 @@ struct tls_context {
                                        thread takes and puts back */
     size_t places;
     bool server;
-    bool unverified;
 };
 
 /* ---- complaints ---- */
@@ -194,11 +193,22 @@ static SSL_CTX *find_name(const struct tls_context *context, const char *name)
     return find_exactly(context, dot);
 }
 
+/* As names are kept and looked for; NULL: no memory. */
+static char *copy_name(const ASN1_STRING *text)
+{
+    char *copy = strndup((const char *)ASN1_STRING_get0_data(text),
+                         (size_t)ASN1_STRING_length(text));
+
+    for (char *at = copy; at != NULL && *at != '\0'; at++) {
+        *at = (char)tolower((unsigned char)*at);
+    }
+    return copy;
+}
+
 /* The first certificate with a name has it. */
 static int add_name(struct tls_context *context, SSL_CTX *owner,
                     const ASN1_STRING *text)
 {
-    int length = ASN1_STRING_length(text);
     struct name *names;
     char *copy;
 
@@ -207,12 +217,9 @@ static int add_name(struct tls_context *context, SSL_CTX *owner,
         return -1;
     }
     context->names = names;
-    copy = strndup((const char *)ASN1_STRING_get0_data(text), (size_t)length);
+    copy = copy_name(text);
     if (copy == NULL) {
         return -1;
-    }
-    for (char *at = copy; *at != '\0'; at++) {
-        *at = (char)tolower((unsigned char)*at);
     }
     if (find_exactly(context, copy) != NULL) {
         free(copy);
@@ -268,8 +275,7 @@ static int each_name(struct tls_context *context, SSL_CTX *owner, X509 *x509,
 static int lacks_name(struct tls_context *context, SSL_CTX *owner,
                       const ASN1_STRING *text)
 {
-    char *copy = strndup((const char *)ASN1_STRING_get0_data(text),
-                         (size_t)ASN1_STRING_length(text));
+    char *copy = copy_name(text);
     bool has = copy != NULL && find_exactly(context, copy) == owner;
 
     free(copy);
@@ -575,7 +581,6 @@ struct tls_context *tls_client_create(const struct tls_client_options *options,
     if (context == NULL) {
         goto fail;
     }
-    context->unverified = options->unverified;
     context->identities = calloc(1, sizeof(*context->identities));
     context->sessions = calloc(options->places + 1, sizeof(SSL_SESSION *));
     if (context->identities == NULL || context->sessions == NULL) {
