@@ -50,6 +50,30 @@ bool load_take_address(const char *text)
     return inet_pton(AF_INET, host, &load.target.sin_addr) == 1;
 }
 
+bool load_take_option(int option)
+{
+    switch (option) {
+    case 'c':
+        load.connections = atoi(optarg);
+        break;
+    case 'n':
+        load.total = atol(optarg);
+        break;
+    case 'd':
+        load.seconds = atof(optarg);
+        break;
+    case 'b':
+        load.bytes = atol(optarg);
+        break;
+    case 's':
+        load.sources = atoi(optarg);
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
 void load_prepare(void)
 {
     struct rlimit limit;

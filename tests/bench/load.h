@@ -43,6 +43,9 @@ noreturn void load_die(const char *what);
 /* "ADDRESS:PORT" becomes load.target; false: it is no such thing. */
 bool load_take_address(const char *text);
 
+/* Sets what -c, -n, -d, -b or -s gives, of getopt(3); false: it is another. */
+bool load_take_option(int option);
+
 /* Allows many files, ignores SIGPIPE and fills the buffer. */
 void load_prepare(void);
 

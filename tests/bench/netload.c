@@ -49,21 +49,6 @@ static bool parse_options(int argc, char **argv)
 
     while ((option = getopt(argc, argv, "c:n:d:b:s:k:w:p:g")) != -1) {
         switch (option) {
-        case 'c':
-            load.connections = atoi(optarg);
-            break;
-        case 'n':
-            load.total = atol(optarg);
-            break;
-        case 'd':
-            load.seconds = atof(optarg);
-            break;
-        case 'b':
-            load.bytes = atol(optarg);
-            break;
-        case 's':
-            load.sources = atoi(optarg);
-            break;
         case 'k':
             load.burst = atol(optarg);
             break;
@@ -77,7 +62,9 @@ static bool parse_options(int argc, char **argv)
             load.joined = true;
             break;
         default:
-            return false;
+            if (!load_take_option(option)) {
+                return false;
+            }
         }
     }
     return load.connections > 0 && load.sources > 0 && load.bytes > 0 &&

@@ -46,21 +46,6 @@ static bool parse_options(int argc, char **argv,
 
     while ((option = getopt(argc, argv, "c:n:d:b:s:2rk")) != -1) {
         switch (option) {
-        case 'c':
-            load.connections = atoi(optarg);
-            break;
-        case 'n':
-            load.total = atol(optarg);
-            break;
-        case 'd':
-            load.seconds = atof(optarg);
-            break;
-        case 'b':
-            load.bytes = atol(optarg);
-            break;
-        case 's':
-            load.sources = atoi(optarg);
-            break;
         case '2':
             options->version = TLS1_2_VERSION;
             break;
@@ -71,7 +56,9 @@ static bool parse_options(int argc, char **argv,
             options->kernel = true;
             break;
         default:
-            return false;
+            if (!load_take_option(option)) {
+                return false;
+            }
         }
     }
     return load.connections > 0 && load.sources > 0 && load.bytes > 0 &&
