@@ -65,7 +65,7 @@ struct address {
  * a literal or lives in a buffer of the calling thread until the next call (of
  * this room or value). *address is then undefined.
  *
- * Names are checked for the letters, digits, '-', '_' and '.' of host names,
+ * Names are checked for the messages, digits, '-', '_' and '.' of host names,
  * and may not look like a number to a resolver ("127.1", "0x7f000001"). A path
  * must be absolute and fit sun_path. An IPv4-mapped address becomes IPv4. A
  * zone of a link-local address is an interface number, since its name would

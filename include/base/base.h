@@ -1,7 +1,7 @@
 /*
  * base: the few words that every room uses.
  *
- * Not a place for helpers: what has a subject has a room of its own.
+ * Not a place for helpers: what has a type has a room of its own.
  */
 #ifndef EVPROXY_BASE_BASE_H
 #define EVPROXY_BASE_BASE_H

@@ -48,7 +48,7 @@ struct draft {
 };
 
 /* Adds an error, printf-like, unless there are too many; line 0: none. */
-void draft_complain(struct draft *draft, unsigned line, const char *format, ...)
+void draft_error(struct draft *draft, unsigned line, const char *format, ...)
     PRINTF(3, 4);
 
 /* An ini_fn, with the draft as arg. */

@@ -50,7 +50,7 @@ void health_upstream_failed(struct health *health,
                             const struct upstream *upstream);
 
 /* The loop's handlers for the kind. */
-void health_event(struct health *health, uint32_t index, uint32_t generation,
+void health_event(struct health *health, uint32_t index, uint32_t instance,
                   uint32_t events);
 void health_timer(struct health *health, struct wheel_timer *timer);
 

@@ -8,12 +8,12 @@
 #ifndef EVPROXY_CONTROL_REPORT_H
 #define EVPROXY_CONTROL_REPORT_H
 
-#include "control/crew.h"
-#include "control/lineage.h"
+#include "control/generations.h"
+#include "control/workers.h"
 
 #include <stdint.h>
 
-void report_write(const struct lineage *lineage, const struct crew *crew,
-                  uint64_t uptime_ns);
+void report_write(const struct generations *generations,
+                  const struct workers *workers, uint64_t uptime_ns);
 
 #endif

@@ -4,11 +4,11 @@
  *
  * A turn of the loop: wait; read the clock; hand out the events; run those that
  * had more to do (once each, so that nobody starves); hand out the timers; call
- * the after-batch function; bury the dead. Nothing that an event of this turn
- * may still name is freed before its end.
+ * the after-batch function; free what was deferred. Nothing that an event of
+ * this turn may still name is freed before its end.
  *
  * Events and timers come with a kind, which says whose they are, and events
- * with the index and generation that their owner chose. A thread that runs a
+ * with the index and instance that their owner chose. A thread that runs a
  * loop owns all of it; others reach it through its mailbox.
  */
 #ifndef EVPROXY_NET_LOOP_H
@@ -22,18 +22,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LOOP_KINDS     16
-#define LOOP_KIND_MAIL 0 /* the loop's own; the others are the owner's */
+#define LOOP_KINDS        16
+#define LOOP_KIND_MAILBOX 0 /* the loop's own; the others are the owner's */
 
 struct loop;
 
 typedef void (*loop_event_fn)(struct loop *loop, uint32_t index,
-                              uint32_t generation, uint32_t events);
+                              uint32_t instance, uint32_t events);
 /* An event for that index comes soon: its record may be fetched. */
 typedef void (*loop_soon_fn)(struct loop *loop, uint32_t index);
 typedef void (*loop_timer_fn)(struct loop *loop, struct wheel_timer *timer);
 typedef void (*loop_link_fn)(struct loop *loop, struct list *link);
-typedef void (*loop_letter_fn)(struct loop *loop, struct letter *letter);
+typedef void (*loop_message_fn)(struct loop *loop, struct message *message);
 typedef void (*loop_fn)(struct loop *loop);
 
 /* What the owner does; fields may be NULL where nothing of the kind exists. */
@@ -41,17 +41,17 @@ struct loop_owner {
     loop_event_fn event[LOOP_KINDS];
     loop_soon_fn soon[LOOP_KINDS]; /* or NULL */
     loop_timer_fn timer[LOOP_KINDS];
-    loop_link_fn run;      /* a link that was on runnable */
-    loop_link_fn bury;     /* a link that was on buried */
-    loop_letter_fn letter; /* mail */
-    loop_fn batch_end;     /* after events, runs and timers of a turn */
+    loop_link_fn run;           /* a link that was on runnable */
+    loop_link_fn free_deferred; /* a link that was on deferred */
+    loop_message_fn message;    /* mail */
+    loop_fn batch_end;          /* after events, runs and timers of a turn */
 };
 
 struct loop {
     uint64_t now_ns; /* read once a turn */
     struct wheel wheel;
     struct list runnable;
-    struct list buried;
+    struct list deferred;
     struct mailbox mailbox;
     const struct loop_owner *owner;
     bool stopped;
@@ -63,9 +63,9 @@ void loop_close(struct loop *loop);
 
 /* The token of a descriptor for the poller. index < 2^28. */
 static inline uint64_t loop_token(unsigned kind, uint32_t index,
-                                  uint32_t generation)
+                                  uint32_t instance)
 {
-    return (uint64_t)generation << 32 | (uint64_t)index << 4 | kind;
+    return (uint64_t)instance << 32 | (uint64_t)index << 4 | kind;
 }
 
 /* Turns until loop_stop. */

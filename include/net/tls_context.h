@@ -60,7 +60,7 @@ enum tls_fault {
     TLS_FAULT_CA,
 };
 
-struct tls_complaint {
+struct tls_fault_report {
     enum tls_fault fault;
     size_t pair;      /* which one it is about */
     const char *text; /* without a final stop; lives until the next call */
@@ -69,10 +69,10 @@ struct tls_complaint {
 /* NULL, and why. */
 struct tls_context *
 tls_server_create(const struct tls_server_options *options,
-                  struct tls_complaint *complaint) WARN_UNUSED;
+                  struct tls_fault_report *complaint) WARN_UNUSED;
 struct tls_context *
 tls_client_create(const struct tls_client_options *options,
-                  struct tls_complaint *complaint) WARN_UNUSED;
+                  struct tls_fault_report *complaint) WARN_UNUSED;
 
 /*
  * OpenSSL's state of a new connection; the caller's. name, place: see struct

@@ -22,7 +22,7 @@ struct deadline deadline_earliest(const struct session *session,
 
 /* max_lifetime, less up to a tenth that is one connection's own; 0: none. */
 uint64_t deadline_lifetime_ns(const struct config_service *config,
-                              uint64_t born_ns, uint32_t birth);
+                              uint64_t born_ns, uint32_t instance);
 
 /* LINGER: the other side has had its time to take the last bytes. */
 bool deadline_lingered_out(const struct session *session, uint64_t now_ns);

@@ -15,8 +15,9 @@
 
 /* A slot of plane->listeners; all-zero apart from fd -1: free. */
 struct listener {
-    int fd;          /* -1: the slot is free */
-    uint32_t serial; /* in the token: events of a former tenant are not ours */
+    int fd; /* -1: the slot is free */
+    uint32_t
+        instance; /* in the token: events of a former tenant are not ours */
     const struct listen_socket *socket; /* of the plane's generation */
     bool shared; /* a unix socket: other planes watch the same one */
     bool ready;
@@ -32,7 +33,7 @@ void listener_apply(struct plane *plane, const struct generation *generation);
 void listener_close_all(struct plane *plane);
 
 /* The loop's handlers. */
-void listener_event(struct plane *plane, uint32_t slot, uint32_t serial);
+void listener_event(struct plane *plane, uint32_t slot, uint32_t instance);
 void listener_timer(struct plane *plane);
 
 /* At the end of a turn: accepts from those that are ready. */

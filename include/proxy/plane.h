@@ -20,7 +20,7 @@
 
 /* Kinds of events and timers in a plane's loop. */
 enum plane_kind {
-    PLANE_LISTENER = LOOP_KIND_MAIL + 1,
+    PLANE_LISTENER = LOOP_KIND_MAILBOX + 1,
     PLANE_SESSION,
     PLANE_TRIM,   /* timer: blocks may go back to the system */
     PLANE_RETRY,  /* timer: relays that met a shortage */
@@ -29,27 +29,27 @@ enum plane_kind {
     PLANE_UDP_SESSION,
 };
 
-/* Letters that a plane sends to itself; a worker's commands are above. */
-enum plane_subject {
+/* Messages that a plane sends to itself; a worker's commands are above. */
+enum plane_message_type {
     PLANE_MEMORY_UP, /* a block was granted to this direction */
     PLANE_MEMORY_DOWN,
-    PLANE_SUBJECTS,
+    PLANE_MESSAGE_TYPES,
 };
 
 /* One direction's blocks, and who waits for one. */
 struct plane_memory {
     struct slab_cache cache;
-    struct list queue;     /* of struct relay, RELAY_MEMORY */
-    struct letter granted; /* the cache's wake posts it */
+    struct list queue;      /* of struct relay, RELAY_MEMORY */
+    struct message granted; /* the cache's wake posts it */
     struct plane *plane;
 };
 
 struct listener;
 struct udp;
 
-/* A generation that sessions here may hold, and the letter that says they are
+/* A generation that sessions here may hold, and the message that says they are
  * gone: made beforehand, so that saying so cannot fail. */
-struct plane_tenancy {
+struct generation_hold {
     struct list link;
     struct generation *generation;
     struct worker_report *done;
@@ -59,11 +59,12 @@ struct plane {
     struct loop loop;
     unsigned number;
     struct worker_shared *shared;
-    loop_letter_fn command;
+    loop_message_fn command;
     struct generation *generation; /* of new connections; NULL before any */
-    struct list tenancies;         /* of the generations before it, and it */
+    struct list holds;             /* of the generations before it, and it */
     struct pool sessions;
-    uint32_t birth; /* serial number: makes the tokens of a record unlike */
+    uint32_t
+        instance; /* instance number: makes the tokens of a record unlike */
     uint64_t random;
     struct plane_memory memory[DIRECTIONS];
     struct pipe_pool pipes;
@@ -82,20 +83,20 @@ struct plane {
     struct udp *udp;     /* NULL before the first UDP listener; see udp.h */
 };
 
-/* An open plane without listeners. -1 with errno. command is given the letters
+/* An open plane without listeners. -1 with errno. command is given the messages
  * that are not the plane's own; it may be NULL if none come. */
 int plane_open(struct plane *plane, unsigned number,
                struct worker_shared *shared,
-               loop_letter_fn command) WARN_UNUSED;
+               loop_message_fn command) WARN_UNUSED;
 
 /* Resets every session, closes the listeners, frees all. */
 void plane_close(struct plane *plane);
 
 /*
- * See worker_apply. Takes the tenancy (and its report), which is freed, or
+ * See worker_apply. Takes the hold (and its report), which is freed, or
  * posted, when the generation's last session here has ended.
  */
-void plane_apply(struct plane *plane, struct plane_tenancy *tenancy);
+void plane_apply(struct plane *plane, struct generation_hold *hold);
 
 /* Stops accepting; reports WORKER_DRAINED when no session is left. */
 void plane_drain(struct plane *plane);

@@ -63,7 +63,7 @@ struct session {
     struct throttle *throttle; /* one a direction; NULL: no byte rates */
     struct notes *notes;  /* until it is established; NULL: nothing to note */
     uint32_t index;       /* in the pool */
-    uint32_t birth;       /* in the tokens; plus attempts for upstream's */
+    uint32_t instance;    /* in the tokens; plus attempts for upstream's */
     uint16_t attempts;    /* connects begun */
     uint8_t state;        /* enum session_state */
     uint8_t cause;        /* enum cause: of the last failed attempt */
@@ -120,8 +120,8 @@ void session_proceed(struct plane *plane, struct session *session);
  * longer than what all others do together. _later: when the machine may have
  * again what it was short of.
  */
-void session_shake_hands(struct plane *plane, struct session *session);
-void session_shake_hands_later(struct plane *plane, struct session *session);
+void session_handshake_due(struct plane *plane, struct session *session);
+void session_handshake_later(struct plane *plane, struct session *session);
 
 /* One line a second in all, of how many handshakes have failed since the last,
  * and why this one did. side: "client" or "upstream", and its address. */
@@ -142,11 +142,11 @@ void session_close(struct plane *plane, struct session *session,
 void session_fetch(struct plane *plane, uint32_t index);
 
 /* The loop's handlers. */
-void session_event(struct plane *plane, uint32_t index, uint32_t generation,
+void session_event(struct plane *plane, uint32_t index, uint32_t instance,
                    uint32_t events);
 void session_timer(struct plane *plane, struct wheel_timer *timer);
 void session_run(struct plane *plane, struct list *link);
-void session_bury(struct plane *plane, struct list *link);
+void session_free_deferred(struct plane *plane, struct list *link);
 
 /* A block was granted to this direction: the waiting relays go on, in order. */
 void session_memory_granted(struct plane *plane, enum direction direction);

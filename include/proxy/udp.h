@@ -30,7 +30,7 @@ struct udp_listener {
     struct endpoint endpoint; /* as configured */
     struct service *service;  /* of new sessions; NULL: none are let in */
     uint32_t index;           /* in the pool */
-    uint32_t serial;          /* events of a former tenant are not ours */
+    uint32_t instance;        /* events of a former tenant are not ours */
     uint32_t sessions;
     bool kept; /* the generation has its socket */
 };
@@ -44,7 +44,7 @@ struct udp {
     struct list turn;   /* on the loop's runnable list while there are such */
     struct list finished; /* had their last reply: end when it has left */
     struct list dead;     /* to be freed at the end of the turn */
-    uint32_t birth;       /* serial number: makes tokens unlike */
+    uint32_t instance;    /* instance number: makes tokens unlike */
     struct datagram_batch up;
     struct datagram_batch down;
     struct udp_session *owner[DATAGRAM_BATCH]; /* of each of down; NULL: it is
@@ -65,7 +65,7 @@ void udp_reset_all(struct plane *plane);
 void udp_close(struct plane *plane);
 
 /* The loop's handlers. udp_run: plane->udp->turn was on the runnable list. */
-void udp_listener_event(struct plane *plane, uint32_t index, uint32_t serial);
+void udp_listener_event(struct plane *plane, uint32_t index, uint32_t instance);
 void udp_run(struct plane *plane);
 void udp_batch_end(struct plane *plane);
 

@@ -47,8 +47,8 @@ struct udp_session {
     uint64_t born_ns;
     uint64_t moved_ns; /* when a datagram last came, from either side */
     uint64_t bytes[DIRECTIONS];
-    uint32_t index; /* in the pool */
-    uint32_t birth; /* in the token */
+    uint32_t index;    /* in the pool */
+    uint32_t instance; /* in the token */
     uint32_t replies;
     int fd;               /* connected to the upstream; -1: not yet */
     bool in_source : 1;   /* counted in by limits_enter */
@@ -97,11 +97,11 @@ void udp_session_close(struct plane *plane, struct udp_session *session,
 void udp_session_drain(struct plane *plane, struct udp_session *session);
 
 /* The loop's handlers. */
-void udp_session_event(struct plane *plane, uint32_t index, uint32_t generation,
+void udp_session_event(struct plane *plane, uint32_t index, uint32_t instance,
                        uint32_t events);
 void udp_session_timer(struct plane *plane, struct wheel_timer *timer);
 
 /* At the end of a turn: frees the dead. */
-void udp_session_bury_all(struct plane *plane);
+void udp_session_free_deferred(struct plane *plane);
 
 #endif

@@ -3,8 +3,8 @@
  * its share of the memory. All that the control plane knows of the data plane.
  *
  * worker_start to worker_join are called by the control thread. Between them
- * the two talk by mail only: commands go to the worker, and the worker posts
- * struct worker_report letters to the control mailbox, which the control
+ * the two talk by message only: commands go to the worker, and the worker posts
+ * struct worker_report messages to the control mailbox, which the control
  * thread frees.
  */
 #ifndef EVPROXY_PROXY_WORKER_H
@@ -47,7 +47,7 @@ int worker_shared_init(struct worker_shared *shared, uint32_t block_bytes,
                        struct mailbox *control) WARN_UNUSED;
 void worker_shared_fini(struct worker_shared *shared);
 
-enum worker_subject {
+enum worker_report_type {
     WORKER_GENERATION_DONE, /* the generation's last session here has ended */
     WORKER_UPSTREAM_FAILED, /* fail_threshold took it out: it wants probes */
     WORKER_DRAINED,         /* no session is left, and it does not accept */
@@ -55,7 +55,7 @@ enum worker_subject {
 };
 
 struct worker_report {
-    struct letter letter; /* subject: enum worker_subject */
+    struct message message; /* type: enum worker_report_type */
     unsigned worker;
     struct generation *generation;
     struct upstream *upstream;

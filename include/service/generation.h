@@ -9,7 +9,7 @@
  *
  * Built by the control thread from a snapshot and the generation before;
  * immutable afterwards (the states, upstreams and the round robin cursor are
- * shared and have their own rules). Workers get it by mail, count their
+ * shared and have their own rules). Workers get it by message, count their
  * sessions on it, and mail it back when it is not their current one and its
  * last session has ended; the control thread frees it when all have.
  */
@@ -83,7 +83,7 @@ struct generation {
     size_t listen_count;
     unsigned workers;
     struct list
-        kin; /* control thread: a ring of all that live, by age; no head */
+        by_age; /* control thread: a ring of all that live, by age; no head */
     unsigned holders;   /* control thread: those that have not done with it yet;
                            0 until it is given to any */
     uint32_t *sessions; /* one a worker, written by it alone */

@@ -11,8 +11,8 @@ static void check_udp_address(struct draft *draft,
     char text[ADDR_TEXT_MAX];
 
     if (address->kind == ADDRESS_UNIX) {
-        draft_complain(draft, line, "%s: mode = udp takes no unix sockets",
-                       endpoint_format(&address->endpoint, text));
+        draft_error(draft, line, "%s: mode = udp takes no unix sockets",
+                    endpoint_format(&address->endpoint, text));
     }
 }
 
@@ -29,23 +29,22 @@ static void check_udp_service(struct draft *draft, size_t index)
 
         check_udp_address(draft, &upstream->address, upstream->line);
         if (upstream->proxy_protocol == PROXY_V1) {
-            draft_complain(draft, upstream->line,
-                           "proxy_protocol=v1 has no word for datagrams; v2 "
-                           "has");
+            draft_error(draft, upstream->line,
+                        "proxy_protocol=v1 has no word for datagrams; v2 "
+                        "has");
         }
     }
     if (service->proxy_protocol) {
-        draft_complain(draft,
-                       draft_service_line(draft, index, "proxy_protocol"),
-                       "proxy_protocol is not available for mode = udp");
+        draft_error(draft, draft_service_line(draft, index, "proxy_protocol"),
+                    "proxy_protocol is not available for mode = udp");
     }
     if (service->sni_count > 0) {
-        draft_complain(draft, draft_service_line(draft, index, "sni"),
-                       "sni is not available for mode = udp");
+        draft_error(draft, draft_service_line(draft, index, "sni"),
+                    "sni is not available for mode = udp");
     }
     if (service->health_check) {
-        draft_complain(draft, draft_service_line(draft, index, "health_check"),
-                       "health_check is not available for mode = udp");
+        draft_error(draft, draft_service_line(draft, index, "health_check"),
+                    "health_check is not available for mode = udp");
     }
 }
 
@@ -75,7 +74,7 @@ static void check_given(struct draft *draft, size_t service, const char *name,
     unsigned line = given_line(draft, service, name);
 
     if (line != 0 && !good) {
-        draft_complain(draft, line, "%s %s", name, why);
+        draft_error(draft, line, "%s %s", name, why);
     }
 }
 
@@ -101,11 +100,10 @@ static void check_tls_keys(struct draft *draft, size_t index)
 
     if (service->tls_key_count > 0 && service->tls_certificate_count > 0 &&
         service->tls_key_count != service->tls_certificate_count) {
-        draft_complain(
-            draft, given_line(draft, index, "tls_key"),
-            "tls_key: %zu for %zu of tls_certificate: there is one for "
-            "each, in the same order, or none",
-            service->tls_key_count, service->tls_certificate_count);
+        draft_error(draft, given_line(draft, index, "tls_key"),
+                    "tls_key: %zu for %zu of tls_certificate: there is one for "
+                    "each, in the same order, or none",
+                    service->tls_key_count, service->tls_certificate_count);
     }
 }
 
@@ -140,11 +138,10 @@ static void check_tls_of_upstreams(struct draft *draft, size_t index)
         const struct config_upstream *upstream = &service->upstreams[i];
 
         if (upstream->address.kind == ADDRESS_UNIX) {
-            draft_complain(
-                draft, upstream->line,
-                "%s: upstream_tls needs upstream_tls_name for a unix "
-                "socket",
-                endpoint_format(&upstream->address.endpoint, text));
+            draft_error(draft, upstream->line,
+                        "%s: upstream_tls needs upstream_tls_name for a unix "
+                        "socket",
+                        endpoint_format(&upstream->address.endpoint, text));
         }
     }
 }
@@ -171,10 +168,9 @@ static void check_required(struct draft *draft)
         for (size_t k = 0; k < key_table_count; k++) {
             if (key_table[k].section == KEY_SERVICE && key_table[k].required &&
                 draft_service_line(draft, i, key_table[k].name) == 0) {
-                draft_complain(draft, service->line,
-                               "[service%s%.64s] has no %s",
-                               *service->name == '\0' ? "" : " ", service->name,
-                               key_table[k].name);
+                draft_error(draft, service->line, "[service%s%.64s] has no %s",
+                            *service->name == '\0' ? "" : " ", service->name,
+                            key_table[k].name);
             }
         }
     }
@@ -186,9 +182,8 @@ static void check_proxy_senders(struct draft *draft)
         const struct config_service *service = &draft->config->services[i];
 
         if (service->proxy_protocol && service->proxy_from_count == 0) {
-            draft_complain(draft,
-                           draft_service_line(draft, i, "proxy_protocol"),
-                           "proxy_protocol = on needs proxy_protocol_from");
+            draft_error(draft, draft_service_line(draft, i, "proxy_protocol"),
+                        "proxy_protocol = on needs proxy_protocol_from");
         }
     }
 }
@@ -200,7 +195,7 @@ static void check_buffers(struct draft *draft)
     unsigned size_line = draft_global_line(draft, "buffer_size");
 
     if (config->buffer_memory / 2 < config->buffer_size) {
-        draft_complain(
+        draft_error(
             draft, memory_line > size_line ? memory_line : size_line,
             "buffer_memory holds less than one block of buffer_size for "
             "each direction");
@@ -210,7 +205,7 @@ static void check_buffers(struct draft *draft)
 void check_whole(struct draft *draft)
 {
     if (draft->config->service_count == 0 && !draft->lost) {
-        draft_complain(draft, 0, "there is no [service NAME]");
+        draft_error(draft, 0, "there is no [service NAME]");
     }
     check_required(draft);
     check_proxy_senders(draft);

@@ -38,7 +38,7 @@ static void mention(struct draft *draft, struct mentions *mentions, char *text,
     }
     if (added == NULL) {
         free(text);
-        draft_complain(draft, line, "out of memory");
+        draft_error(draft, line, "out of memory");
         return;
     }
     *added = (struct mention){.text = text, .line = line, .service = service};
@@ -78,8 +78,8 @@ static void check_unique(struct draft *draft, struct mentions *mentions,
             first = i;
             continue;
         }
-        draft_complain(draft, list[i].line, "%s %s stands in line %u already",
-                       what, list[i].text, list[first].line);
+        draft_error(draft, list[i].line, "%s %s stands in line %u already",
+                    what, list[i].text, list[first].line);
     }
 }
 
@@ -186,7 +186,7 @@ static void check_loop(struct draft *draft, size_t service,
     }
     listen = find_listen(listens, &upstream->address.endpoint);
     if (listen != NULL && listen->service == service) {
-        draft_complain(
+        draft_error(
             draft, upstream->line,
             "upstream %s is where this service listens (line %u): a loop",
             endpoint_format(&upstream->address.endpoint, text), listen->line);
@@ -246,10 +246,10 @@ static void check_shared(struct draft *draft, const struct mentions *sorted)
         if (strcmp(one->text, two->text) == 0 &&
             services[one->service].proxy_protocol !=
                 services[two->service].proxy_protocol) {
-            draft_complain(draft, two->line,
-                           "listen address %s is shared with line %u, but "
-                           "proxy_protocol differs",
-                           two->text, one->line);
+            draft_error(draft, two->line,
+                        "listen address %s is shared with line %u, but "
+                        "proxy_protocol differs",
+                        two->text, one->line);
         }
     }
 }

@@ -99,7 +99,7 @@ struct config *config_parse(const char *text, size_t count,
 
     draft.config = calloc(1, sizeof(*draft.config));
     if (draft.config == NULL || key_set_defaults(KEY_GLOBAL, draft.config)) {
-        draft_complain(&draft, 0, "out of memory");
+        draft_error(&draft, 0, "out of memory");
     } else {
         ini_parse(text, count, draft_take, &draft);
         check_whole(&draft);
@@ -182,11 +182,11 @@ struct config *config_load(const char *path, struct config_errors *errors)
         return config;
     }
     if (errno == EINVAL) {
-        draft_complain(&draft, 0, "it is not a regular file");
+        draft_error(&draft, 0, "it is not a regular file");
     } else if (errno == EFBIG) {
-        draft_complain(&draft, 0, "it is larger than 1 MiB");
+        draft_error(&draft, 0, "it is larger than 1 MiB");
     } else {
-        draft_complain(&draft, 0, "cannot be read: %m");
+        draft_error(&draft, 0, "cannot be read: %m");
     }
     return NULL;
 }

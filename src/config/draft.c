@@ -12,7 +12,7 @@
 
 /* ---- errors ---- */
 
-void draft_complain(struct draft *draft, unsigned line, const char *format, ...)
+void draft_error(struct draft *draft, unsigned line, const char *format, ...)
 {
     size_t found = draft->errors->count - draft->errors_before;
     char *message;
@@ -58,11 +58,11 @@ static void begin_global(struct draft *draft, unsigned line, const char *name)
 {
     draft->place = DRAFT_LOST;
     if (*name != '\0') {
-        draft_complain(draft, line, "[global] takes no name, but has '%.64s'",
-                       name);
+        draft_error(draft, line, "[global] takes no name, but has '%.64s'",
+                    name);
     } else if (draft->global_line != 0) {
-        draft_complain(draft, line, "[global] stands in line %u already",
-                       draft->global_line);
+        draft_error(draft, line, "[global] stands in line %u already",
+                    draft->global_line);
     } else {
         draft->place = DRAFT_GLOBAL;
         draft->global_line = line;
@@ -72,21 +72,20 @@ static void begin_global(struct draft *draft, unsigned line, const char *name)
 static void check_service_name(struct draft *draft, unsigned line,
                                const char *name)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
-                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    static const char messages[] = "abcdefghijklmnopqrstuvwxyz"
+                                   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 
     if (*name == '\0') {
-        draft_complain(draft, line, "[service] needs a name: [service NAME]");
-    } else if (name[strspn(name, letters)] != '\0') {
-        draft_complain(
-            draft, line,
-            "service name '%.64s' has more than letters, digits, '.', "
-            "'_' and '-'",
-            name);
+        draft_error(draft, line, "[service] needs a name: [service NAME]");
+    } else if (name[strspn(name, messages)] != '\0') {
+        draft_error(draft, line,
+                    "service name '%.64s' has more than messages, digits, '.', "
+                    "'_' and '-'",
+                    name);
     } else if (strlen(name) > NAME_BYTES_MAX) {
-        draft_complain(draft, line,
-                       "service name '%.64s...' is longer than %d bytes", name,
-                       NAME_BYTES_MAX);
+        draft_error(draft, line,
+                    "service name '%.64s...' is longer than %d bytes", name,
+                    NAME_BYTES_MAX);
     }
 }
 
@@ -127,7 +126,7 @@ static void begin_service(struct draft *draft, unsigned line, const char *name)
     if (add_service(draft, line, name) != 0) {
         draft->place = DRAFT_LOST;
         draft->lost = true;
-        draft_complain(draft, line, "out of memory");
+        draft_error(draft, line, "out of memory");
     }
 }
 
@@ -145,10 +144,10 @@ static void begin_section(struct draft *draft, unsigned line, const char *kind,
     draft->place = DRAFT_LOST;
     draft->lost = true;
     if (*kind != '\0') {
-        draft_complain(draft, line,
-                       "unknown section '%.64s' (sections: [global], "
-                       "[service NAME])",
-                       kind);
+        draft_error(draft, line,
+                    "unknown section '%.64s' (sections: [global], "
+                    "[service NAME])",
+                    kind);
     }
 }
 
@@ -162,16 +161,16 @@ static void complain_unknown(struct draft *draft, enum key_section section,
     const char *of = section == KEY_SERVICE ? last_service(draft)->name : "";
 
     if (key_find(other, name) != NULL) {
-        draft_complain(
-            draft, line, "key '%s' belongs in [%s], not in [%s%s%.64s]", name,
-            key_section_names[other], key_section_names[section], gap(of), of);
+        draft_error(draft, line, "key '%s' belongs in [%s], not in [%s%s%.64s]",
+                    name, key_section_names[other], key_section_names[section],
+                    gap(of), of);
     } else if (near != NULL) {
-        draft_complain(
-            draft, line, "unknown key '%s' in [%s%s%.64s]; did you mean '%s'?",
-            name, key_section_names[section], gap(of), of, near->name);
+        draft_error(draft, line,
+                    "unknown key '%s' in [%s%s%.64s]; did you mean '%s'?", name,
+                    key_section_names[section], gap(of), of, near->name);
     } else {
-        draft_complain(draft, line, "unknown key '%.64s' in [%s%s%.64s]", name,
-                       key_section_names[section], gap(of), of);
+        draft_error(draft, line, "unknown key '%.64s' in [%s%s%.64s]", name,
+                    key_section_names[section], gap(of), of);
     }
 }
 
@@ -181,7 +180,7 @@ static void set_key(struct draft *draft, const struct key *key, void *fields,
     const char *why = NULL;
 
     if (*value == '\0') {
-        draft_complain(draft, line, "%s has no value", key->name);
+        draft_error(draft, line, "%s has no value", key->name);
     } else if (key->set != NULL) {
         why = key->set(key, fields, value, line);
     } else if (key->default_taken && strcmp(value, key->default_text) == 0) {
@@ -189,11 +188,11 @@ static void set_key(struct draft *draft, const struct key *key, void *fields,
     } else if (key->lack != NULL) {
         why = key->lack;
     } else {
-        draft_complain(draft, line, "%s is not available in this build",
-                       key->name);
+        draft_error(draft, line, "%s is not available in this build",
+                    key->name);
     }
     if (why != NULL) {
-        draft_complain(draft, line, "%s: %s", key->name, why);
+        draft_error(draft, line, "%s: %s", key->name, why);
     }
 }
 
@@ -213,8 +212,8 @@ static void take_pair(struct draft *draft, enum key_section section,
     }
     first = seen_line(seen, key);
     if (*first != 0 && !key->repeatable) {
-        draft_complain(draft, line, "%s = %.64s: %s stands in line %u already",
-                       name, value, name, *first);
+        draft_error(draft, line, "%s = %.64s: %s stands in line %u already",
+                    name, value, name, *first);
         return;
     }
     *first = line;
@@ -227,7 +226,7 @@ void draft_take(void *arg, enum ini_event event, unsigned line,
     struct draft *draft = arg;
 
     if (event == INI_ERROR) {
-        draft_complain(draft, line, "%s", value);
+        draft_error(draft, line, "%s", value);
     } else if (event == INI_SECTION) {
         begin_section(draft, line, name, value);
     } else if (draft->place == DRAFT_GLOBAL) {
@@ -235,8 +234,7 @@ void draft_take(void *arg, enum ini_event event, unsigned line,
     } else if (draft->place == DRAFT_SERVICE) {
         take_pair(draft, KEY_SERVICE, line, name, value);
     } else if (draft->place == DRAFT_NONE) {
-        draft_complain(draft, line, "key '%.64s' stands before any section",
-                       name);
+        draft_error(draft, line, "key '%.64s' stands before any section", name);
     }
 }
 

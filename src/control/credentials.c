@@ -6,7 +6,7 @@
 
 /* The complaint, about the key that named the file. */
 static void add_complaint(const struct config_service *config,
-                          const struct tls_complaint *complaint,
+                          const struct tls_fault_report *complaint,
                           struct config_errors *errors)
 {
     const struct config_file *keys =
@@ -47,7 +47,7 @@ static int make_server(const struct config_service *config,
         .alpn_count = config->tls_alpn_count,
         .scope = config->name,
     };
-    struct tls_complaint complaint = {.text = "no memory is left"};
+    struct tls_fault_report complaint = {.text = "no memory is left"};
     struct tls_pair *pairs;
 
     if (options.pair_count == 0) {
@@ -82,7 +82,7 @@ static int make_client(const struct config_service *config, size_t upstreams,
         .alpn_count = config->tls_alpn_count,
         .places = upstreams,
     };
-    struct tls_complaint complaint;
+    struct tls_fault_report complaint;
 
     if (!config->upstream_tls) {
         return 0;

@@ -2,15 +2,15 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/crew.h"
 #include "control/descriptors.h"
+#include "control/generations.h"
 #include "control/health.h"
-#include "control/lineage.h"
 #include "control/listeners.h"
 #include "control/privileges.h"
 #include "control/report.h"
 #include "control/signals.h"
 #include "control/systemd.h"
+#include "control/workers.h"
 #include "net/loop.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@
 
 /* Kinds of events and timers in the control loop. */
 enum {
-    DAEMON_SIGNAL = LOOP_KIND_MAIL + 1,
+    DAEMON_SIGNAL = LOOP_KIND_MAILBOX + 1,
     DAEMON_HEALTH,
     DAEMON_STATS,
     DAEMON_WATCHDOG,
@@ -40,8 +40,8 @@ struct daemon {
     struct loop loop;
     const struct source *source;
     struct systemd systemd;
-    struct crew crew;
-    struct lineage lineage;
+    struct workers workers;
+    struct generations generations;
     struct health *health;
     int signal_fd;
     uint64_t limit; /* RLIMIT_NOFILE */
@@ -73,7 +73,7 @@ static uint32_t count_upstreams(const struct generation *generation)
 static void arm_stats(struct daemon *daemon)
 {
     uint64_t interval =
-        lineage_current(&daemon->lineage)->config->stats_interval_ns;
+        generations_current(&daemon->generations)->config->stats_interval_ns;
 
     wheel_disarm(&daemon->loop.wheel, &daemon->stats_timer);
     if (interval > 0) {
@@ -84,7 +84,7 @@ static void arm_stats(struct daemon *daemon)
 
 static void arm_spread(struct daemon *daemon)
 {
-    if (!lineage_settled(&daemon->lineage)) {
+    if (!generations_settled(&daemon->generations)) {
         wheel_arm(&daemon->loop.wheel, &daemon->spread_timer,
                   daemon->loop.now_ns + SPREAD_RETRY_NS);
     }
@@ -95,12 +95,13 @@ static int commit(struct daemon *daemon)
 {
     const struct config *config;
 
-    if (lineage_commit(&daemon->lineage, &daemon->crew, daemon->health) < 0) {
+    if (generations_commit(&daemon->generations, &daemon->workers,
+                           daemon->health) < 0) {
         return -1;
     }
-    config = lineage_current(&daemon->lineage)->config;
+    config = generations_current(&daemon->generations)->config;
     log_set_level(config->log_level);
-    atomic_store_explicit(&daemon->crew.shared.max_connections,
+    atomic_store_explicit(&daemon->workers.shared.max_connections,
                           config->max_connections, memory_order_relaxed);
     arm_stats(daemon);
     arm_spread(daemon);
@@ -114,17 +115,17 @@ static int commit(struct daemon *daemon)
 static const char *replace(struct daemon *daemon, struct config *config,
                            unsigned *line)
 {
-    struct lineage *lineage = &daemon->lineage;
+    struct generations *generations = &daemon->generations;
     const char *error;
 
-    if (!lineage_settled(lineage)) {
+    if (!generations_settled(generations)) {
         config_destroy(config);
         return "the reload before is not complete yet";
     }
-    error = lineage_prepare(lineage, config, daemon->crew.count, daemon->limit,
-                            line);
+    error = generations_prepare(generations, config, daemon->workers.count,
+                                daemon->limit, line);
     if (error == NULL && commit(daemon) < 0) {
-        lineage_abandon(lineage);
+        generations_abandon(generations);
         error = "no memory is left";
     }
     return error;
@@ -173,7 +174,7 @@ static void reload(struct daemon *daemon)
         refuse(daemon, reason);
         return;
     }
-    current = lineage_current(&daemon->lineage);
+    current = generations_current(&daemon->generations);
     log_write(LOG_INFO,
               "reloaded generation=%" PRIu64 " services=%zu upstreams=%" PRIu32,
               current->number, current->service_count,
@@ -185,26 +186,27 @@ static void reload(struct daemon *daemon)
 
 static void stop(struct daemon *daemon, int signal)
 {
-    const struct generation *current = lineage_current(&daemon->lineage);
+    const struct generation *current =
+        generations_current(&daemon->generations);
     uint64_t timeout_ns = current->config->drain_timeout_ns;
 
     if (daemon->stopping) {
         _exit(0);
     }
     daemon->stopping = true;
-    log_write(
-        LOG_INFO,
-        "stopping signal=SIG%s connections=%" PRIu32
-        " drain_timeout_ms=%" PRIu64,
-        sigabbrev_np(signal),
-        atomic_load_explicit(&daemon->crew.shared.active, memory_order_relaxed),
-        timeout_ns / NS_PER_MS);
+    log_write(LOG_INFO,
+              "stopping signal=SIG%s connections=%" PRIu32
+              " drain_timeout_ms=%" PRIu64,
+              sigabbrev_np(signal),
+              atomic_load_explicit(&daemon->workers.shared.active,
+                                   memory_order_relaxed),
+              timeout_ns / NS_PER_MS);
     systemd_stopping(&daemon->systemd);
     listeners_unlink(current);
     wheel_disarm(&daemon->loop.wheel, &daemon->spread_timer);
-    crew_drain(&daemon->crew);
+    workers_drain(&daemon->workers);
     if (timeout_ns == 0) {
-        crew_reset_all(&daemon->crew);
+        workers_reset_all(&daemon->workers);
     } else {
         wheel_arm(&daemon->loop.wheel, &daemon->drain_timer,
                   daemon->loop.now_ns + timeout_ns);
@@ -215,7 +217,7 @@ static void stop(struct daemon *daemon, int signal)
 
 static void write_stats(struct daemon *daemon)
 {
-    report_write(&daemon->lineage, &daemon->crew,
+    report_write(&daemon->generations, &daemon->workers,
                  daemon->loop.now_ns - daemon->started_ns);
 }
 
@@ -236,22 +238,22 @@ static void obey(struct daemon *daemon, int signal)
     }
 }
 
-static void on_signal(struct loop *loop, uint32_t index, uint32_t generation,
+static void on_signal(struct loop *loop, uint32_t index, uint32_t instance,
                       uint32_t events)
 {
     struct daemon *daemon = daemon_of(loop);
     int signal;
 
-    (void)index, (void)generation, (void)events;
+    (void)index, (void)instance, (void)events;
     while ((signal = signals_next(daemon->signal_fd)) != 0) {
         obey(daemon, signal);
     }
 }
 
 static void on_health_event(struct loop *loop, uint32_t index,
-                            uint32_t generation, uint32_t events)
+                            uint32_t instance, uint32_t events)
 {
-    health_event(daemon_of(loop)->health, index, generation, events);
+    health_event(daemon_of(loop)->health, index, instance, events);
 }
 
 static void on_health_timer(struct loop *loop, struct wheel_timer *timer)
@@ -270,7 +272,7 @@ static void on_watchdog_timer(struct loop *loop, struct wheel_timer *timer)
 {
     struct daemon *daemon = daemon_of(loop);
 
-    if (crew_beat(&daemon->crew)) {
+    if (workers_beat(&daemon->workers)) {
         systemd_watchdog(&daemon->systemd);
     }
     wheel_arm(&loop->wheel, timer,
@@ -280,7 +282,7 @@ static void on_watchdog_timer(struct loop *loop, struct wheel_timer *timer)
 static void on_drain_timer(struct loop *loop, struct wheel_timer *timer)
 {
     (void)timer;
-    crew_reset_all(&daemon_of(loop)->crew);
+    workers_reset_all(&daemon_of(loop)->workers);
 }
 
 static void on_spread_timer(struct loop *loop, struct wheel_timer *timer)
@@ -288,30 +290,30 @@ static void on_spread_timer(struct loop *loop, struct wheel_timer *timer)
     struct daemon *daemon = daemon_of(loop);
 
     (void)timer;
-    lineage_spread(&daemon->lineage, &daemon->crew, daemon->health);
+    generations_spread(&daemon->generations, &daemon->workers, daemon->health);
     arm_spread(daemon);
 }
 
-static void on_letter(struct loop *loop, struct letter *letter)
+static void on_message(struct loop *loop, struct message *message)
 {
     struct daemon *daemon = daemon_of(loop);
     struct worker_report *report =
-        container_of(letter, struct worker_report, letter);
+        container_of(message, struct worker_report, message);
 
-    switch ((enum worker_subject)letter->subject) {
+    switch ((enum worker_report_type)message->type) {
     case WORKER_GENERATION_DONE:
-        lineage_done(&daemon->lineage, report->generation);
+        generations_done(&daemon->generations, report->generation);
         break;
     case WORKER_UPSTREAM_FAILED:
         health_upstream_failed(daemon->health, report->upstream);
         break;
     case WORKER_DRAINED:
-        if (crew_drained(&daemon->crew)) {
+        if (workers_drained(&daemon->workers)) {
             loop_stop(loop);
         }
         break;
     case WORKER_BEAT:
-        crew_answered(&daemon->crew, report->worker);
+        workers_answered(&daemon->workers, report->worker);
         break;
     }
     free(report);
@@ -331,7 +333,7 @@ static const struct loop_owner daemon_owner = {
             [DAEMON_DRAIN] = on_drain_timer,
             [DAEMON_SPREAD] = on_spread_timer,
         },
-    .letter = on_letter,
+    .message = on_message,
 };
 
 /* Start and end. */
@@ -367,10 +369,10 @@ close_loop:
 
 static void close_household(struct daemon *daemon)
 {
-    struct letter *letter;
+    struct message *message;
 
-    while ((letter = mailbox_take(&daemon->loop.mailbox)) != NULL) {
-        free(container_of(letter, struct worker_report, letter));
+    while ((message = mailbox_next(&daemon->loop.mailbox)) != NULL) {
+        free(container_of(message, struct worker_report, message));
     }
     health_destroy(daemon->health);
     close(daemon->signal_fd);
@@ -380,13 +382,13 @@ static void close_household(struct daemon *daemon)
 static const char *start_workers(struct daemon *daemon)
 {
     static char sentence[128];
-    const struct config *config = daemon->lineage.prepared->config;
+    const struct config *config = daemon->generations.prepared->config;
     const char *error = privileges_drop(config->user, config->group);
 
     if (error != NULL) {
         return error;
     }
-    if (crew_start(&daemon->crew, config, &daemon->loop.mailbox) < 0 ||
+    if (workers_start(&daemon->workers, config, &daemon->loop.mailbox) < 0 ||
         commit(daemon) < 0) {
         snprintf(sentence, sizeof(sentence), "cannot start the workers: %s",
                  strerror(errno));
@@ -403,26 +405,27 @@ static const char *start(struct daemon *daemon, struct config *config,
     const char *error;
 
     daemon->limit = descriptors_raise();
-    error = lineage_prepare(&daemon->lineage, config, crew_size(config),
-                            daemon->limit, line);
+    error = generations_prepare(&daemon->generations, config,
+                                workers_size(config), daemon->limit, line);
     if (error != NULL) {
         return error;
     }
     error = start_workers(daemon);
     if (error != NULL) {
-        lineage_abandon(&daemon->lineage);
+        generations_abandon(&daemon->generations);
     }
     return error;
 }
 
 static void announce(struct daemon *daemon)
 {
-    const struct generation *current = lineage_current(&daemon->lineage);
+    const struct generation *current =
+        generations_current(&daemon->generations);
 
     log_write(
         LOG_INFO,
         "ready version=%s services=%zu workers=%u max_connections=%" PRIu32,
-        EVPROXY_VERSION, current->service_count, daemon->crew.count,
+        EVPROXY_VERSION, current->service_count, daemon->workers.count,
         current->config->max_connections);
     systemd_ready(&daemon->systemd, "running");
     if (daemon->systemd.watchdog_ns > 0) {
@@ -453,14 +456,14 @@ static int run(struct daemon *daemon, struct config *config)
 
     if (error != NULL) {
         complain(daemon, error, line);
-        lineage_fini(&daemon->lineage);
+        generations_fini(&daemon->generations);
         return 1;
     }
     announce(daemon);
     loop_run(&daemon->loop);
-    crew_join(&daemon->crew);
-    lineage_fini(&daemon->lineage);
-    crew_fini(&daemon->crew);
+    workers_join(&daemon->workers);
+    generations_fini(&daemon->generations);
+    workers_fini(&daemon->workers);
     log_write(LOG_INFO, "stopped");
     return 0;
 }

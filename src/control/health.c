@@ -19,7 +19,7 @@ struct health_target {
     struct list waiting;      /* for its turn, in health->waiting */
     struct sock sock;         /* of the probe under way */
     uint32_t index;           /* in the pool */
-    uint32_t probe;           /* serial number, in the token */
+    uint32_t instance;        /* of the probe, in the token */
     uint32_t streak;          /* answers in a row that speak for a change */
     uint32_t round;           /* the last health_apply that named it */
     uint64_t begun_ns;        /* the probe, or its wait */
@@ -207,7 +207,8 @@ static enum verdict verdict_of(int error)
 
 static void watch(struct health *health, struct health_target *target)
 {
-    uint64_t token = loop_token(health->kind, target->index, ++target->probe);
+    uint64_t token =
+        loop_token(health->kind, target->index, ++target->instance);
 
     if (poller_add(&health->loop->poller, target->sock.fd, token) < 0) {
         end(health, target, VERDICT_NONE);
@@ -266,13 +267,13 @@ static void begin_waiting(struct health *health)
     }
 }
 
-void health_event(struct health *health, uint32_t index, uint32_t generation,
+void health_event(struct health *health, uint32_t index, uint32_t instance,
                   uint32_t events)
 {
     struct health_target *target = pool_at(&health->pool, index);
     int error;
 
-    if (target == NULL || !connecting(target) || target->probe != generation) {
+    if (target == NULL || !connecting(target) || target->instance != instance) {
         return;
     }
     sock_event(&target->sock, events);

@@ -30,23 +30,23 @@ static bool lists(const struct service *service,
 }
 
 /* Whether a generation newer than that place has the service. */
-static bool service_is_newer(const struct lineage *lineage, size_t place,
-                             const struct service_state *state)
+static bool service_is_newer(const struct generations *generations,
+                             size_t place, const struct service_state *state)
 {
-    for (size_t i = place + 1; i < lineage->count; i++) {
-        if (find_service(lineage->alive[i], state) != NULL) {
+    for (size_t i = place + 1; i < generations->count; i++) {
+        if (find_service(generations->alive[i], state) != NULL) {
             return true;
         }
     }
     return false;
 }
 
-static bool upstream_is_newer(const struct lineage *lineage, size_t place,
-                              const struct service_state *state,
+static bool upstream_is_newer(const struct generations *generations,
+                              size_t place, const struct service_state *state,
                               const struct upstream *upstream)
 {
-    for (size_t i = place + 1; i < lineage->count; i++) {
-        const struct service *heir = find_service(lineage->alive[i], state);
+    for (size_t i = place + 1; i < generations->count; i++) {
+        const struct service *heir = find_service(generations->alive[i], state);
 
         if (heir != NULL && lists(heir, upstream)) {
             return true;
@@ -85,10 +85,10 @@ static void service_line(const char *service, const struct service_sums *sums)
 
 /* What of the service of the generation at that place no newer one lists; of
  * what is no longer configured, only what still has connections. */
-static void report_service(const struct lineage *lineage, size_t place,
+static void report_service(const struct generations *generations, size_t place,
                            const struct service *service)
 {
-    bool current = place + 1 == lineage->count;
+    bool current = place + 1 == generations->count;
     const struct service_state *state = service->state;
     char name[REPORT_NAME_MAX];
     const char *quoted = log_quote(state->name, name, sizeof(name));
@@ -96,7 +96,7 @@ static void report_service(const struct lineage *lineage, size_t place,
 
     service_counters_sum(state->counters, state->workers, &sums);
     if (current ||
-        (sums.active > 0 && !service_is_newer(lineage, place, state))) {
+        (sums.active > 0 && !service_is_newer(generations, place, state))) {
         service_line(quoted, &sums);
     }
     for (uint32_t i = 0; i < service->upstream_count; i++) {
@@ -105,7 +105,7 @@ static void report_service(const struct lineage *lineage, size_t place,
             atomic_load_explicit(&upstream->active, memory_order_relaxed) > 0;
 
         if (current ||
-            (used && !upstream_is_newer(lineage, place, state, upstream))) {
+            (used && !upstream_is_newer(generations, place, state, upstream))) {
             upstream_line(quoted, upstream);
         }
     }
@@ -123,25 +123,25 @@ static void add_service(struct service_sums *all,
     all->bytes[DOWN] += sums.bytes[DOWN];
 }
 
-static void process_line(const struct lineage *lineage, const struct crew *crew,
-                         uint64_t uptime_ns)
+static void process_line(const struct generations *generations,
+                         const struct workers *workers, uint64_t uptime_ns)
 {
-    const struct worker_shared *shared = &crew->shared;
-    struct service_sums all = lineage->gone;
+    const struct worker_shared *shared = &workers->shared;
+    struct service_sums all = generations->gone;
     uint64_t lent, peak;
 
-    for (size_t i = 0; i < lineage->count; i++) {
-        const struct generation *generation = lineage->alive[i];
+    for (size_t i = 0; i < generations->count; i++) {
+        const struct generation *generation = generations->alive[i];
 
         for (size_t j = 0; j < generation->service_count; j++) {
             const struct service_state *state = generation->services[j].state;
 
-            if (!service_is_newer(lineage, i, state)) {
+            if (!service_is_newer(generations, i, state)) {
                 add_service(&all, state);
             }
         }
     }
-    crew_memory(crew, &lent, &peak);
+    workers_memory(workers, &lent, &peak);
     log_write(
         LOG_RECORD,
         "stats uptime_s=%" PRIu64 " workers=%u active=%" PRIu64
@@ -149,22 +149,22 @@ static void process_line(const struct lineage *lineage, const struct crew *crew,
         " buffers_lent=%" PRIu64 " buffers_peak=%" PRIu64
         " buffer_bytes=%" PRIu64 " accept_paused=%" PRIu64
         " generation=%" PRIu64 " log_lost=%" PRIu64,
-        uptime_ns / NS_PER_S, crew->count, all.active, all.accepted,
+        uptime_ns / NS_PER_S, workers->count, all.active, all.accepted,
         all.bytes[UP], all.bytes[DOWN], lent, peak,
         lent * shared->slab[UP].block_bytes,
         atomic_load_explicit(&shared->accept_paused, memory_order_relaxed),
-        lineage_current(lineage)->number, log_lost());
+        generations_current(generations)->number, log_lost());
 }
 
-void report_write(const struct lineage *lineage, const struct crew *crew,
-                  uint64_t uptime_ns)
+void report_write(const struct generations *generations,
+                  const struct workers *workers, uint64_t uptime_ns)
 {
-    process_line(lineage, crew, uptime_ns);
-    for (size_t i = lineage->count; i-- > 0;) {
-        const struct generation *generation = lineage->alive[i];
+    process_line(generations, workers, uptime_ns);
+    for (size_t i = generations->count; i-- > 0;) {
+        const struct generation *generation = generations->alive[i];
 
         for (size_t j = 0; j < generation->service_count; j++) {
-            report_service(lineage, i, &generation->services[j]);
+            report_service(generations, i, &generation->services[j]);
         }
     }
 }

@@ -26,7 +26,7 @@ union control {
 
 /* What the calls want beside the datagrams. Taking, all is at the same place;
  * giving, a header has the parts of all that it joins. */
-struct letters {
+struct vectors {
     struct mmsghdr headers[DATAGRAM_BATCH];
     struct iovec parts[DATAGRAM_BATCH];
     struct endpoint names[DATAGRAM_BATCH];
@@ -143,7 +143,7 @@ static void read_peer(struct datagram *datagram, const struct endpoint *name)
 }
 
 /* Puts the places of the batch behind its count into the parts. */
-static unsigned lay_out(struct letters *letters, struct datagram_batch *batch,
+static unsigned lay_out(struct vectors *vectors, struct datagram_batch *batch,
                         unsigned most)
 {
     unsigned room = DATAGRAM_BATCH - batch->count;
@@ -153,32 +153,32 @@ static unsigned lay_out(struct letters *letters, struct datagram_batch *batch,
         size_t place = batch->count + i;
 
         batch->list[place].bytes = batch->memory + place * DATAGRAM_BYTES_MAX;
-        letters->parts[i].iov_base = batch->list[place].bytes;
-        letters->parts[i].iov_len = DATAGRAM_BYTES_MAX;
-        letters->headers[i].msg_hdr = (struct msghdr){
-            .msg_iov = &letters->parts[i],
+        vectors->parts[i].iov_base = batch->list[place].bytes;
+        vectors->parts[i].iov_len = DATAGRAM_BYTES_MAX;
+        vectors->headers[i].msg_hdr = (struct msghdr){
+            .msg_iov = &vectors->parts[i],
             .msg_iovlen = 1,
-            .msg_control = &letters->controls[i],
-            .msg_controllen = sizeof(letters->controls[i]),
+            .msg_control = &vectors->controls[i],
+            .msg_controllen = sizeof(vectors->controls[i]),
         };
     }
     return most;
 }
 
 static int receive(struct datagram_batch *batch, int fd,
-                   struct letters *letters, unsigned most)
+                   struct vectors *vectors, unsigned most)
 {
     int got;
 
     do {
-        got = recvmmsg(fd, letters->headers, most, MSG_DONTWAIT, NULL);
+        got = recvmmsg(fd, vectors->headers, most, MSG_DONTWAIT, NULL);
     } while (got < 0 && errno == EINTR);
     for (int i = 0; i < got; i++) {
         struct datagram *datagram = &batch->list[batch->count++];
 
-        datagram->size = letters->headers[i].msg_len;
+        datagram->size = vectors->headers[i].msg_len;
         datagram->segment =
-            read_segment(datagram, &letters->headers[i].msg_hdr);
+            read_segment(datagram, &vectors->headers[i].msg_hdr);
         datagram->singly = false;
         batch->used = true;
     }
@@ -189,24 +189,24 @@ int datagram_receive(struct datagram_batch *batch,
                      const struct datagram_socket *sock, unsigned most)
 {
     unsigned first = batch->count;
-    struct letters letters;
+    struct vectors vectors;
     int got;
 
-    most = lay_out(&letters, batch, most);
+    most = lay_out(&vectors, batch, most);
     for (unsigned i = 0; i < most; i++) {
-        struct msghdr *header = &letters.headers[i].msg_hdr;
+        struct msghdr *header = &vectors.headers[i].msg_hdr;
 
-        header->msg_name = &letters.names[i].u;
-        header->msg_namelen = sizeof(letters.names[i].u);
+        header->msg_name = &vectors.names[i].u;
+        header->msg_namelen = sizeof(vectors.names[i].u);
     }
-    got = receive(batch, sock->fd, &letters, most);
+    got = receive(batch, sock->fd, &vectors, most);
     for (int i = 0; i < got; i++) {
         struct datagram *datagram = &batch->list[first + (unsigned)i];
 
-        read_peer(datagram, &letters.names[i]);
+        read_peer(datagram, &vectors.names[i]);
         datagram->local = (struct addr){.family = 0};
         if (sock->wild) {
-            read_local(datagram, &letters.headers[i].msg_hdr);
+            read_local(datagram, &vectors.headers[i].msg_hdr);
         }
     }
     return got;
@@ -215,10 +215,10 @@ int datagram_receive(struct datagram_batch *batch,
 int datagram_receive_connected(struct datagram_batch *batch, int fd,
                                unsigned most)
 {
-    struct letters letters;
+    struct vectors vectors;
 
-    most = lay_out(&letters, batch, most);
-    return receive(batch, fd, &letters, most);
+    most = lay_out(&vectors, batch, most);
+    return receive(batch, fd, &vectors, most);
 }
 
 /* ---- giving ---- */
@@ -393,8 +393,8 @@ static bool cannot_join(int error)
 }
 
 /* The messages of one call. */
-struct mail {
-    struct letters letters;
+struct burst {
+    struct vectors vectors;
     struct message messages[DATAGRAM_BATCH];
     unsigned count;
 };
@@ -405,12 +405,12 @@ static bool is_joined(const struct message *message)
 }
 
 /* How many messages from that one on go as they are. */
-static unsigned intact(const struct mail *mail, unsigned first)
+static unsigned intact(const struct burst *burst, unsigned first)
 {
     unsigned end = first;
 
-    while (end < mail->count && !(is_joined(&mail->messages[end]) &&
-                                  mail->messages[end].list[0]->singly)) {
+    while (end < burst->count && !(is_joined(&burst->messages[end]) &&
+                                   burst->messages[end].list[0]->singly)) {
         end++;
     }
     return end - first;
@@ -418,11 +418,12 @@ static unsigned intact(const struct mail *mail, unsigned first)
 
 /* Sends what goes as it is, and then one that does not, if need be. Adds to
  * *done the entries that have gone. */
-static int send_some(int fd, struct mail *mail, unsigned first, unsigned *done)
+static int send_some(int fd, struct burst *burst, unsigned first,
+                     unsigned *done)
 {
-    const struct message *message = &mail->messages[first];
-    struct mmsghdr *header = &mail->letters.headers[first];
-    unsigned count = intact(mail, first);
+    const struct message *message = &burst->messages[first];
+    struct mmsghdr *header = &burst->vectors.headers[first];
+    unsigned count = intact(burst, first);
     int put = 0;
 
     if (count > 0) {
@@ -437,14 +438,14 @@ static int send_some(int fd, struct mail *mail, unsigned first, unsigned *done)
     return put;
 }
 
-static unsigned send_all(int fd, struct mail *mail, int *error)
+static unsigned send_all(int fd, struct burst *burst, int *error)
 {
     unsigned sent = 0, done = 0;
     int put;
 
     *error = 0;
-    while (sent < mail->count) {
-        put = send_some(fd, mail, sent, &done);
+    while (sent < burst->count) {
+        put = send_some(fd, burst, sent, &done);
         if (put > 0) {
             sent += (unsigned)put;
         } else if (errno != EINTR) {
@@ -456,11 +457,11 @@ static unsigned send_all(int fd, struct mail *mail, int *error)
 }
 
 /* Writes a message's header, but for its name. */
-static struct msghdr *enclose(struct mail *mail, const struct message *message,
-                              unsigned first_part)
+static struct msghdr *
+enclose(struct burst *burst, const struct message *message, unsigned first_part)
 {
-    struct msghdr *header = &mail->letters.headers[mail->count].msg_hdr;
-    struct iovec *parts = &mail->letters.parts[first_part];
+    struct msghdr *header = &burst->vectors.headers[burst->count].msg_hdr;
+    struct iovec *parts = &burst->vectors.parts[first_part];
 
     for (unsigned i = 0; i < message->count; i++) {
         parts[i].iov_base = message->list[i]->bytes;
@@ -488,17 +489,17 @@ static void write_segment(struct msghdr *header, union control *control,
 unsigned datagram_send(const struct datagram_socket *sock,
                        struct datagram *const *list, unsigned count, int *error)
 {
-    struct mail mail;
+    struct burst burst;
 
-    mail.count = 0;
-    for (unsigned i = 0; i < count; mail.count++) {
-        struct message *message = &mail.messages[mail.count];
-        struct endpoint *name = &mail.letters.names[mail.count];
-        union control *control = &mail.letters.controls[mail.count];
+    burst.count = 0;
+    for (unsigned i = 0; i < count; burst.count++) {
+        struct message *message = &burst.messages[burst.count];
+        struct endpoint *name = &burst.vectors.names[burst.count];
+        union control *control = &burst.vectors.controls[burst.count];
         struct msghdr *header;
 
         *message = gather(&list[i], count - i, false);
-        header = enclose(&mail, message, i);
+        header = enclose(&burst, message, i);
         write_peer(name, list[i], sock);
         header->msg_name = &name->u;
         header->msg_namelen = name->length;
@@ -506,24 +507,24 @@ unsigned datagram_send(const struct datagram_socket *sock,
         write_segment(header, control, message);
         i += message->count;
     }
-    return send_all(sock->fd, &mail, error);
+    return send_all(sock->fd, &burst, error);
 }
 
 unsigned datagram_send_connected(int fd, struct datagram *const *list,
                                  unsigned count, int *error)
 {
-    struct mail mail;
+    struct burst burst;
 
-    mail.count = 0;
-    for (unsigned i = 0; i < count; mail.count++) {
-        struct message *message = &mail.messages[mail.count];
+    burst.count = 0;
+    for (unsigned i = 0; i < count; burst.count++) {
+        struct message *message = &burst.messages[burst.count];
 
         *message = gather(&list[i], count - i, true);
-        write_segment(enclose(&mail, message, i),
-                      &mail.letters.controls[mail.count], message);
+        write_segment(enclose(&burst, message, i),
+                      &burst.vectors.controls[burst.count], message);
         i += message->count;
     }
-    return send_all(fd, &mail, error);
+    return send_all(fd, &burst, error);
 }
 
 int datagram_send_behind(int fd, const void *head, size_t head_bytes,

@@ -5,13 +5,13 @@
 #include <errno.h>
 #include <string.h>
 
-#define TOKEN_KIND(token)       ((unsigned)((token)&15))
-#define TOKEN_INDEX(token)      ((uint32_t)(token) >> 4)
-#define TOKEN_GENERATION(token) ((uint32_t)((token) >> 32))
+#define TOKEN_KIND(token)     ((unsigned)((token)&15))
+#define TOKEN_INDEX(token)    ((uint32_t)(token) >> 4)
+#define TOKEN_INSTANCE(token) ((uint32_t)((token) >> 32))
 
 int loop_open(struct loop *loop, const struct loop_owner *owner)
 {
-    uint64_t token = loop_token(LOOP_KIND_MAIL, 0, 0);
+    uint64_t token = loop_token(LOOP_KIND_MAILBOX, 0, 0);
     int error;
 
     memset(loop, 0, sizeof(*loop));
@@ -46,12 +46,12 @@ void loop_close(struct loop *loop)
     poller_close(&loop->poller);
 }
 
-static void read_mail(struct loop *loop)
+static void read_mailbox(struct loop *loop)
 {
-    struct letter *letter;
+    struct message *message;
 
-    while ((letter = mailbox_take(&loop->mailbox)) != NULL) {
-        loop->owner->letter(loop, letter);
+    while ((message = mailbox_next(&loop->mailbox)) != NULL) {
+        loop->owner->message(loop, message);
     }
 }
 
@@ -77,12 +77,11 @@ static void hand_out_events(struct loop *loop)
 
         announce_event(loop, i + 1);
 
-        if (TOKEN_KIND(token) == LOOP_KIND_MAIL) {
-            read_mail(loop);
+        if (TOKEN_KIND(token) == LOOP_KIND_MAILBOX) {
+            read_mailbox(loop);
         } else {
-            loop->owner->event[TOKEN_KIND(token)](loop, TOKEN_INDEX(token),
-                                                  TOKEN_GENERATION(token),
-                                                  event->events);
+            loop->owner->event[TOKEN_KIND(token)](
+                loop, TOKEN_INDEX(token), TOKEN_INSTANCE(token), event->events);
         }
     }
 }
@@ -108,12 +107,12 @@ static void hand_out_timers(struct loop *loop)
     }
 }
 
-static void bury_dead(struct loop *loop)
+static void free_deferred(struct loop *loop)
 {
     struct list *link;
 
-    while ((link = list_pop(&loop->buried)) != NULL) {
-        loop->owner->bury(loop, link);
+    while ((link = list_pop(&loop->deferred)) != NULL) {
+        loop->owner->free_deferred(loop, link);
     }
 }
 
@@ -150,7 +149,7 @@ void loop_turn(struct loop *loop, int limit_ms)
     if (loop->owner->batch_end != NULL) {
         loop->owner->batch_end(loop);
     }
-    bury_dead(loop);
+    free_deferred(loop);
 }
 
 void loop_run(struct loop *loop)

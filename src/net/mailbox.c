@@ -5,7 +5,7 @@
 
 int mailbox_open(struct mailbox *mailbox)
 {
-    mailbox->letters = (struct list){0};
+    mailbox->messages = (struct list){0};
     mailbox->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (mailbox->fd < 0) {
         return -1;
@@ -21,13 +21,13 @@ void mailbox_close(struct mailbox *mailbox)
     pthread_mutex_destroy(&mailbox->lock);
 }
 
-void mailbox_post(struct mailbox *mailbox, struct letter *letter)
+void mailbox_post(struct mailbox *mailbox, struct message *message)
 {
     pthread_mutex_lock(&mailbox->lock);
-    if (!list_linked(&letter->link)) {
-        bool first = list_empty(&mailbox->letters);
+    if (!list_linked(&message->link)) {
+        bool first = list_empty(&mailbox->messages);
 
-        list_append(&mailbox->letters, &letter->link);
+        list_append(&mailbox->messages, &message->link);
         if (first) {
             /* Cannot fail: the counter is cleared with each batch. */
             (void)!write(mailbox->fd, &(uint64_t){1}, sizeof(uint64_t));
@@ -36,16 +36,16 @@ void mailbox_post(struct mailbox *mailbox, struct letter *letter)
     pthread_mutex_unlock(&mailbox->lock);
 }
 
-struct letter *mailbox_take(struct mailbox *mailbox)
+struct message *mailbox_next(struct mailbox *mailbox)
 {
     struct list *link;
 
     pthread_mutex_lock(&mailbox->lock);
-    link = list_pop(&mailbox->letters);
+    link = list_pop(&mailbox->messages);
     if (link == NULL) {
-        /* Under the lock, or a letter posted here would wake nobody. */
+        /* Under the lock, or a message posted here would wake nobody. */
         (void)!read(mailbox->fd, &(uint64_t){0}, sizeof(uint64_t));
     }
     pthread_mutex_unlock(&mailbox->lock);
-    return link == NULL ? NULL : container_of(link, struct letter, link);
+    return link == NULL ? NULL : container_of(link, struct message, link);
 }

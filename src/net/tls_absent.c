@@ -6,18 +6,18 @@
 #include <stdlib.h>
 
 struct tls_context *tls_server_create(const struct tls_server_options *options,
-                                      struct tls_complaint *complaint)
+                                      struct tls_fault_report *complaint)
 {
     (void)options;
-    *complaint = (struct tls_complaint){.text = "this build has no TLS"};
+    *complaint = (struct tls_fault_report){.text = "this build has no TLS"};
     return NULL;
 }
 
 struct tls_context *tls_client_create(const struct tls_client_options *options,
-                                      struct tls_complaint *complaint)
+                                      struct tls_fault_report *complaint)
 {
     (void)options;
-    *complaint = (struct tls_complaint){.text = "this build has no TLS"};
+    *complaint = (struct tls_fault_report){.text = "this build has no TLS"};
     return NULL;
 }
 

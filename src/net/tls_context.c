@@ -52,7 +52,7 @@ static const char *library_text(void)
     return text == NULL ? "no memory is left" : text;
 }
 
-static void complain(struct tls_complaint *complaint, enum tls_fault fault,
+static void complain(struct tls_fault_report *complaint, enum tls_fault fault,
                      const char *path)
 {
     static _Thread_local char sentence[512];
@@ -239,14 +239,14 @@ typedef int (*name_fn)(struct tls_context *context, SSL_CTX *owner,
 static int common_name(struct tls_context *context, SSL_CTX *owner, X509 *x509,
                        name_fn fn)
 {
-    X509_NAME *subject = X509_get_subject_name(x509);
-    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    X509_NAME *type = X509_get_subject_name(x509);
+    int at = X509_NAME_get_index_by_NID(type, NID_commonName, -1);
 
     if (at < 0) {
         return 0;
     }
     return fn(context, owner,
-              X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+              X509_NAME_ENTRY_get_data(X509_NAME_get_entry(type, at)));
 }
 
 /* Calls fn with each name, until it answers other than 0: that is the answer.
@@ -301,7 +301,7 @@ static unsigned kind_of(const X509 *x509)
 }
 
 static int use_pair(SSL_CTX *context, const struct tls_pair *pair,
-                    struct tls_complaint *complaint)
+                    struct tls_fault_report *complaint)
 {
     ERR_clear_error();
     if (SSL_CTX_use_certificate_chain_file(context, pair->certificate) != 1) {
@@ -320,7 +320,7 @@ static int use_pair(SSL_CTX *context, const struct tls_pair *pair,
 /* The file's authorities sign what the other end must show; their names are
  * told to clients, who choose by them. */
 static int trust(SSL_CTX *context, const char *ca, bool tell,
-                 struct tls_complaint *complaint)
+                 struct tls_fault_report *complaint)
 {
     ERR_clear_error();
     if (SSL_CTX_load_verify_file(context, ca) != 1) {
@@ -435,7 +435,7 @@ static struct identity *find_identity(struct tls_context *context, X509 *x509)
 }
 
 static int join_identity(struct identity *identity, const struct tls_pair *pair,
-                         unsigned kind, struct tls_complaint *complaint)
+                         unsigned kind, struct tls_fault_report *complaint)
 {
     identity->kinds |= kind;
     return use_pair(identity->context, pair, complaint);
@@ -453,7 +453,7 @@ static int add_identity(struct tls_context *context, SSL_CTX *made)
 
 static int add_pair(struct tls_context *context,
                     const struct tls_server_options *options, size_t i,
-                    struct tls_complaint *complaint)
+                    struct tls_fault_report *complaint)
 {
     const struct tls_pair *pair = &options->pairs[i];
     SSL_CTX *made = new_server(context, options);
@@ -489,11 +489,11 @@ static int finish_server(struct tls_context *context, const char *scope)
 }
 
 struct tls_context *tls_server_create(const struct tls_server_options *options,
-                                      struct tls_complaint *complaint)
+                                      struct tls_fault_report *complaint)
 {
     struct tls_context *context = calloc(1, sizeof(*context));
 
-    *complaint = (struct tls_complaint){.fault = TLS_FAULT_OTHER};
+    *complaint = (struct tls_fault_report){.fault = TLS_FAULT_OTHER};
     if (context == NULL) {
         goto fail;
     }
@@ -551,7 +551,7 @@ static void offer_session(SSL *ssl, SSL_SESSION *_Atomic *place)
 
 static int finish_client(struct tls_context *context,
                          const struct tls_client_options *options,
-                         struct tls_complaint *complaint)
+                         struct tls_fault_report *complaint)
 {
     SSL_CTX *made = new_context(TLS_client_method());
 
@@ -573,11 +573,11 @@ static int finish_client(struct tls_context *context,
 }
 
 struct tls_context *tls_client_create(const struct tls_client_options *options,
-                                      struct tls_complaint *complaint)
+                                      struct tls_fault_report *complaint)
 {
     struct tls_context *context = calloc(1, sizeof(*context));
 
-    *complaint = (struct tls_complaint){.fault = TLS_FAULT_OTHER};
+    *complaint = (struct tls_fault_report){.fault = TLS_FAULT_OTHER};
     if (context == NULL) {
         goto fail;
     }

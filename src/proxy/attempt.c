@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-/* Upstream i will not be picked again for this session. A lone one may be. */
+/* Upstream i will not be picked again for this session. A single one may be. */
 static void mark_tried(struct session *session, size_t i)
 {
     struct notes *notes;
@@ -91,7 +91,7 @@ static void connected(struct plane *plane, struct session *session)
     } else {
         session->securing = true;
         session_arm(plane, session);
-        session_shake_hands(plane, session);
+        session_handshake_due(plane, session);
     }
 }
 
@@ -118,7 +118,7 @@ static bool connect_begun(struct plane *plane, struct session *session)
         return false;
     }
     token = loop_token(PLANE_SESSION, session->index * 2 + UPSTREAM,
-                       session->birth + session->attempts);
+                       session->instance + session->attempts);
     if (poller_add(&plane->loop.poller, sock->fd, token) < 0) {
         attempt_failed(plane, session, ENOMEM);
         return false;
@@ -132,8 +132,8 @@ static bool connect_begun(struct plane *plane, struct session *session)
     return true;
 }
 
-/* Tries the lone upstream again after a pause, if it may be tried again. */
-static bool pause_for_lone(struct plane *plane, struct session *session)
+/* Tries the single upstream again after a pause, if it may be tried again. */
+static bool pause_for_single(struct plane *plane, struct session *session)
 {
     const struct service *service = session->service;
 
@@ -163,7 +163,7 @@ void attempt_begin(struct plane *plane, struct session *session)
         if (i < 0) {
             break;
         }
-        if (pause_for_lone(plane, session)) {
+        if (pause_for_single(plane, session)) {
             return;
         }
         session->pausing = false;
@@ -212,7 +212,7 @@ void attempt_run(struct plane *plane, struct session *session)
     case IO_AGAIN:
         break; /* connect_timeout has an eye on it */
     case IO_BUSY:
-        session_shake_hands_later(plane, session);
+        session_handshake_later(plane, session);
         break;
     default:
         error = errno;
@@ -231,7 +231,7 @@ void attempt_event(struct plane *plane, struct session *session)
     int error = 0;
 
     if (session->securing) {
-        session_shake_hands(plane, session);
+        session_handshake_due(plane, session);
         return;
     }
     if (!(sock->ready & (SOCK_WRITABLE | SOCK_HANGUP))) {

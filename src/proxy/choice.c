@@ -94,10 +94,10 @@ static void report_failed(struct plane *plane, const struct service *service,
     log_write(LOG_WARN, "upstream service=%s address=%s state=down cause=%s",
               service->config->name,
               log_quote(upstream->text, name, sizeof(name)), cause_name(cause));
-    report->letter.subject = WORKER_UPSTREAM_FAILED;
+    report->message.type = WORKER_UPSTREAM_FAILED;
     report->worker = plane->number;
     report->upstream = upstream;
-    mailbox_post(plane->shared->control, &report->letter);
+    mailbox_post(plane->shared->control, &report->message);
 }
 
 void choice_blame(struct plane *plane, struct service *service,

@@ -4,7 +4,7 @@
 
 #include <sys/param.h>
 
-/* A lone upstream that refused may be starting again: tried after this. */
+/* A single upstream that refused may be starting again: tried after this. */
 #define PAUSE_NS (100 * NS_PER_MS)
 /* How long a connect may still take when the client has left. */
 #define ABANDONED_NS (100 * NS_PER_MS)
@@ -22,10 +22,10 @@ static void consider(struct deadline *earliest, uint64_t since_ns,
 }
 
 uint64_t deadline_lifetime_ns(const struct config_service *config,
-                              uint64_t born_ns, uint32_t birth)
+                              uint64_t born_ns, uint32_t instance)
 {
     uint64_t most_ns = config->max_lifetime_ns;
-    uint64_t spread = hash_mix(born_ns + birth) >> 32;
+    uint64_t spread = hash_mix(born_ns + instance) >> 32;
 
     return most_ns - (most_ns / 10) * spread / UINT32_MAX;
 }
@@ -33,7 +33,7 @@ uint64_t deadline_lifetime_ns(const struct config_service *config,
 static uint64_t lifetime_ns(const struct session *session)
 {
     return deadline_lifetime_ns(session->service->config, session->born_ns,
-                                session->birth);
+                                session->instance);
 }
 
 static void consider_relay(struct deadline *earliest,

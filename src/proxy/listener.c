@@ -19,9 +19,9 @@ static int watch(struct plane *plane, const struct listener *listener)
 {
     uint32_t slot = (uint32_t)(listener - plane->listeners);
 
-    return poller_add_level(&plane->loop.poller, listener->fd,
-                            loop_token(PLANE_LISTENER, slot, listener->serial),
-                            listener->shared);
+    return poller_add_level(
+        &plane->loop.poller, listener->fd,
+        loop_token(PLANE_LISTENER, slot, listener->instance), listener->shared);
 }
 
 /* Stops watching all, and tries again in a while. */
@@ -140,10 +140,10 @@ void listener_accept_ready(struct plane *plane)
     }
 }
 
-void listener_event(struct plane *plane, uint32_t slot, uint32_t serial)
+void listener_event(struct plane *plane, uint32_t slot, uint32_t instance)
 {
     if (slot < plane->listener_slots && plane->listeners[slot].fd >= 0 &&
-        plane->listeners[slot].serial == serial) {
+        plane->listeners[slot].instance == instance) {
         plane->listeners[slot].ready = true;
         plane->accept_ready = true;
     }
@@ -204,7 +204,7 @@ static void open_slot(struct plane *plane, const struct listen_socket *socket)
         return;
     }
     listener->fd = socket->fds[plane->number];
-    listener->serial++;
+    listener->instance++;
     listener->socket = socket;
     listener->shared = socket->endpoint.u.any.sa_family == AF_UNIX;
     listener->kept = true;

@@ -14,17 +14,17 @@
 #define TRIM_NS  NS_PER_S
 #define RETRY_NS (10 * NS_PER_MS)
 
-static void on_listener(struct loop *loop, uint32_t index, uint32_t generation,
+static void on_listener(struct loop *loop, uint32_t index, uint32_t instance,
                         uint32_t events)
 {
     (void)events;
-    listener_event(plane_of(loop), index, generation);
+    listener_event(plane_of(loop), index, instance);
 }
 
-static void on_session(struct loop *loop, uint32_t index, uint32_t generation,
+static void on_session(struct loop *loop, uint32_t index, uint32_t instance,
                        uint32_t events)
 {
-    session_event(plane_of(loop), index, generation, events);
+    session_event(plane_of(loop), index, instance, events);
 }
 
 static void on_session_soon(struct loop *loop, uint32_t index)
@@ -33,16 +33,16 @@ static void on_session_soon(struct loop *loop, uint32_t index)
 }
 
 static void on_udp_listener(struct loop *loop, uint32_t index,
-                            uint32_t generation, uint32_t events)
+                            uint32_t instance, uint32_t events)
 {
     (void)events;
-    udp_listener_event(plane_of(loop), index, generation);
+    udp_listener_event(plane_of(loop), index, instance);
 }
 
-static void on_udp_session(struct loop *loop, uint32_t index,
-                           uint32_t generation, uint32_t events)
+static void on_udp_session(struct loop *loop, uint32_t index, uint32_t instance,
+                           uint32_t events)
 {
-    udp_session_event(plane_of(loop), index, generation, events);
+    udp_session_event(plane_of(loop), index, instance, events);
 }
 
 static void on_udp_session_timer(struct loop *loop, struct wheel_timer *timer)
@@ -96,9 +96,9 @@ static void on_run(struct loop *loop, struct list *link)
     }
 }
 
-static void on_bury(struct loop *loop, struct list *link)
+static void on_free_deferred(struct loop *loop, struct list *link)
 {
-    session_bury(plane_of(loop), link);
+    session_free_deferred(plane_of(loop), link);
 }
 
 static void on_batch_end(struct loop *loop)
@@ -108,11 +108,11 @@ static void on_batch_end(struct loop *loop)
     udp_batch_end(plane_of(loop));
 }
 
-static void on_letter(struct loop *loop, struct letter *letter)
+static void on_message(struct loop *loop, struct message *message)
 {
     struct plane *plane = plane_of(loop);
 
-    switch (letter->subject) {
+    switch (message->type) {
     case PLANE_MEMORY_UP:
         session_memory_granted(plane, UP);
         break;
@@ -120,7 +120,7 @@ static void on_letter(struct loop *loop, struct letter *letter)
         session_memory_granted(plane, DOWN);
         break;
     default:
-        plane->command(loop, letter);
+        plane->command(loop, message);
         break;
     }
 }
@@ -137,8 +137,8 @@ static const struct loop_owner plane_owner = {
               [PLANE_ACCEPT] = on_accept_timer,
               [PLANE_UDP_SESSION] = on_udp_session_timer},
     .run = on_run,
-    .bury = on_bury,
-    .letter = on_letter,
+    .free_deferred = on_free_deferred,
+    .message = on_message,
     .batch_end = on_batch_end,
 };
 
@@ -151,7 +151,7 @@ static void memory_wake(void *arg)
 }
 
 int plane_open(struct plane *plane, unsigned number,
-               struct worker_shared *shared, loop_letter_fn command)
+               struct worker_shared *shared, loop_message_fn command)
 {
     memset(plane, 0, sizeof(*plane));
     if (loop_open(&plane->loop, &plane_owner) < 0) {
@@ -167,7 +167,7 @@ int plane_open(struct plane *plane, unsigned number,
         struct plane_memory *memory = &plane->memory[i];
 
         memory->plane = plane;
-        memory->granted.subject = i == UP ? PLANE_MEMORY_UP : PLANE_MEMORY_DOWN;
+        memory->granted.type = i == UP ? PLANE_MEMORY_UP : PLANE_MEMORY_DOWN;
         slab_cache_init(&memory->cache, &shared->slab[i], memory_wake, memory);
     }
     plane->trim_timer.kind = PLANE_TRIM;
@@ -182,16 +182,16 @@ void plane_close(struct plane *plane)
 
     listener_close_all(plane);
     plane_reset_all(plane);
-    while ((link = list_pop(&plane->loop.buried)) != NULL) {
-        session_bury(plane, link);
+    while ((link = list_pop(&plane->loop.deferred)) != NULL) {
+        session_free_deferred(plane, link);
     }
     udp_close(plane);
-    while ((link = list_pop(&plane->tenancies)) != NULL) {
-        struct plane_tenancy *tenancy =
-            container_of(link, struct plane_tenancy, link);
+    while ((link = list_pop(&plane->holds)) != NULL) {
+        struct generation_hold *hold =
+            container_of(link, struct generation_hold, link);
 
-        free(tenancy->done);
-        free(tenancy);
+        free(hold->done);
+        free(hold);
     }
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         slab_pass_on(&plane->memory[i].cache);
@@ -206,31 +206,31 @@ void plane_close(struct plane *plane)
 /* Says that this plane is done with the generation. */
 static void give_back(struct plane *plane, struct generation *generation)
 {
-    for (struct list *link = list_first(&plane->tenancies); link != NULL;
+    for (struct list *link = list_first(&plane->holds); link != NULL;
          link = link->next) {
-        struct plane_tenancy *tenancy =
-            container_of(link, struct plane_tenancy, link);
+        struct generation_hold *hold =
+            container_of(link, struct generation_hold, link);
 
-        if (tenancy->generation == generation) {
+        if (hold->generation == generation) {
             list_remove(link);
-            mailbox_post(plane->shared->control, &tenancy->done->letter);
-            free(tenancy);
+            mailbox_post(plane->shared->control, &hold->done->message);
+            free(hold);
             return;
         }
     }
 }
 
-void plane_apply(struct plane *plane, struct plane_tenancy *tenancy)
+void plane_apply(struct plane *plane, struct generation_hold *hold)
 {
     struct generation *before = plane->generation;
 
-    plane->generation = tenancy->generation;
-    tenancy->done->letter.subject = WORKER_GENERATION_DONE;
-    tenancy->done->worker = plane->number;
-    tenancy->done->generation = tenancy->generation;
-    list_append(&plane->tenancies, &tenancy->link);
-    listener_apply(plane, tenancy->generation);
-    udp_apply(plane, tenancy->generation);
+    plane->generation = hold->generation;
+    hold->done->message.type = WORKER_GENERATION_DONE;
+    hold->done->worker = plane->number;
+    hold->done->generation = hold->generation;
+    list_append(&plane->holds, &hold->link);
+    listener_apply(plane, hold->generation);
+    udp_apply(plane, hold->generation);
     if (before != NULL && before->sessions[plane->number] == 0) {
         give_back(plane, before);
     }
@@ -248,9 +248,9 @@ static void report_drained(struct plane *plane)
 
     /* Without it the control thread waits for drain_timeout, and no longer. */
     if (report != NULL) {
-        report->letter.subject = WORKER_DRAINED;
+        report->message.type = WORKER_DRAINED;
         report->worker = plane->number;
-        mailbox_post(plane->shared->control, &report->letter);
+        mailbox_post(plane->shared->control, &report->message);
     }
 }
 

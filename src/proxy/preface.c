@@ -73,7 +73,7 @@ void preface_admitted(struct plane *plane, struct session *session)
     } else {
         session_arm(plane, session);
         if (session->sock[CLIENT].ready & SOCK_READABLE) {
-            session_shake_hands(plane, session);
+            session_handshake_due(plane, session);
         }
     }
 }
@@ -89,7 +89,7 @@ void preface_run(struct plane *plane, struct session *session)
     case IO_AGAIN:
         break; /* header_timeout has an eye on it */
     case IO_BUSY:
-        session_shake_hands_later(plane, session);
+        session_handshake_later(plane, session);
         break;
     default:
         if (errno == EPROTO) {
@@ -291,7 +291,7 @@ void preface_event(struct plane *plane, struct session *session)
     size_t count;
 
     if (session->in_service) {
-        session_shake_hands(plane, session); /* all else has come */
+        session_handshake_due(plane, session); /* all else has come */
         return;
     }
     if (!(sock->ready & SOCK_READABLE)) {

@@ -28,7 +28,7 @@ static bool in_bulk(const struct relay *relay)
 }
 
 /* Returns the empty ring's block and the pipe. */
-static void put_down(struct relay *relay, const struct relay_context *context)
+static void release(struct relay *relay, const struct relay_context *context)
 {
     if (relay->pipe != 0) {
         pipe_return(context->pipes, relay->pipe);
@@ -45,7 +45,7 @@ void relay_drop(struct relay *relay, const struct relay_context *context)
     while (!ring_empty(&relay->ring)) {
         ring_consumed(&relay->ring, ring_bytes(&relay->ring).count);
     }
-    put_down(relay, context);
+    release(relay, context);
     if (context->throttle != NULL) {
         throttle_give_up(context->throttle);
     }
@@ -118,7 +118,7 @@ static bool flush(struct visit *visit, enum pump *answer)
             return false;
         }
     }
-    put_down(relay, context);
+    release(relay, context);
     return true;
 }
 
@@ -279,7 +279,7 @@ static bool read_once(struct visit *visit, uint64_t allowed, size_t *count,
         count_bytes(visit, *count);
         return true;
     }
-    put_down(relay, context);
+    release(relay, context);
     *answer = no_byte(relay, context, io);
     return false;
 }

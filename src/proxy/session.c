@@ -169,12 +169,12 @@ void session_close(struct plane *plane, struct session *session,
     session_forget(session);
     session->state = SESSION_CLOSED;
     list_remove(&session->relay[UP].link); /* a handshake that waited */
-    list_append(&plane->loop.buried, &session->relay[UP].link);
+    list_append(&plane->loop.deferred, &session->relay[UP].link);
     leave(plane, session);
     plane_memory_used(plane);
 }
 
-void session_bury(struct plane *plane, struct list *link)
+void session_free_deferred(struct plane *plane, struct list *link)
 {
     const struct session *session =
         container_of(link, struct session, relay[UP].link);
@@ -383,15 +383,15 @@ void session_fetch(struct plane *plane, uint32_t index)
     }
 }
 
-void session_event(struct plane *plane, uint32_t index, uint32_t generation,
+void session_event(struct plane *plane, uint32_t index, uint32_t instance,
                    uint32_t events)
 {
     struct session *session = pool_at(&plane->sessions, index / 2);
     enum direction side = index % 2 == 0 ? CLIENT : UPSTREAM;
 
     if (session == NULL || session->state == SESSION_CLOSED ||
-        generation !=
-            session->birth + (side == UPSTREAM ? session->attempts : 0)) {
+        instance !=
+            session->instance + (side == UPSTREAM ? session->attempts : 0)) {
         return; /* of this batch, about one that is no more */
     }
     sock_event(&session->sock[side], events);
@@ -493,7 +493,7 @@ static bool make_ready(struct plane *plane, struct session *session,
     }
     return poller_add(&plane->loop.poller, session->sock[CLIENT].fd,
                       loop_token(PLANE_SESSION, session->index * 2 + CLIENT,
-                                 session->birth)) == 0;
+                                 session->instance)) == 0;
 }
 
 void session_accepted(struct plane *plane, struct session *session)
@@ -518,9 +518,9 @@ void session_begin(struct plane *plane, const struct listen_socket *listen,
     session->in_service = !preface;
     session->in_source = in_source;
     session->index = index;
-    session->birth = plane->birth;
+    session->instance = plane->instance;
     /* The tokens of its attempts come after, and are not used again soon. */
-    plane->birth += 1 + service->config->connect_attempts;
+    plane->instance += 1 + service->config->connect_attempts;
     plane_hold(plane, service->generation);
     if (!preface || listen->named_count == 0) {
         session_accepted(plane, session);
@@ -568,7 +568,7 @@ void session_refuse(struct plane *plane, struct service *service,
                     struct sock *sock, const struct addr *client,
                     enum cause cause)
 {
-    struct session refused = {.birth = 0};
+    struct session refused = {.instance = 0};
 
     describe(&refused, plane, service, sock, client);
     counter_add(&counters_of(plane, service)->accepted, 1);
@@ -631,7 +631,7 @@ static struct session *session_of(struct relay *relay)
     return container_of(relay - relay->direction, struct session, relay);
 }
 
-void session_shake_hands(struct plane *plane, struct session *session)
+void session_handshake_due(struct plane *plane, struct session *session)
 {
     struct list *link = &session->relay[UP].link;
 
@@ -640,7 +640,7 @@ void session_shake_hands(struct plane *plane, struct session *session)
     }
 }
 
-void session_shake_hands_later(struct plane *plane, struct session *session)
+void session_handshake_later(struct plane *plane, struct session *session)
 {
     list_append(&plane->retry, &session->relay[UP].link);
     plane_retry_later(plane);
@@ -664,7 +664,7 @@ void session_complain(struct plane *plane, const struct session *session,
 static void run_handshake(struct plane *plane, struct session *session)
 {
     if (plane->handshakes >= HANDSHAKES_MAX) {
-        session_shake_hands(plane, session);
+        session_handshake_due(plane, session);
         return;
     }
     plane->handshakes++;

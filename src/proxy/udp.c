@@ -78,7 +78,7 @@ void udp_close(struct plane *plane)
     if (udp == NULL) {
         return;
     }
-    udp_session_bury_all(plane);
+    udp_session_free_deferred(plane);
     for (uint32_t i = 0; (listener = next_listener(udp, &i)) != NULL; i++) {
         close_listener(udp, listener);
     }
@@ -145,11 +145,11 @@ static struct udp_listener *try_open(struct plane *plane, int fd)
         return NULL;
     }
     listener->index = index;
-    listener->serial = udp->birth++;
+    listener->instance = udp->instance++;
     if (datagram_socket_init(&listener->socket, fd) < 0 ||
         poller_add_level(
             &plane->loop.poller, fd,
-            loop_token(PLANE_UDP_LISTENER, index, listener->serial),
+            loop_token(PLANE_UDP_LISTENER, index, listener->instance),
             false) < 0) {
         pool_return(&udp->listeners, index);
         return NULL;
@@ -297,14 +297,14 @@ static void pass_up(struct plane *plane, struct udp_listener *listener,
     }
 }
 
-void udp_listener_event(struct plane *plane, uint32_t index, uint32_t serial)
+void udp_listener_event(struct plane *plane, uint32_t index, uint32_t instance)
 {
     struct udp *udp = plane->udp;
     struct udp_listener *listener = pool_at(&udp->listeners, index);
     struct run run = {.session = NULL};
     unsigned count;
 
-    if (listener == NULL || listener->serial != serial) {
+    if (listener == NULL || listener->instance != instance) {
         return;
     }
     plane_memory_used(plane);
@@ -344,6 +344,6 @@ void udp_batch_end(struct plane *plane)
         return;
     }
     udp_session_flush(plane);
-    udp_session_bury_all(plane);
+    udp_session_free_deferred(plane);
     close_unused(plane->udp);
 }

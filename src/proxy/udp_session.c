@@ -134,7 +134,7 @@ void udp_session_close(struct plane *plane, struct udp_session *session,
     }
 }
 
-void udp_session_bury_all(struct plane *plane)
+void udp_session_free_deferred(struct plane *plane)
 {
     struct list *link;
 
@@ -204,7 +204,7 @@ static enum cause enrol(struct plane *plane, struct udp_session *session)
 static enum cause connect_one(struct plane *plane, struct udp_session *session)
 {
     uint64_t token =
-        loop_token(PLANE_UDP_SESSION, session->index, session->birth);
+        loop_token(PLANE_UDP_SESSION, session->index, session->instance);
     struct sock sock;
 
     switch (choice_connect(session->service, session->upstream, &sock,
@@ -227,7 +227,7 @@ static enum cause connect_one(struct plane *plane, struct udp_session *session)
     return CAUSE_NONE;
 }
 
-/* Upstream i will not be picked again for this client. A lone one may be. */
+/* Upstream i will not be picked again for this client. A single one may be. */
 static void mark_tried(const struct service *service, uint64_t **tried,
                        size_t i)
 {
@@ -301,7 +301,7 @@ static uint64_t drain_end_ns(const struct plane *plane,
 static uint64_t life_end_ns(const struct udp_session *session)
 {
     uint64_t lifetime_ns = deadline_lifetime_ns(
-        session->service->config, session->born_ns, session->birth);
+        session->service->config, session->born_ns, session->instance);
 
     return lifetime_ns == 0 ? UINT64_MAX : session->born_ns + lifetime_ns;
 }
@@ -332,7 +332,7 @@ static void describe(struct plane *plane, struct udp_session *session,
     session->service = listener->service;
     session->listener = listener;
     session->born_ns = session->moved_ns = plane->loop.now_ns;
-    session->birth = plane->udp->birth++;
+    session->instance = plane->udp->instance++;
     session->fd = -1;
     session->timer.kind = PLANE_UDP_SESSION;
     listener->sessions++;
@@ -744,12 +744,12 @@ void udp_session_flush(struct plane *plane)
 
 /* ---- events ---- */
 
-void udp_session_event(struct plane *plane, uint32_t index, uint32_t generation,
+void udp_session_event(struct plane *plane, uint32_t index, uint32_t instance,
                        uint32_t events)
 {
     struct udp_session *session = pool_at(&plane->udp->sessions, index);
 
-    if (session == NULL || session->birth != generation || session->closed ||
+    if (session == NULL || session->instance != instance || session->closed ||
         session->finished) {
         return; /* of this batch, about one that is no more */
     }

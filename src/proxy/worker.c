@@ -6,9 +6,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
-/* A command on its way: the subjects go on where the plane's own end. */
-enum command_subject {
-    COMMAND_APPLY = PLANE_SUBJECTS,
+/* A command on its way: the types go on where the plane's own end. */
+enum command_type {
+    COMMAND_APPLY = PLANE_MESSAGE_TYPES,
     COMMAND_DRAIN,
     COMMAND_RESET_ALL,
     COMMAND_BEAT,
@@ -16,18 +16,18 @@ enum command_subject {
 };
 
 struct apply_command {
-    struct letter letter;
-    struct plane_tenancy *tenancy;
+    struct message message;
+    struct generation_hold *hold;
 };
 
-/* Commands without a parameter are letters of their own: posting one that is
+/* Commands without a parameter are messages of their own: posting one that is
  * still under way changes nothing. */
 struct worker {
     struct plane plane;
-    struct letter drain;
-    struct letter reset_all;
-    struct letter beat;
-    struct letter stop;
+    struct message drain;
+    struct message reset_all;
+    struct message beat;
+    struct message stop;
     pthread_t thread;
 };
 
@@ -60,21 +60,21 @@ static void answer_beat(struct plane *plane)
     struct worker_report *report = calloc(1, sizeof(*report));
 
     if (report != NULL) {
-        report->letter.subject = WORKER_BEAT;
+        report->message.type = WORKER_BEAT;
         report->worker = plane->number;
-        mailbox_post(plane->shared->control, &report->letter);
+        mailbox_post(plane->shared->control, &report->message);
     }
 }
 
-static void on_letter(struct loop *loop, struct letter *letter)
+static void on_message(struct loop *loop, struct message *message)
 {
     struct plane *plane = plane_of(loop);
     struct apply_command *command;
 
-    switch (letter->subject) {
+    switch (message->type) {
     case COMMAND_APPLY:
-        command = container_of(letter, struct apply_command, letter);
-        plane_apply(plane, command->tenancy);
+        command = container_of(message, struct apply_command, message);
+        plane_apply(plane, command->hold);
         free(command);
         break;
     case COMMAND_DRAIN:
@@ -126,12 +126,12 @@ struct worker *worker_start(unsigned number, struct worker_shared *shared)
         return NULL;
     }
     *worker = (struct worker){
-        .drain.subject = COMMAND_DRAIN,
-        .reset_all.subject = COMMAND_RESET_ALL,
-        .beat.subject = COMMAND_BEAT,
-        .stop.subject = COMMAND_STOP,
+        .drain.type = COMMAND_DRAIN,
+        .reset_all.type = COMMAND_RESET_ALL,
+        .beat.type = COMMAND_BEAT,
+        .stop.type = COMMAND_STOP,
     };
-    if (plane_open(&worker->plane, number, shared, on_letter) < 0) {
+    if (plane_open(&worker->plane, number, shared, on_message) < 0) {
         goto free_worker;
     }
     error = start_thread(worker);
@@ -151,21 +151,21 @@ free_worker:
 int worker_apply(struct worker *worker, struct generation *generation)
 {
     struct apply_command *command = calloc(1, sizeof(*command));
-    struct plane_tenancy *tenancy = calloc(1, sizeof(*tenancy));
+    struct generation_hold *hold = calloc(1, sizeof(*hold));
     struct worker_report *done = calloc(1, sizeof(*done));
 
-    if (command == NULL || tenancy == NULL || done == NULL) {
+    if (command == NULL || hold == NULL || done == NULL) {
         free(command);
-        free(tenancy);
+        free(hold);
         free(done);
         errno = ENOMEM;
         return -1;
     }
-    tenancy->generation = generation;
-    tenancy->done = done;
-    command->letter.subject = COMMAND_APPLY;
-    command->tenancy = tenancy;
-    mailbox_post(&worker->plane.loop.mailbox, &command->letter);
+    hold->generation = generation;
+    hold->done = done;
+    command->message.type = COMMAND_APPLY;
+    command->hold = hold;
+    mailbox_post(&worker->plane.loop.mailbox, &command->message);
     return 0;
 }
 

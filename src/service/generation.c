@@ -298,17 +298,19 @@ static const struct service *find_service(const struct generation *newest,
     }
     do {
         found = find_in(generation, name);
-        generation = container_of(generation->kin.prev, struct generation, kin);
+        generation =
+            container_of(generation->by_age.prev, struct generation, by_age);
     } while (found == NULL && generation != newest);
     return found;
 }
 
 /* Links a new generation behind the newest. */
-static void join_kin(struct generation *generation, struct generation *newest)
+static void join_by_age(struct generation *generation,
+                        struct generation *newest)
 {
-    struct list *link = &generation->kin;
-    struct list *before = newest == NULL ? link : &newest->kin;
-    struct list *after = newest == NULL ? link : newest->kin.next;
+    struct list *link = &generation->by_age;
+    struct list *before = newest == NULL ? link : &newest->by_age;
+    struct list *after = newest == NULL ? link : newest->by_age.next;
 
     link->prev = before;
     link->next = after;
@@ -541,7 +543,7 @@ struct generation *generation_create(struct config *config,
         errno = error;
         return NULL;
     }
-    join_kin(generation, previous);
+    join_by_age(generation, previous);
     return generation;
 }
 
@@ -553,7 +555,7 @@ void generation_destroy(struct generation *generation)
         return;
     }
     config = generation->config;
-    list_remove(&generation->kin);
+    list_remove(&generation->by_age);
     generation_free(generation);
     config_destroy(config);
 }

@@ -137,14 +137,15 @@ static bool skip_vector(struct cursor *cursor, unsigned bytes, size_t min,
     return length(cursor, bytes, min, max, &size) && skip(cursor, size);
 }
 
-static bool is_name_letter(char letter)
+static bool is_name_letter(char message)
 {
-    return (letter >= 'a' && letter <= 'z') ||
-           (letter >= 'A' && letter <= 'Z') ||
-           (letter >= '0' && letter <= '9') || letter == '-' || letter == '_';
+    return (message >= 'a' && message <= 'z') ||
+           (message >= 'A' && message <= 'Z') ||
+           (message >= '0' && message <= '9') || message == '-' ||
+           message == '_';
 }
 
-/* Labels of 1 to 63 letters with dots between them, 253 bytes at most. */
+/* Labels of 1 to 63 messages with dots between them, 253 bytes at most. */
 static bool is_host_name(const char *name)
 {
     const char *label = name;

@@ -70,15 +70,16 @@ static int line_word(struct line *line, const char *word)
     return 1;
 }
 
-/* A field of these letters, of fewer than size bytes, and the byte after it. */
-static int line_field(struct line *line, const char *letters, char stop,
+/* A field of these messages, of fewer than size bytes, and the byte after it.
+ */
+static int line_field(struct line *line, const char *messages, char stop,
                       char *field, size_t size)
 {
     size_t length = 0;
 
     while (length < line_left(line) && line->at[length] != stop) {
         if (length + 1 == size || line->at[length] == '\0' ||
-            strchr(letters, line->at[length]) == NULL) {
+            strchr(messages, line->at[length]) == NULL) {
             return -1;
         }
         length++;
@@ -103,11 +104,11 @@ static int line_rest(struct line *line)
 
 static int line_ip(struct line *line, int family, struct addr *addr)
 {
-    const char *letters =
+    const char *messages =
         family == AF_INET ? "0123456789." : "0123456789abcdefABCDEF:.";
     char text[INET6_ADDRSTRLEN];
     uint8_t ip[16];
-    int answer = line_field(line, letters, ' ', text, sizeof(text));
+    int answer = line_field(line, messages, ' ', text, sizeof(text));
 
     if (answer <= 0) {
         return answer;

@@ -75,12 +75,12 @@ static X509 *certificate_draft(const char *name,
     static long serial;
     X509 *draft = X509_new();
     assert_non_null(draft);
-    X509_NAME *subject = X509_get_subject_name(draft);
+    X509_NAME *type = X509_get_subject_name(draft);
     X509_set_version(draft, X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(draft), ++serial);
     X509_gmtime_adj(X509_getm_notBefore(draft), -2 * DAY_S);
     X509_gmtime_adj(X509_getm_notAfter(draft), wish->expired ? -DAY_S : DAY_S);
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+    X509_NAME_add_entry_by_txt(type, "CN", MBSTRING_UTF8,
                                (const unsigned char *)name, -1, -1, 0);
     X509_set_pubkey(draft, key);
     extend(draft, NID_basic_constraints,

@@ -21,7 +21,7 @@ struct identity_wish {
     bool expired;
 };
 
-/* Its subject is CN = name, and its files are called so. */
+/* Its type is CN = name, and its files are called so. */
 struct identity identity_new(const char *name,
                              const struct identity_wish *wish);
 

@@ -185,7 +185,7 @@ struct server;
 typedef void (*server_fn)(int fd, const void *arg);
 
 void serve_echo(int fd, const void *arg);
-void serve_name(int fd, const void *name); /* one letter, then until EOF */
+void serve_name(int fd, const void *name); /* one message, then until EOF */
 void serve_sink(int fd, const void *arg);  /* never reads */
 void serve_swallow(int fd, const void *arg);
 void serve_source(int fd, const void *flow); /* its bytes, seed and finish */

@@ -392,7 +392,7 @@ static void descriptors_that_come_free_let_waiting_clients_in(void **state)
     struct place front = place_new();
     struct place back = place_new();
     int waiting[FLOOD];
-    char letter;
+    char message;
     (void)state;
     struct server *server = server_start(&back, serve_name, "A");
     struct proxy *proxy = proxy_start(
@@ -412,7 +412,7 @@ static void descriptors_that_come_free_let_waiting_clients_in(void **state)
     stat_await(proxy, NULL, NULL, "accepted", FLOOD + 1);
     stat_await(proxy, NULL, NULL, "active", 1);
     expect_text(dial(&front), "A");
-    assert_int_equal(recv(first, &letter, 1, 0), -1); /* it still stands */
+    assert_int_equal(recv(first, &message, 1, 0), -1); /* it still stands */
     proxy_stop(proxy);
     server_stop(server);
 }

@@ -487,11 +487,11 @@ static void an_upstream_may_speak_first(void **state)
 
 static unsigned whom(int fd)
 {
-    char letter = '\0';
+    char message = '\0';
     eventually(pending(fd, 0));
-    assert_int_equal(recv(fd, &letter, 1, 0), 1);
+    assert_int_equal(recv(fd, &message, 1, 0), 1);
     hang_up(fd);
-    return (unsigned)(letter - 'A');
+    return (unsigned)(message - 'A');
 }
 
 /* Behind a header a source gets what it would get without one. */

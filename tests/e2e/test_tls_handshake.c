@@ -339,12 +339,12 @@ static void a_client_without_a_cipher_of_ours_is_refused(void **state)
 
 /* One proxy for the tests of names. */
 static void expect_shown(const struct scene *scene, const char *name,
-                         const char *subject)
+                         const char *type)
 {
     for (unsigned i = 0; i < 2; i++) {
         struct secure how = {.name = name, .version = VERSIONS[i]};
         struct pair pair = secure_pair(scene, &how);
-        assert_string_equal(secure_peer(pair.client), subject);
+        assert_string_equal(secure_peer(pair.client), type);
         pair_ping(&pair);
         pair_hang_up(&pair);
     }
@@ -476,10 +476,10 @@ static void names_open(struct names *names)
 }
 
 static void expect_ended_here(const struct names *names, unsigned service,
-                              const struct secure *how, const char *subject)
+                              const struct secure *how, const char *type)
 {
     struct pair pair = {.client = secure_dial(&names->front, how)};
-    assert_string_equal(secure_peer(pair.client), subject);
+    assert_string_equal(secure_peer(pair.client), type);
     pair.upstream = take(names->listeners[service]);
     pair_ping(&pair);
     pair_hang_up(&pair);

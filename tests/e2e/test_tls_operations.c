@@ -20,11 +20,11 @@ static void scene_reload(struct scene *scene, const char *keys)
 }
 
 /* Whose certificate a new client is shown. */
-static void expect_shown(const struct scene *scene, const char *subject)
+static void expect_shown(const struct scene *scene, const char *type)
 {
     struct secure how = secure_client(0);
     struct pair pair = secure_pair(scene, &how);
-    assert_string_equal(secure_peer(pair.client), subject);
+    assert_string_equal(secure_peer(pair.client), type);
     pair_ping(&pair);
     pair_hang_up(&pair);
 }

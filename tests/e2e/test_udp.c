@@ -89,7 +89,7 @@ static void answer(int fd, const struct caller *caller, const void *bytes,
     assert_int_equal(sent, (ssize_t)count);
 }
 
-/* A letter there and another back. */
+/* A message there and another back. */
 static struct caller exchange(const struct booth *booth, int client)
 {
     struct caller caller;

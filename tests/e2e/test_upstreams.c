@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-/* Upstreams that greet with a letter each, and a proxy in front of them. */
+/* Upstreams that greet with a message each, and a proxy in front of them. */
 enum { HERD_MAX = 16 };
 struct herd {
     unsigned count;
@@ -68,11 +68,11 @@ static void herd_lose(struct herd *herd, unsigned i)
 /* A connection, and the number of the upstream that greets it. */
 static int visit(const struct place *front, const char *source, unsigned *who)
 {
-    char letter;
+    char message;
     int fd = dial_from(source, front);
     assert_true(pending(fd, 10000));
-    assert_int_equal(recv(fd, &letter, 1, 0), 1);
-    *who = (unsigned)(letter - 'A');
+    assert_int_equal(recv(fd, &message, 1, 0), 1);
+    *who = (unsigned)(message - 'A');
     assert_in_range(*who, 0, HERD_MAX - 1);
     return fd;
 }

@@ -77,8 +77,8 @@ static void command(unsigned turn)
     stage_read_reports();
 }
 
-/* One plane's loop comes round. A lone one sleeps as long as it wants, but for
- * commands, which come by turns. */
+/* One plane's loop comes round. A single one sleeps as long as it wants, but
+ * for commands, which come by turns. */
 static void turn_one(void)
 {
     unsigned which = (unsigned)kernel_below(rig.plane_count);

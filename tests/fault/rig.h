@@ -47,7 +47,7 @@ enum fate { FATE_ACCEPT, FATE_REFUSE, FATE_SILENCE, FATE_RESET };
 /* One client, the servers that its connects reach, and what becomes of them. */
 struct story {
     enum story_kind kind;
-    bool lone; /* one upstream, and not as many as attempts */
+    bool single; /* one upstream, and not as many as attempts */
     struct peer client;
     struct peer servers[ATTEMPTS_MAX];
     struct peer_plan server_plan;

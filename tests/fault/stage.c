@@ -56,13 +56,13 @@ static void write_service(unsigned i, size_t *length)
     static const char *const balances[] = {"roundrobin", "leastconn", "random"};
     struct story *story = &rig.stories[i];
 
-    story->lone = kernel_chance(2);
+    story->single = kernel_chance(2);
     write_text(length,
                "[service s%u]\nlisten = 127.0.0.1:%u\nbalance = %s\n"
                "connect_attempts = %u\nfail_threshold = 0\n",
                i, PORT_FIRST + i, balances[kernel_below(ARRAY_LEN(balances))],
                ATTEMPTS_MAX);
-    for (unsigned j = 0; j < (story->lone ? 1u : ATTEMPTS_MAX); j++) {
+    for (unsigned j = 0; j < (story->single ? 1u : ATTEMPTS_MAX); j++) {
         write_text(length, "upstream = 10.0.%u.%u:%u\n", i, j, UPSTREAM_PORT);
     }
     write_timeouts(story, length);
@@ -126,13 +126,13 @@ static void open_listeners(struct generation *generation)
 
 static void apply_to(struct plane *plane)
 {
-    struct plane_tenancy *tenancy = calloc(1, sizeof(*tenancy));
+    struct generation_hold *hold = calloc(1, sizeof(*hold));
 
-    must(tenancy != NULL);
-    tenancy->done = calloc(1, sizeof(*tenancy->done));
-    must(tenancy->done != NULL);
-    tenancy->generation = rig.generation;
-    plane_apply(plane, tenancy);
+    must(hold != NULL);
+    hold->done = calloc(1, sizeof(*hold->done));
+    must(hold->done != NULL);
+    hold->generation = rig.generation;
+    plane_apply(plane, hold);
 }
 
 /* What is in rig.text from now on. */
@@ -167,12 +167,12 @@ void stage_open(void)
 
 void stage_read_reports(void)
 {
-    struct letter *letter;
+    struct message *message;
 
-    while ((letter = mailbox_take(&rig.control)) != NULL) {
-        rig.drained += letter->subject == WORKER_DRAINED;
-        rig.done += letter->subject == WORKER_GENERATION_DONE;
-        free(container_of(letter, struct worker_report, letter));
+    while ((message = mailbox_next(&rig.control)) != NULL) {
+        rig.drained += message->type == WORKER_DRAINED;
+        rig.done += message->type == WORKER_GENERATION_DONE;
+        free(container_of(message, struct worker_report, message));
     }
 }
 

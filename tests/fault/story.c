@@ -151,7 +151,7 @@ static enum verdict route(void *arg, const struct endpoint *to)
         complain("more than %d connects", ATTEMPTS_MAX);
         return VERDICT_REFUSE;
     }
-    if (!story->lone && story->tried & which) {
+    if (!story->single && story->tried & which) {
         complain("an upstream was tried again");
     }
     story->tried |= which;

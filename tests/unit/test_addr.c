@@ -434,7 +434,7 @@ static void every_address_with_a_wrong_byte_is_answered(void **state)
     }
 }
 
-/* Letters of the grammar are likelier than others, so that some get far. */
+/* Messages of the grammar are likelier than others, so that some get far. */
 static void garbage_is_answered(void **state)
 {
     static const char likely[] = "0123456789:[]./%*fFaunixsrv-_";

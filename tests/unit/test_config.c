@@ -547,9 +547,10 @@ static void service_names_are_checked(void **state)
     (void)state;
     assert_refused("[service]\nlisten = :80\nupstream = 10.0.0.1:80\n", 1,
                    "[service] needs a name: [service NAME]");
-    assert_refused("[service a b]\nlisten = :80\nupstream = 10.0.0.1:80\n", 1,
-                   "service name 'a b' has more than letters, digits, '.', '_' "
-                   "and '-'");
+    assert_refused(
+        "[service a b]\nlisten = :80\nupstream = 10.0.0.1:80\n", 1,
+        "service name 'a b' has more than messages, digits, '.', '_' "
+        "and '-'");
     assert_refused(SERVICE "[service web]\n"
                            "listen = :81\n"
                            "upstream = 10.0.0.1:80\n",

@@ -16,7 +16,7 @@
 
 #define DEADLINE_NS (10 * NS_PER_S)
 
-enum { KIND = LOOP_KIND_MAIL + 1 };
+enum { KIND = LOOP_KIND_MAILBOX + 1 };
 
 struct room {
     struct loop loop;
@@ -27,11 +27,11 @@ struct room {
 
 static struct room room;
 
-static void on_event(struct loop *loop, uint32_t index, uint32_t generation,
+static void on_event(struct loop *loop, uint32_t index, uint32_t instance,
                      uint32_t events)
 {
     (void)loop;
-    health_event(room.health, index, generation, events);
+    health_event(room.health, index, instance, events);
 }
 
 static void on_timer(struct loop *loop, struct wheel_timer *timer)

@@ -350,7 +350,7 @@ static void a_number_comes_back_as_it_was_written(void **state)
     }
 }
 
-/* Letters of the grammar are likelier than others, so that some get far. */
+/* Messages of the grammar are likelier than others, so that some get far. */
 static void garbage_is_answered_by_a_sentence_or_a_value(void **state)
 {
     static const char likely[] = "0123456789KMGmshd/of -+.x";

@@ -1,4 +1,4 @@
-#include "control/lineage.h"
+#include "control/generations.h"
 
 #include "base/log.h"
 #include "control/credentials.h"
@@ -11,26 +11,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct generation *lineage_current(const struct lineage *lineage)
+struct generation *generations_current(const struct generations *generations)
 {
-    return lineage->count == 0 ? NULL : lineage->alive[lineage->count - 1];
+    return generations->count == 0 ? NULL
+                                   : generations->alive[generations->count - 1];
 }
 
-/* Room for one more, so that lineage_commit cannot fail for want of it. */
-static int reserve(struct lineage *lineage)
+/* Room for one more, so that generations_commit cannot fail for want of it. */
+static int reserve(struct generations *generations)
 {
-    size_t size = lineage->size == 0 ? 4 : 2 * lineage->size;
+    size_t size = generations->size == 0 ? 4 : 2 * generations->size;
     struct generation **alive;
 
-    if (lineage->count < lineage->size) {
+    if (generations->count < generations->size) {
         return 0;
     }
-    alive = realloc(lineage->alive, size * sizeof(struct generation *));
+    alive = realloc(generations->alive, size * sizeof(struct generation *));
     if (alive == NULL) {
         return -1;
     }
-    lineage->alive = alive;
-    lineage->size = size;
+    generations->alive = alive;
+    generations->size = size;
     return 0;
 }
 
@@ -126,10 +127,11 @@ static struct generation *create_next(struct config *config,
                              resolver_lookup);
 }
 
-const char *lineage_prepare(struct lineage *lineage, struct config *config,
-                            unsigned workers, uint64_t limit, unsigned *line)
+const char *generations_prepare(struct generations *generations,
+                                struct config *config, unsigned workers,
+                                uint64_t limit, unsigned *line)
 {
-    struct generation *running = lineage_current(lineage), *next;
+    struct generation *running = generations_current(generations), *next;
     struct config_errors errors = {0};
     const struct endpoint *failed;
     uint32_t connections;
@@ -140,8 +142,8 @@ const char *lineage_prepare(struct lineage *lineage, struct config *config,
         goto free_config;
     }
     error = "no memory is left";
-    if (reserve(lineage) < 0 ||
-        make_plan(&lineage->plan, running, config) < 0) {
+    if (reserve(generations) < 0 ||
+        make_plan(&generations->plan, running, config) < 0) {
         goto free_config;
     }
     next = create_next(config, running, workers, connections);
@@ -153,12 +155,12 @@ const char *lineage_prepare(struct lineage *lineage, struct config *config,
         error = cannot_load(&errors, line);
         goto free_generation;
     }
-    if (listeners_open(next, running, &lineage->plan, &failed) < 0) {
+    if (listeners_open(next, running, &generations->plan, &failed) < 0) {
         error = cannot_listen(failed);
         goto free_credentials;
     }
     next->holders = workers + 1;
-    lineage->prepared = next;
+    generations->prepared = next;
     return NULL;
 
 free_credentials:
@@ -166,65 +168,67 @@ free_credentials:
 free_generation:
     generation_destroy(next);
 free_plan:
-    reload_plan_fini(&lineage->plan);
+    reload_plan_fini(&generations->plan);
 free_config:
     config_destroy(config);
     return error;
 }
 
-void lineage_abandon(struct lineage *lineage)
+void generations_abandon(struct generations *generations)
 {
-    listeners_abandon(lineage->prepared, &lineage->plan);
-    reload_plan_fini(&lineage->plan);
-    credentials_release(lineage->prepared);
-    generation_destroy(lineage->prepared);
-    lineage->prepared = NULL;
+    listeners_abandon(generations->prepared, &generations->plan);
+    reload_plan_fini(&generations->plan);
+    credentials_release(generations->prepared);
+    generation_destroy(generations->prepared);
+    generations->prepared = NULL;
 }
 
-int lineage_commit(struct lineage *lineage, struct crew *crew,
-                   struct health *health)
+int generations_commit(struct generations *generations, struct workers *workers,
+                       struct health *health)
 {
-    struct generation *running = lineage_current(lineage);
-    struct generation *next = lineage->prepared;
+    struct generation *running = generations_current(generations);
+    struct generation *next = generations->prepared;
 
-    if (worker_apply(crew->workers[0], next) < 0) {
+    if (worker_apply(workers->list[0], next) < 0) {
         return -1;
     }
-    lineage->alive[lineage->count++] = next;
-    lineage->parties = 1;
-    lineage->prepared = NULL;
-    listeners_settle(next, running, &lineage->plan);
-    reload_plan_fini(&lineage->plan);
-    lineage_spread(lineage, crew, health);
+    generations->alive[generations->count++] = next;
+    generations->parties = 1;
+    generations->prepared = NULL;
+    listeners_settle(next, running, &generations->plan);
+    reload_plan_fini(&generations->plan);
+    generations_spread(generations, workers, health);
     return 0;
 }
 
-bool lineage_settled(const struct lineage *lineage)
+bool generations_settled(const struct generations *generations)
 {
-    return lineage->parties == lineage_current(lineage)->workers + 1;
+    return generations->parties ==
+           generations_current(generations)->workers + 1;
 }
 
-bool lineage_spread(struct lineage *lineage, struct crew *crew,
-                    struct health *health)
+bool generations_spread(struct generations *generations,
+                        struct workers *workers, struct health *health)
 {
-    struct generation *current = lineage_current(lineage);
+    struct generation *current = generations_current(generations);
 
-    if (lineage_settled(lineage)) {
+    if (generations_settled(generations)) {
         return true;
     }
-    while (lineage->parties < current->workers) {
-        if (worker_apply(crew->workers[lineage->parties], current) < 0) {
+    while (generations->parties < current->workers) {
+        if (worker_apply(workers->list[generations->parties], current) < 0) {
             return false;
         }
-        lineage->parties++;
+        generations->parties++;
     }
     if (health_apply(health, current) < 0) {
         return false;
     }
-    lineage->parties++;
+    generations->parties++;
     /* Health was the control plane's use of the one before. */
-    if (lineage->count > 1) {
-        lineage_done(lineage, lineage->alive[lineage->count - 2]);
+    if (generations->count > 1) {
+        generations_done(generations,
+                         generations->alive[generations->count - 2]);
     }
     return true;
 }
@@ -247,35 +251,36 @@ static void remember_counters(struct service_sums *gone,
     }
 }
 
-static void bury(struct generation *generation)
+static void destroy(struct generation *generation)
 {
     listeners_release(generation);
     credentials_release(generation);
     generation_destroy(generation);
 }
 
-void lineage_done(struct lineage *lineage, struct generation *generation)
+void generations_done(struct generations *generations,
+                      struct generation *generation)
 {
     size_t i = 0;
 
     if (--generation->holders > 0) {
         return;
     }
-    while (lineage->alive[i] != generation) {
+    while (generations->alive[i] != generation) {
         i++;
     }
-    lineage->count--;
-    memmove(&lineage->alive[i], &lineage->alive[i + 1],
-            (lineage->count - i) * sizeof(lineage->alive[0]));
-    remember_counters(&lineage->gone, generation);
-    bury(generation);
+    generations->count--;
+    memmove(&generations->alive[i], &generations->alive[i + 1],
+            (generations->count - i) * sizeof(generations->alive[0]));
+    remember_counters(&generations->gone, generation);
+    destroy(generation);
 }
 
-void lineage_fini(struct lineage *lineage)
+void generations_fini(struct generations *generations)
 {
-    for (size_t i = 0; i < lineage->count; i++) {
-        bury(lineage->alive[i]);
+    for (size_t i = 0; i < generations->count; i++) {
+        destroy(generations->alive[i]);
     }
-    free(lineage->alive);
-    *lineage = (struct lineage){.count = 0};
+    free(generations->alive);
+    *generations = (struct generations){.count = 0};
 }

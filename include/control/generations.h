@@ -1,9 +1,9 @@
 /*
- * lineage: the generations that are alive: the current one, and those that old
- * connections still hold. Control thread.
+ * generations: the generations that are alive: the current one, and those that
+ * old connections still hold. Control thread.
  *
  *      prepared ──▶ current ──▶ held by its last sessions ──▶ gone
- *          │  lineage_commit       lineage_done, by each worker
+ *          │  generations_commit       generations_done, by each worker
  *          └──▶ abandoned
  *
  * A generation is held by each worker and by the control plane, whose health
@@ -12,15 +12,15 @@
  * is tried again by a timer until all have it, and until then no other change
  * is begun.
  */
-#ifndef EVPROXY_CONTROL_LINEAGE_H
-#define EVPROXY_CONTROL_LINEAGE_H
+#ifndef EVPROXY_CONTROL_GENERATIONS_H
+#define EVPROXY_CONTROL_GENERATIONS_H
 
 #include "config/reload.h"
-#include "control/crew.h"
 #include "control/health.h"
+#include "control/workers.h"
 #include "service/generation.h"
 
-struct lineage {
+struct generations {
     struct generation **alive; /* oldest first, the current one last */
     size_t count;
     size_t size;
@@ -34,7 +34,7 @@ struct lineage {
 };
 
 /* NULL before the first. */
-struct generation *lineage_current(const struct lineage *lineage);
+struct generation *generations_current(const struct generations *generations);
 
 /*
  * Builds the next generation and opens its sockets, if RLIMIT_NOFILE = limit
@@ -44,28 +44,29 @@ struct generation *lineage_current(const struct lineage *lineage);
  * that it is about (0: none): then nothing has changed and the config is freed.
  * The sentence lives in a buffer until the next call.
  */
-const char *lineage_prepare(struct lineage *lineage, struct config *config,
-                            unsigned workers, uint64_t limit,
-                            unsigned *line) WARN_UNUSED;
+const char *generations_prepare(struct generations *generations,
+                                struct config *config, unsigned workers,
+                                uint64_t limit, unsigned *line) WARN_UNUSED;
 
 /* Closes and frees what was prepared. */
-void lineage_abandon(struct lineage *lineage);
+void generations_abandon(struct generations *generations);
 
 /* Gives what was prepared to the workers, and to health. -1 with errno: the
  * first would not have it, nothing has changed, and it is still prepared. */
-int lineage_commit(struct lineage *lineage, struct crew *crew,
-                   struct health *health) WARN_UNUSED;
+int generations_commit(struct generations *generations, struct workers *workers,
+                       struct health *health) WARN_UNUSED;
 
 /* Tries again to give the current generation to those who have it not. True
  * if all have it. */
-bool lineage_spread(struct lineage *lineage, struct crew *crew,
-                    struct health *health);
-bool lineage_settled(const struct lineage *lineage);
+bool generations_spread(struct generations *generations,
+                        struct workers *workers, struct health *health);
+bool generations_settled(const struct generations *generations);
 
 /* A holder has done with the generation; the last one frees it. */
-void lineage_done(struct lineage *lineage, struct generation *generation);
+void generations_done(struct generations *generations,
+                      struct generation *generation);
 
 /* Frees all, whoever holds it. */
-void lineage_fini(struct lineage *lineage);
+void generations_fini(struct generations *generations);
 
 #endif

@@ -1,0 +1,134 @@
+#include "control/workers.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Processors in the affinity mask, however large the machine is. */
+static unsigned processors(void)
+{
+    for (int size = 1024; size <= 1 << 20; size *= 2) {
+        cpu_set_t *set = CPU_ALLOC((size_t)size);
+        size_t bytes = CPU_ALLOC_SIZE((size_t)size);
+        unsigned count = 0;
+
+        if (set == NULL) {
+            break;
+        }
+        if (sched_getaffinity(0, bytes, set) == 0) {
+            count = (unsigned)CPU_COUNT_S(bytes, set);
+        }
+        CPU_FREE(set);
+        if (count > 0) {
+            return count;
+        }
+    }
+    return 1;
+}
+
+unsigned workers_size(const struct config *config)
+{
+    return config->workers > 0 ? config->workers : processors();
+}
+
+int workers_start(struct workers *workers, const struct config *config,
+                  struct mailbox *control)
+{
+    unsigned count = workers_size(config);
+
+    *workers = (struct workers){.count = 0};
+    if (worker_shared_init(&workers->shared, config->buffer_size,
+                           config->buffer_memory, control) < 0) {
+        return -1;
+    }
+    workers->list = calloc(count, sizeof(struct worker *));
+    workers->answered = calloc(count, sizeof(bool));
+    if (workers->list == NULL || workers->answered == NULL) {
+        return -1;
+    }
+    while (workers->count < count) {
+        struct worker *worker = worker_start(workers->count, &workers->shared);
+
+        if (worker == NULL) {
+            return -1;
+        }
+        workers->list[workers->count] = worker;
+        workers->answered[workers->count] = true;
+        workers->count++;
+    }
+    return 0;
+}
+
+void workers_join(struct workers *workers)
+{
+    for (unsigned i = 0; i < workers->count; i++) {
+        worker_join(workers->list[i]);
+    }
+    workers->count = 0;
+}
+
+void workers_fini(struct workers *workers)
+{
+    worker_shared_fini(&workers->shared);
+    free(workers->list);
+    free(workers->answered);
+}
+
+void workers_drain(struct workers *workers)
+{
+    for (unsigned i = 0; i < workers->count; i++) {
+        worker_drain(workers->list[i]);
+    }
+}
+
+void workers_reset_all(struct workers *workers)
+{
+    for (unsigned i = 0; i < workers->count; i++) {
+        worker_reset_all(workers->list[i]);
+    }
+}
+
+bool workers_drained(struct workers *workers)
+{
+    return ++workers->drained == workers->count;
+}
+
+bool workers_beat(struct workers *workers)
+{
+    bool moving = true;
+
+    for (unsigned i = 0; i < workers->count; i++) {
+        moving = moving && workers->answered[i];
+    }
+    for (unsigned i = 0; i < workers->count; i++) {
+        workers->answered[i] = false;
+        worker_beat(workers->list[i]);
+    }
+    return moving;
+}
+
+void workers_answered(struct workers *workers, unsigned worker)
+{
+    workers->answered[worker] = true;
+}
+
+void workers_memory(const struct workers *workers, uint64_t *lent,
+                    uint64_t *peak)
+{
+    uint64_t blocks = (uint64_t)workers->shared.slab[UP].blocks +
+                      workers->shared.slab[DOWN].blocks;
+
+    *lent = *peak = 0;
+    for (unsigned i = 0; i < workers->count; i++) {
+        uint32_t lent_here, peak_here;
+
+        worker_memory(workers->list[i], &lent_here, &peak_here);
+        *lent += lent_here;
+        *peak += peak_here;
+    }
+    /* Not all had their most at one time; but never more than there are. */
+    if (*peak > blocks) {
+        *peak = blocks;
+    }
+}
