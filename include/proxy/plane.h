@@ -8,6 +8,7 @@
 #ifndef EVPROXY_PROXY_PLANE_H
 #define EVPROXY_PROXY_PLANE_H
 
+#include "base/direction.h"
 #include "base/pool.h"
 #include "base/slab.h"
 #include "net/loop.h"

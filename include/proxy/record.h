@@ -4,6 +4,7 @@
 #ifndef EVPROXY_PROXY_RECORD_H
 #define EVPROXY_PROXY_RECORD_H
 
+#include "base/direction.h"
 #include "service/generation.h"
 
 #include <stdint.h>

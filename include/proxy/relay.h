@@ -25,6 +25,7 @@
 #ifndef EVPROXY_PROXY_RELAY_H
 #define EVPROXY_PROXY_RELAY_H
 
+#include "base/direction.h"
 #include "base/list.h"
 #include "base/ring.h"
 #include "base/slab.h"

@@ -22,6 +22,7 @@
 #ifndef EVPROXY_PROXY_SESSION_H
 #define EVPROXY_PROXY_SESSION_H
 
+#include "base/direction.h"
 #include "proxy/plane.h"
 #include "proxy/relay.h"
 #include "wire/proxy_header.h"

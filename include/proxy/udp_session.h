@@ -18,6 +18,7 @@
 #ifndef EVPROXY_PROXY_UDP_SESSION_H
 #define EVPROXY_PROXY_UDP_SESSION_H
 
+#include "base/direction.h"
 #include "proxy/udp.h"
 
 /* While the process stops, a session that was quiet for so long has ended. */

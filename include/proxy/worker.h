@@ -10,6 +10,7 @@
 #ifndef EVPROXY_PROXY_WORKER_H
 #define EVPROXY_PROXY_WORKER_H
 
+#include "base/direction.h"
 #include "base/slab.h"
 #include "net/mailbox.h"
 #include "net/sock.h"

@@ -16,6 +16,7 @@
 #ifndef EVPROXY_SERVICE_GENERATION_H
 #define EVPROXY_SERVICE_GENERATION_H
 
+#include "base/direction.h"
 #include "base/list.h"
 #include "base/rate.h"
 #include "config/config.h"

@@ -11,6 +11,7 @@
 #define EVPROXY_SERVICE_STATS_H
 
 #include "base/base.h"
+#include "base/direction.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -47,9 +48,6 @@ enum cause {
 
 /* "client_fin"; CAUSE_NONE is "none". */
 const char *cause_name(enum cause cause);
-
-/* Directions, as indices. Up is client to upstream. */
-enum direction { UP, DOWN, DIRECTIONS };
 
 typedef _Atomic uint64_t counter;
 

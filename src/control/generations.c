@@ -1,5 +1,6 @@
 #include "control/generations.h"
 
+#include "base/direction.h"
 #include "base/log.h"
 #include "control/credentials.h"
 #include "control/descriptors.h"

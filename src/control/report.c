@@ -1,5 +1,6 @@
 #include "control/report.h"
 
+#include "base/direction.h"
 #include "base/log.h"
 
 #include <inttypes.h>

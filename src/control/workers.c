@@ -1,5 +1,7 @@
 #include "control/workers.h"
 
+#include "base/direction.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
