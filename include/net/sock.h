@@ -14,14 +14,15 @@
  * Urgent data is ordinary data here (SO_OOBINLINE): no byte is lost.
  *
  * A short connection is worth no system call that it does not need. A socket to
- * an upstream gets its options when they begin to matter: no delay (Nagle)
- * before the second write, as the first is never held back; the others by
- * sock_settle, when the connection turns out to last. And where a FIN was
+ * an upstream gets its options when they begin to matter: TCP_NODELAY before
+ * the second write, as the first is never held back; the others by
+ * sock_set_options, when the connection turns out to last. And where a FIN was
  * reported and a read came back short, the end is known without another read.
  *
- * TLS begins with sock_secure, and from sock_handshake's IO_OK on what is read
- * and written here is what is inside. The end of a stream is a close_notify
- * then, to be sent by sock_finish; bytes that end without one are a reset.
+ * TLS begins with sock_start_tls, and from sock_handshake's IO_OK on what is
+ * read and written here is what is inside. The end of a stream is a
+ * close_notify then, to be sent by sock_finish; bytes that end without one are
+ * a reset.
  */
 #ifndef EVPROXY_NET_SOCK_H
 #define EVPROXY_NET_SOCK_H
@@ -32,35 +33,56 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* ready: what epoll and the system calls have told about the descriptor. */
 enum {
-    SOCK_READABLE = 1,
-    SOCK_WRITABLE = 2,
-    SOCK_HANGUP = 4, /* the peer ended its stream, or all is over */
-    SOCK_URGENT = 8, /* there is a mark, or was one */
-    SOCK_ERROR = 16, /* an error was reported, and perhaps not yet consumed */
-    SOCK_RESET = 32, /* one was consumed; after the bytes, IO_ERROR */
-    SOCK_ENDED = 64, /* all bytes were read, and a FIN stands behind them */
-    SOCK_WRITTEN = 128, /* one write is done */
-    SOCK_PROMPT = 256,  /* no delay is set */
-    SOCK_SETTLED = 512, /* all options are set */
-    SOCK_LOCAL = 1024,  /* a unix socket: a short read may be so for other
-                           reasons */
-
-    /* Of TLS, see tls.h. */
-    SOCK_TLS = 1 << 11,       /* it is spoken */
-    SOCK_TLS_READ = 1 << 12,  /* OpenSSL reads */
-    SOCK_KTLS_READ = 1 << 13, /* the kernel reads; not all of it is data */
-    SOCK_TLS_WRITE = 1 << 14, /* OpenSSL writes */
-    SOCK_INPUT = 1 << 15,     /* the kernel may have bytes for OpenSSL */
-    SOCK_CROSSED = 1 << 16,   /* reading waits until it is writable */
-    SOCK_FINISHED = 1 << 17,  /* our close_notify is sent */
+    SOCK_READABLE = 1 << 0,
+    SOCK_WRITABLE = 1 << 1,
+    SOCK_HANGUP = 1 << 2, /* the peer has ended its stream, or both are over */
+    SOCK_URGENT = 1 << 3, /* an urgent mark was reported */
+    SOCK_ERROR = 1 << 4,  /* an error was reported; it may be unread yet */
+    SOCK_RESET = 1 << 5,  /* one was read; after the bytes comes IO_ERROR */
+    SOCK_ENDED = 1 << 6,  /* all bytes were read, and a FIN is behind them */
 };
 
-/* An all-zero one is not valid: the absent descriptor is -1. */
+/* options: which socket options are set, and what they depend on. */
+enum {
+    SOCK_OPTION_NODELAY = 1 << 0, /* TCP_NODELAY is set */
+    SOCK_OPTION_ALL = 1 << 1,     /* and so is all of struct sock_options */
+    SOCK_OPTION_WRITTEN = 1 << 2, /* one write is done: the next one sets
+                                     TCP_NODELAY first */
+    SOCK_OPTION_UNIX = 1 << 3,    /* a unix socket: there are none to set, and
+                                     a short read before a hang-up does not
+                                     prove that the queue is empty */
+};
+
+/* tls: who reads and writes records; see tls.h. */
+enum {
+    SOCK_TLS_ON = 1 << 0,          /* the connection speaks TLS */
+    SOCK_TLS_READ = 1 << 1,        /* OpenSSL reads */
+    SOCK_TLS_KERNEL_READ = 1 << 2, /* the kernel reads, not data alone */
+    SOCK_TLS_WRITE = 1 << 3,       /* OpenSSL writes */
+    SOCK_TLS_INPUT = 1 << 4,    /* the kernel may have bytes for OpenSSL; kept
+                                   without TLS too, which may begin later */
+    SOCK_TLS_CROSSED = 1 << 5,  /* reading waits until it is writable */
+    SOCK_TLS_FINISHED = 1 << 6, /* our close_notify is sent */
+};
+
+/*
+ * Each session has two of them, and there may be a million sessions:
+ *
+ *      | fd                        | ready | options | tls  | 0    |
+ *      |<-------- 4 bytes -------->|<-- 1 byte each -------------->|
+ *
+ * An all-zero one is not valid: the absent descriptor is -1.
+ */
 struct sock {
     int fd;
-    uint32_t ready;
+    uint8_t ready;   /* SOCK_... */
+    uint8_t options; /* SOCK_OPTION_... */
+    uint8_t tls;     /* SOCK_TLS_... */
 };
+
+_Static_assert(sizeof(struct sock) == 8, "a session has two");
 
 /* An upstream that TLS is to be spoken with. */
 struct sock_peer {
@@ -134,18 +156,32 @@ enum io sock_peek(struct sock *sock, void *buffer, size_t size,
  */
 enum io sock_peek_end(struct sock *sock) WARN_UNUSED;
 
+/* Whether all options are set: by sock_set_options, or inherited from the
+ * listener. A unix socket has none to set. */
+static inline bool sock_has_options(const struct sock *sock)
+{
+    return sock->options & SOCK_OPTION_ALL;
+}
+
+static inline bool sock_is_tls(const struct sock *sock)
+{
+    return sock->tls & SOCK_TLS_ON;
+}
+
 /* Begins TLS with a context of tls_context.h on a connected socket, to a client
  * (peer is NULL) or to an upstream. -1: no memory. */
-int sock_secure(struct sock *sock, const struct tls_context *context,
-                const struct sock_peer *peer) WARN_UNUSED;
+int sock_start_tls(struct sock *sock, const struct tls_context *context,
+                   const struct sock_peer *peer) WARN_UNUSED;
 
 /*
  * Goes on with the handshake when the socket has an event. IO_OK: it is done.
- * IO_ERROR with errno EPROTO: it has failed, and sock_complaint() says why of
- * this thread's last one; else as sock_recv.
+ * IO_ERROR with errno EPROTO: it has failed, and sock_tls_error() says why;
+ * else as sock_recv.
  */
 enum io sock_handshake(struct sock *sock) WARN_UNUSED;
-const char *sock_complaint(void);
+
+/* Why this thread's last handshake that failed did so. A literal. */
+const char *sock_tls_error(void);
 
 /* Sends what must follow the last byte before sock_shutdown or sock_close.
  * IO_OK: nothing is left to be sent; else as sock_send. */
@@ -159,7 +195,7 @@ enum io sock_finish(struct sock *sock);
 bool sock_trim(void);
 
 /* Notes that the connection broke: IO_ERROR once the bytes are read. */
-void sock_broken(struct sock *sock);
+void sock_set_broken(struct sock *sock);
 
 /*
  * Whether bytes may go from the one to the other without being looked at: none
@@ -171,8 +207,8 @@ void sock_broken(struct sock *sock);
 static inline bool sock_can_splice(const struct sock *from,
                                    const struct sock *to)
 {
-    return !(from->ready & (SOCK_TLS_READ | SOCK_URGENT)) &&
-           !(to->ready & SOCK_TLS);
+    return !(from->ready & SOCK_URGENT) && !(from->tls & SOCK_TLS_READ) &&
+           !sock_is_tls(to);
 }
 
 /* Whether bytes can be read right now, without reading them. */
@@ -183,7 +219,7 @@ bool sock_has_bytes(const struct sock *sock);
 void sock_shutdown(struct sock *sock);
 
 /* Closes, with FIN, after sock_finish if that can be done at once; harmless
- * when closed. fd is -1 and ready 0 afterwards. */
+ * when closed. fd is -1 and all bits are 0 afterwards. */
 void sock_close(struct sock *sock);
 
 /* Closes with a reset; what the peer has not got yet is lost. */
@@ -221,13 +257,13 @@ enum sock_connect {
     SOCK_CONNECT_LOCAL,  /* a shortage of ours: ports, descriptors, memory */
 };
 
-/* Sets the options that were put off by sock_connect; harmless when done. */
-void sock_settle(struct sock *sock, const struct sock_options *options);
+/* Sets the options that sock_connect put off; harmless if they are set. */
+void sock_set_options(struct sock *sock, const struct sock_options *options);
 
 /*
  * Opens a socket to the endpoint, from the local address source (its port is
  * not used; NULL: the system's choice), and begins to connect. Its options come
- * later, by sock_settle.
+ * later, by sock_set_options.
  */
 enum sock_connect sock_connect(struct sock *sock,
                                const struct endpoint *endpoint,

@@ -4,10 +4,10 @@
  *
  * What OpenSSL keeps of a connection is found by its descriptor, so that a
  * socket without TLS costs nothing. Bytes come and go by recv and send and obey
- * the readiness bits of sock, as follows: SOCK_READABLE says that a read may
- * give something, and SOCK_INPUT, that the kernel may have bytes for OpenSSL.
+ * the bits of sock, as follows: SOCK_READABLE says that a read may give
+ * something, and SOCK_TLS_INPUT, that the kernel may have bytes for OpenSSL.
  *
- *      kernel ── SOCK_INPUT ──▶ OpenSSL ── SOCK_READABLE ──▶ relay
+ *      kernel ── SOCK_TLS_INPUT ──▶ OpenSSL ── SOCK_READABLE ──▶ relay
  *
  * Where the kernel speaks TLS itself (kernel.org: networking/tls), a direction
  * is handed to it after the handshake, and then is that of a plain socket but
@@ -23,7 +23,7 @@
 #include "net/sock.h"
 #include "net/tls_context.h"
 
-/* As sock_secure: no byte passes before tls_handshake has answered IO_OK. */
+/* As sock_start_tls: no byte passes before tls_handshake has answered IO_OK. */
 int tls_begin(struct sock *sock, const struct tls_context *context,
               const struct sock_peer *peer) WARN_UNUSED;
 

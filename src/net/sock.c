@@ -21,22 +21,17 @@ static void set_int(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-static void be_prompt(struct sock *sock)
+static void set_nodelay(struct sock *sock)
 {
-    if (!(sock->ready & SOCK_PROMPT)) {
-        sock->ready |= SOCK_PROMPT;
+    if (!(sock->options & SOCK_OPTION_NODELAY)) {
+        sock->options |= SOCK_OPTION_NODELAY;
         set_int(sock->fd, IPPROTO_TCP, TCP_NODELAY, 1);
     }
 }
 
-void sock_event(struct sock *sock, uint32_t events)
+/* The events that few connections ever have, and at most once. */
+static void rare_event(struct sock *sock, uint32_t events)
 {
-    if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-        sock->ready |= SOCK_READABLE | SOCK_INPUT;
-    }
-    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
-        sock->ready |= SOCK_WRITABLE;
-    }
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         sock->ready |= SOCK_HANGUP;
     }
@@ -46,19 +41,35 @@ void sock_event(struct sock *sock, uint32_t events)
     if (events & EPOLLERR) {
         sock->ready |= SOCK_ERROR;
     }
-    if (sock->ready & SOCK_CROSSED && sock->ready & SOCK_WRITABLE) {
-        sock->ready &= ~(uint32_t)SOCK_CROSSED;
+}
+
+void sock_event(struct sock *sock, uint32_t events)
+{
+    const uint32_t rare = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+    if (events & (EPOLLIN | rare)) {
+        sock->ready |= SOCK_READABLE;
+        sock->tls |= SOCK_TLS_INPUT;
+    }
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
+        sock->ready |= SOCK_WRITABLE;
+    }
+    if (events & rare) {
+        rare_event(sock, events);
+    }
+    if (sock->tls & SOCK_TLS_CROSSED && sock->ready & SOCK_WRITABLE) {
+        sock->tls &= ~SOCK_TLS_CROSSED;
         sock->ready |= SOCK_READABLE;
     }
 }
 
-void sock_broken(struct sock *sock)
+void sock_set_broken(struct sock *sock)
 {
     sock->ready |= SOCK_RESET | SOCK_HANGUP | SOCK_READABLE;
 }
 
 /* The answer to a failed call; ready_bit is what EAGAIN takes away. */
-static enum io failure(struct sock *sock, uint32_t ready_bit)
+static enum io failure(struct sock *sock, uint8_t ready_bit)
 {
     switch (errno) {
     case EAGAIN:
@@ -68,7 +79,7 @@ static enum io failure(struct sock *sock, uint32_t ready_bit)
     case ENOMEM:
         return IO_BUSY;
     default:
-        sock_broken(sock);
+        sock_set_broken(sock);
         return IO_ERROR;
     }
 }
@@ -82,14 +93,14 @@ int sock_error(struct sock *sock)
         error = errno;
     }
     if (error != 0) {
-        sock_broken(sock);
+        sock_set_broken(sock);
     }
     return error;
 }
 
 enum io sock_end(struct sock *sock)
 {
-    sock->ready &= ~(uint32_t)SOCK_READABLE;
+    sock->ready &= ~SOCK_READABLE;
     if (sock->ready & SOCK_RESET ||
         (sock->ready & SOCK_ERROR && sock_error(sock) != 0)) {
         errno = ECONNRESET;
@@ -126,11 +137,11 @@ static enum io receive(struct sock *sock, void *buffer, size_t size, int flags,
 /* A read came back short: there is nothing more now, and perhaps never. */
 static void fell_short(struct sock *sock)
 {
-    const uint32_t doubts = SOCK_URGENT | SOCK_ERROR | SOCK_RESET | SOCK_LOCAL;
+    const uint8_t doubts = SOCK_URGENT | SOCK_ERROR | SOCK_RESET;
 
     if (!(sock->ready & (SOCK_HANGUP | SOCK_URGENT))) {
-        sock->ready &= ~(uint32_t)SOCK_READABLE;
-    } else if (!(sock->ready & doubts)) {
+        sock->ready &= ~SOCK_READABLE;
+    } else if (!(sock->ready & doubts) && !(sock->options & SOCK_OPTION_UNIX)) {
         sock->ready |= SOCK_ENDED;
     }
 }
@@ -139,7 +150,7 @@ enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
 {
     enum io io;
 
-    if (sock->ready & (SOCK_TLS_READ | SOCK_KTLS_READ)) {
+    if (sock->tls & (SOCK_TLS_READ | SOCK_TLS_KERNEL_READ)) {
         return tls_recv(sock, buffer, size, count);
     }
     io = receive(sock, buffer, size, 0, count);
@@ -151,7 +162,7 @@ enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
 
 enum io sock_peek(struct sock *sock, void *buffer, size_t size, size_t *count)
 {
-    if (sock->ready & (SOCK_TLS_READ | SOCK_KTLS_READ)) {
+    if (sock->tls & (SOCK_TLS_READ | SOCK_TLS_KERNEL_READ)) {
         return tls_peek(sock, buffer, size, count);
     }
     return receive(sock, buffer, size, MSG_PEEK, count);
@@ -194,7 +205,7 @@ static enum io write_answer(struct sock *sock, ssize_t put, size_t *count)
     if (put < 0) {
         return failure(sock, SOCK_WRITABLE);
     }
-    sock->ready |= SOCK_WRITTEN;
+    sock->options |= SOCK_OPTION_WRITTEN;
     *count = (size_t)put;
     return IO_OK;
 }
@@ -205,11 +216,11 @@ enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool last,
     int flags = MSG_NOSIGNAL | (last ? MSG_MORE : 0);
     ssize_t put;
 
-    if (sock->ready & SOCK_TLS_WRITE) {
+    if (sock->tls & SOCK_TLS_WRITE) {
         return tls_send(sock, bytes, size, last, count);
     }
-    if (sock->ready & SOCK_WRITTEN) {
-        be_prompt(sock);
+    if (sock->options & SOCK_OPTION_WRITTEN) {
+        set_nodelay(sock);
     }
     do {
         put = send(sock->fd, bytes, size, flags);
@@ -220,7 +231,7 @@ enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool last,
 enum io sock_splice_out(struct sock *sock, int pipe_fd, size_t size,
                         size_t *count)
 {
-    be_prompt(sock);
+    set_nodelay(sock);
     return write_answer(sock, move(pipe_fd, sock->fd, size), count);
 }
 
@@ -234,10 +245,10 @@ uint32_t sock_unacknowledged(const struct sock *sock)
     return (uint32_t)bytes;
 }
 
-int sock_secure(struct sock *sock, const struct tls_context *context,
-                const struct sock_peer *peer)
+int sock_start_tls(struct sock *sock, const struct tls_context *context,
+                   const struct sock_peer *peer)
 {
-    be_prompt(sock); /* a handshake is many small writes */
+    set_nodelay(sock); /* a handshake is many small writes */
     return tls_begin(sock, context, peer);
 }
 
@@ -246,14 +257,14 @@ enum io sock_handshake(struct sock *sock)
     return tls_handshake(sock);
 }
 
-const char *sock_complaint(void)
+const char *sock_tls_error(void)
 {
     return tls_reason();
 }
 
 enum io sock_finish(struct sock *sock)
 {
-    return sock->ready & SOCK_TLS ? tls_finish(sock) : IO_OK;
+    return sock_is_tls(sock) ? tls_finish(sock) : IO_OK;
 }
 
 bool sock_trim(void)
@@ -265,7 +276,7 @@ bool sock_has_bytes(const struct sock *sock)
 {
     int bytes = 0;
 
-    if (sock->ready & SOCK_TLS && tls_holds_bytes(sock)) {
+    if (sock_is_tls(sock) && tls_holds_bytes(sock)) {
         return true;
     }
     return ioctl(sock->fd, FIONREAD, &bytes) == 0 && bytes > 0;
@@ -278,14 +289,13 @@ void sock_shutdown(struct sock *sock)
 
 static void close_descriptor(struct sock *sock)
 {
-    if (sock->ready & SOCK_TLS) {
+    if (sock_is_tls(sock)) {
         tls_end(sock);
     }
     if (sock->fd >= 0) {
         close(sock->fd);
     }
-    sock->fd = -1;
-    sock->ready = 0;
+    *sock = (struct sock){.fd = -1};
 }
 
 void sock_close(struct sock *sock)
@@ -306,13 +316,13 @@ void sock_reset(struct sock *sock)
     close_descriptor(sock);
 }
 
-void sock_settle(struct sock *sock, const struct sock_options *options)
+void sock_set_options(struct sock *sock, const struct sock_options *options)
 {
-    if (sock->ready & SOCK_SETTLED) {
+    if (sock_has_options(sock)) {
         return;
     }
-    sock->ready |= SOCK_SETTLED;
-    be_prompt(sock);
+    sock->options |= SOCK_OPTION_ALL;
+    set_nodelay(sock);
     if (options->keepalive_s > 0) {
         set_int(sock->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
         set_int(sock->fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)options->keepalive_s);
@@ -480,11 +490,13 @@ enum sock_accept sock_accept(int listen_fd, struct sock *sock,
         sock->fd = accept4(listen_fd, &peer.u.any, &peer.length,
                            SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (sock->fd >= 0) {
-            /* The options are the listener's. */
-            sock->ready = SOCK_WRITABLE | SOCK_PROMPT | SOCK_SETTLED;
+            sock->ready = SOCK_WRITABLE;
+            /* They are the listener's. */
+            sock->options = SOCK_OPTION_NODELAY | SOCK_OPTION_ALL;
+            sock->tls = 0;
             addr_from_sockaddr(client, &peer.u.any);
             if (client->family == AF_UNIX) {
-                sock->ready |= SOCK_LOCAL;
+                sock->options |= SOCK_OPTION_UNIX;
             }
             return SOCK_ACCEPTED;
         }
@@ -554,13 +566,15 @@ static enum sock_connect connect_type(struct sock *sock, int type,
     enum sock_connect result = SOCK_CONNECT_LOCAL;
     int error;
 
-    sock->ready = 0;
-    sock->fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    *sock = (struct sock){
+        .fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+    };
     if (sock->fd < 0) {
         return SOCK_CONNECT_LOCAL;
     }
     if (family == AF_UNIX) {
-        sock->ready = SOCK_LOCAL | SOCK_PROMPT | SOCK_SETTLED;
+        sock->options =
+            SOCK_OPTION_UNIX | SOCK_OPTION_NODELAY | SOCK_OPTION_ALL;
     } else if (type == SOCK_STREAM) {
         /* At once: a mark may come with the first byte. */
         set_int(sock->fd, SOL_SOCKET, SO_OOBINLINE, 1);

@@ -61,13 +61,10 @@ static SSL *ssl_of(const struct sock *sock)
 
 /* ---- what OpenSSL reads and writes by ---- */
 
-/* A call failed; wait_bit is what EAGAIN takes away. */
-static void take_failure(uint32_t wait_bit)
+/* A call failed, other than by EAGAIN. */
+static void take_failure(void)
 {
     switch (errno) {
-    case EAGAIN:
-        call.sock->ready &= ~wait_bit;
-        break;
     case ENOBUFS:
     case ENOMEM:
         call.busy = true;
@@ -84,14 +81,16 @@ static int read_bytes(BIO *bio, char *bytes, int size)
     ssize_t got = -1;
 
     BIO_clear_retry_flags(bio);
-    if (sock->ready & SOCK_INPUT) {
+    if (sock->tls & SOCK_TLS_INPUT) {
         do {
             got = recv(sock->fd, bytes, (size_t)size, 0);
         } while (got < 0 && errno == EINTR);
-        if (got < 0) {
-            take_failure(SOCK_INPUT);
-        } else if (got < size && !(sock->ready & (SOCK_HANGUP | SOCK_URGENT))) {
-            sock->ready &= ~(uint32_t)SOCK_INPUT;
+        if ((got < 0 && errno == EAGAIN) ||
+            (got >= 0 && got < size &&
+             !(sock->ready & (SOCK_HANGUP | SOCK_URGENT)))) {
+            sock->tls &= ~SOCK_TLS_INPUT;
+        } else if (got < 0) {
+            take_failure();
         }
     }
     if (got == 0) {
@@ -120,8 +119,10 @@ static int write_bytes(BIO *bio, const char *bytes, int size)
             put = send(sock->fd, bytes, (size_t)size,
                        MSG_NOSIGNAL | (more ? MSG_MORE : 0));
         } while (put < 0 && errno == EINTR);
-        if (put < 0) {
-            take_failure(SOCK_WRITABLE);
+        if (put < 0 && errno == EAGAIN) {
+            sock->ready &= ~SOCK_WRITABLE;
+        } else if (put < 0) {
+            take_failure();
         }
     }
     if (put < 0 && call.error == 0) {
@@ -188,7 +189,7 @@ static void keep(const struct sock *sock, SSL *ssl)
 /* OpenSSL's state of the session's other side, if it speaks TLS too. */
 static const SSL *other_of(const struct sock_peer *peer)
 {
-    return peer->other->ready & SOCK_TLS ? ssl_of(peer->other) : NULL;
+    return sock_is_tls(peer->other) ? ssl_of(peer->other) : NULL;
 }
 
 int tls_begin(struct sock *sock, const struct tls_context *context,
@@ -212,7 +213,7 @@ int tls_begin(struct sock *sock, const struct tls_context *context,
     SSL_set_bio(ssl, bio, bio);
     keep(sock, ssl);
     stirs.lately++;
-    sock->ready |= SOCK_TLS | SOCK_TLS_READ | SOCK_TLS_WRITE;
+    sock->tls |= SOCK_TLS_ON | SOCK_TLS_READ | SOCK_TLS_WRITE;
     return 0;
 
 fail:
@@ -262,7 +263,7 @@ static void begin_call(struct sock *sock, bool more)
 static enum io failed(struct sock *sock)
 {
     ERR_clear_error();
-    sock_broken(sock);
+    sock_set_broken(sock);
     errno = call.error != 0 ? call.error : EPROTO;
     return IO_ERROR;
 }
@@ -296,11 +297,11 @@ static void hand_over(struct sock *sock, SSL *ssl)
     unsigned length;
 
     if (to_kernel) {
-        sock->ready &= ~(uint32_t)SOCK_TLS_WRITE;
+        sock->tls &= ~SOCK_TLS_WRITE;
     }
     if (from_kernel) {
-        sock->ready &= ~(uint32_t)SOCK_TLS_READ;
-        sock->ready |= SOCK_KTLS_READ;
+        sock->tls &= ~SOCK_TLS_READ;
+        sock->tls |= SOCK_TLS_KERNEL_READ;
     }
     SSL_get0_alpn_selected(ssl, &protocol, &length);
     if (to_kernel && from_kernel && length == 0) {
@@ -342,13 +343,13 @@ static enum io no_byte(struct sock *sock, const SSL *ssl)
 {
     switch (SSL_get_error(ssl, 0)) {
     case SSL_ERROR_WANT_WRITE: /* an answer to the peer comes first */
-        sock->ready |= SOCK_CROSSED;
+        sock->tls |= SOCK_TLS_CROSSED;
         /* fall through */
     case SSL_ERROR_WANT_READ:
         if (call.busy) {
             return IO_BUSY;
         }
-        sock->ready &= ~(uint32_t)SOCK_READABLE;
+        sock->ready &= ~SOCK_READABLE;
         return IO_AGAIN;
     case SSL_ERROR_ZERO_RETURN:
         return sock_end(sock);
@@ -373,12 +374,12 @@ static enum io read_kernel(struct sock *sock, void *buffer, size_t size,
 
     switch (io) {
     case IO_AGAIN:
-        sock->ready &= ~(uint32_t)SOCK_READABLE;
+        sock->ready &= ~SOCK_READABLE;
         return io;
     case IO_EOF:
         return sock_end(sock);
     case IO_ERROR:
-        sock_broken(sock);
+        sock_set_broken(sock);
         return io;
     default:
         return io;
@@ -389,20 +390,20 @@ enum io tls_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
 {
     enum io io;
 
-    if (sock->ready & SOCK_KTLS_READ) {
+    if (sock->tls & SOCK_TLS_KERNEL_READ) {
         return read_kernel(sock, buffer, size, 0, count);
     }
     io = read_by(SSL_read_ex, sock, buffer, size, count);
-    if (io == IO_OK && !(sock->ready & SOCK_INPUT) &&
+    if (io == IO_OK && !(sock->tls & SOCK_TLS_INPUT) &&
         !SSL_has_pending(ssl_of(sock))) {
-        sock->ready &= ~(uint32_t)SOCK_READABLE;
+        sock->ready &= ~SOCK_READABLE;
     }
     return io;
 }
 
 enum io tls_peek(struct sock *sock, void *buffer, size_t size, size_t *count)
 {
-    if (sock->ready & SOCK_KTLS_READ) {
+    if (sock->tls & SOCK_TLS_KERNEL_READ) {
         return read_kernel(sock, buffer, size, MSG_PEEK, count);
     }
     return read_by(SSL_peek_ex, sock, buffer, size, count);
@@ -417,7 +418,7 @@ static enum io not_written(struct sock *sock, const SSL *ssl, int result)
     if (call.busy) {
         return IO_BUSY;
     }
-    sock->ready &= ~(uint32_t)SOCK_WRITABLE;
+    sock->ready &= ~SOCK_WRITABLE;
     return IO_AGAIN;
 }
 
@@ -437,9 +438,9 @@ static enum io finish_kernel(struct sock *sock)
     enum io io = ktls_finish(sock->fd);
 
     if (io == IO_AGAIN) {
-        sock->ready &= ~(uint32_t)SOCK_WRITABLE;
+        sock->ready &= ~SOCK_WRITABLE;
     } else if (io == IO_ERROR) {
-        sock_broken(sock);
+        sock_set_broken(sock);
     }
     return io;
 }
@@ -461,12 +462,12 @@ enum io tls_finish(struct sock *sock)
     SSL *ssl = ssl_of(sock);
     enum io io;
 
-    if (sock->ready & SOCK_FINISHED) {
+    if (sock->tls & SOCK_TLS_FINISHED) {
         return IO_OK;
     }
     io = ssl == NULL ? finish_kernel(sock) : finish(sock, ssl);
     if (io == IO_OK) {
-        sock->ready |= SOCK_FINISHED;
+        sock->tls |= SOCK_TLS_FINISHED;
     }
     return io;
 }

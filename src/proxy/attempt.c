@@ -75,8 +75,8 @@ static int secure(struct session *session)
         .other = &session->sock[CLIENT],
     };
 
-    return sock_secure(&session->sock[UPSTREAM], session->service->tls_client,
-                       &peer);
+    return sock_start_tls(&session->sock[UPSTREAM],
+                          session->service->tls_client, &peer);
 }
 
 /* The upstream has taken the connection. */

@@ -76,7 +76,7 @@ static struct deadline relay_deadline(const struct session *session)
         consider(&earliest, moved_ns, config->half_close_timeout_ns,
                  CAUSE_HALF_CLOSE_TIMEOUT);
     }
-    if (!(session->sock[UPSTREAM].ready & SOCK_SETTLED)) {
+    if (!sock_has_options(&session->sock[UPSTREAM])) {
         consider(&earliest, session->stage_ns, SESSION_SETTLE_NS, CAUSE_NONE);
     }
     consider_relay(&earliest, session, UP);

@@ -67,8 +67,8 @@ void preface_admitted(struct plane *plane, struct session *session)
 
     if (service->tls_server == NULL) {
         session_proceed(plane, session);
-    } else if (sock_secure(&session->sock[CLIENT], service->tls_server, NULL) <
-               0) {
+    } else if (sock_start_tls(&session->sock[CLIENT], service->tls_server,
+                              NULL) < 0) {
         session_close(plane, session, CAUSE_LOCAL_RESOURCE);
     } else {
         session_arm(plane, session);

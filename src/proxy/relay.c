@@ -313,8 +313,7 @@ static bool fill_throttled(struct visit *visit, enum pump *answer)
  * has its turn. */
 static bool wants_settling(const struct visit *visit)
 {
-    return visit->relay->bulk > 0 &&
-           !(visit->context->to->ready & SOCK_SETTLED);
+    return visit->relay->bulk > 0 && !sock_has_options(visit->context->to);
 }
 
 /* Reads once, if there is something, somebody to take it, and leave to. */

@@ -280,9 +280,9 @@ static void settle(struct session *session)
     struct sock *sock = &session->sock[UPSTREAM];
     struct sock_options options;
 
-    if (!(sock->ready & SOCK_SETTLED)) {
+    if (!sock_has_options(sock)) {
         options = worker_sock_options(session->service->config);
-        sock_settle(sock, &options);
+        sock_set_options(sock, &options);
     }
 }
 
@@ -655,7 +655,7 @@ void session_complain(struct plane *plane, const struct session *session,
     if (count > 0) {
         log_write(LOG_WARN, "tls error service=%s %s=%s reason=\"%s\" count=%u",
                   session->service->config->name, side,
-                  log_quote(address, name, sizeof(name)), sock_complaint(),
+                  log_quote(address, name, sizeof(name)), sock_tls_error(),
                   count);
     }
 }
