@@ -2,10 +2,16 @@
  * loop: one thread's household: what time it is, who is ready, who is due, who
  * wants to go on, and who is dead.
  *
- * A turn of the loop: wait; read the clock; hand out the events; run those that
- * had more to do (once each, so that nobody starves); hand out the timers; call
- * the after-batch function; free what was deferred. Nothing that an event of
- * this turn may still name is freed before its end.
+ * A turn of the loop:
+ *
+ *      wait ▶ read the clock ▶ events ▶ runnable queues ▶ timers ▶ batch end
+ *           ▶ deferred queues
+ *
+ * A link is put on a queue by list_append, and the queue's number tells the
+ * handler what it is a link of. The links that are runnable when their step
+ * begins run once each, by queue and in order; one that is put there meanwhile
+ * runs in the next turn, so nobody starves. Deferred frees come last, so
+ * nothing is freed that an event of this turn may still name.
  *
  * Events and timers come with a kind, which says whose they are, and events
  * with the index and instance that their owner chose. A thread that runs a
@@ -25,6 +31,10 @@
 #define LOOP_KINDS        16
 #define LOOP_KIND_MAILBOX 0 /* the loop's own; the others are the owner's */
 
+/* Queues of runnable links, and of deferred ones. The owner gives each a kind.
+ */
+#define LOOP_QUEUES 4
+
 struct loop;
 
 typedef void (*loop_event_fn)(struct loop *loop, uint32_t index,
@@ -41,19 +51,21 @@ struct loop_owner {
     loop_event_fn event[LOOP_KINDS];
     loop_soon_fn soon[LOOP_KINDS]; /* or NULL */
     loop_timer_fn timer[LOOP_KINDS];
-    loop_link_fn run;           /* a link that was on runnable */
-    loop_link_fn free_deferred; /* a link that was on deferred */
-    loop_message_fn message;    /* mail */
-    loop_fn batch_end;          /* after events, runs and timers of a turn */
+    loop_link_fn run[LOOP_QUEUES];           /* a link of runnable[i] */
+    loop_link_fn free_deferred[LOOP_QUEUES]; /* a link of deferred[i] */
+    loop_message_fn message;                 /* mail */
+    loop_fn batch_end; /* after events, runs and timers of a turn */
 };
 
 struct loop {
     uint64_t now_ns; /* read once a turn */
     struct wheel wheel;
-    struct list runnable;
-    struct list deferred;
+    struct list runnable[LOOP_QUEUES];
+    struct list deferred[LOOP_QUEUES];
     struct mailbox mailbox;
     const struct loop_owner *owner;
+    uint8_t runnable_count; /* queues up to the last with a handler */
+    uint8_t deferred_count;
     bool stopped;
     struct poller poller;
 };

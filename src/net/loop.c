@@ -9,6 +9,17 @@
 #define TOKEN_INDEX(token)    ((uint32_t)(token) >> 4)
 #define TOKEN_INSTANCE(token) ((uint32_t)((token) >> 32))
 
+/* How many queues there are up to the last one with a handler. */
+static uint8_t count_queues(const loop_link_fn *handlers)
+{
+    uint8_t count = LOOP_QUEUES;
+
+    while (count > 0 && handlers[count - 1] == NULL) {
+        count--;
+    }
+    return count;
+}
+
 int loop_open(struct loop *loop, const struct loop_owner *owner)
 {
     uint64_t token = loop_token(LOOP_KIND_MAILBOX, 0, 0);
@@ -16,6 +27,8 @@ int loop_open(struct loop *loop, const struct loop_owner *owner)
 
     memset(loop, 0, sizeof(*loop));
     loop->owner = owner;
+    loop->runnable_count = count_queues(owner->run);
+    loop->deferred_count = count_queues(owner->free_deferred);
     loop->now_ns = clock_now_ns();
     wheel_init(&loop->wheel, loop->now_ns);
     if (poller_open(&loop->poller) < 0) {
@@ -86,15 +99,33 @@ static void hand_out_events(struct loop *loop)
     }
 }
 
-/* Once each: those that still have more to do come again next turn. */
+static bool has_runnable(const struct loop *loop)
+{
+    for (unsigned i = 0; i < loop->runnable_count; i++) {
+        if (!list_empty(&loop->runnable[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* All queues are taken before the first link runs: what is put on them by a
+ * handler waits for the next turn. */
 static void run_runnable(struct loop *loop)
 {
-    struct list turn = {0};
+    struct list turn[LOOP_QUEUES] = {0};
     struct list *link;
 
-    list_splice(&turn, &loop->runnable);
-    while ((link = list_pop(&turn)) != NULL) {
-        loop->owner->run(loop, link);
+    if (!has_runnable(loop)) {
+        return;
+    }
+    for (unsigned i = 0; i < loop->runnable_count; i++) {
+        list_splice(&turn[i], &loop->runnable[i]);
+    }
+    for (unsigned i = 0; i < loop->runnable_count; i++) {
+        while ((link = list_pop(&turn[i])) != NULL) {
+            loop->owner->run[i](loop, link);
+        }
     }
 }
 
@@ -111,8 +142,10 @@ static void free_deferred(struct loop *loop)
 {
     struct list *link;
 
-    while ((link = list_pop(&loop->deferred)) != NULL) {
-        loop->owner->free_deferred(loop, link);
+    for (unsigned i = 0; i < loop->deferred_count; i++) {
+        while ((link = list_pop(&loop->deferred[i])) != NULL) {
+            loop->owner->free_deferred[i](loop, link);
+        }
     }
 }
 
@@ -122,7 +155,7 @@ static int timeout_ms(const struct loop *loop, int limit_ms)
     uint64_t next_ns = wheel_next_ns(&loop->wheel);
     uint64_t wait_ms;
 
-    if (!list_empty(&loop->runnable)) {
+    if (has_runnable(loop)) {
         return 0;
     }
     if (next_ns == UINT64_MAX) {

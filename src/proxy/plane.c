@@ -76,7 +76,7 @@ static void on_retry_timer(struct loop *loop, struct wheel_timer *timer)
     struct plane *plane = plane_of(loop);
 
     (void)timer;
-    list_splice(&loop->runnable, &plane->retry);
+    list_splice(&loop->runnable[0], &plane->retry);
 }
 
 static void on_accept_timer(struct loop *loop, struct wheel_timer *timer)
@@ -136,8 +136,8 @@ static const struct loop_owner plane_owner = {
               [PLANE_RETRY] = on_retry_timer,
               [PLANE_ACCEPT] = on_accept_timer,
               [PLANE_UDP_SESSION] = on_udp_session_timer},
-    .run = on_run,
-    .free_deferred = on_free_deferred,
+    .run = {on_run},
+    .free_deferred = {on_free_deferred},
     .message = on_message,
     .batch_end = on_batch_end,
 };
@@ -182,7 +182,7 @@ void plane_close(struct plane *plane)
 
     listener_close_all(plane);
     plane_reset_all(plane);
-    while ((link = list_pop(&plane->loop.deferred)) != NULL) {
+    while ((link = list_pop(&plane->loop.deferred[0])) != NULL) {
         session_free_deferred(plane, link);
     }
     udp_close(plane);

@@ -336,7 +336,7 @@ static bool fill(struct visit *visit, enum pump *answer)
         return false;
     }
     if (visit->moved >= RELAY_BUDGET_BYTES || wants_settling(visit)) {
-        *answer = wait_in(relay, RELAY_TURN, &context->loop->runnable);
+        *answer = wait_in(relay, RELAY_TURN, &context->loop->runnable[0]);
         return false;
     }
     if (context->throttle != NULL) {

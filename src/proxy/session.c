@@ -169,7 +169,7 @@ void session_close(struct plane *plane, struct session *session,
     session_forget(session);
     session->state = SESSION_CLOSED;
     list_remove(&session->relay[UP].link); /* a handshake that waited */
-    list_append(&plane->loop.deferred, &session->relay[UP].link);
+    list_append(&plane->loop.deferred[0], &session->relay[UP].link);
     leave(plane, session);
     plane_memory_used(plane);
 }
@@ -636,7 +636,7 @@ void session_handshake_due(struct plane *plane, struct session *session)
     struct list *link = &session->relay[UP].link;
 
     if (!list_linked(link)) {
-        list_append(&plane->loop.runnable, link);
+        list_append(&plane->loop.runnable[0], link);
     }
 }
 

@@ -652,7 +652,7 @@ static void go_on_later(struct plane *plane, struct udp_session *session)
         list_append(&udp->more, &session->link);
     }
     if (!list_linked(&udp->turn)) {
-        list_append(&plane->loop.runnable, &udp->turn);
+        list_append(&plane->loop.runnable[0], &udp->turn);
     }
 }
 

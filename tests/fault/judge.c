@@ -314,7 +314,7 @@ static void judge_plane(struct plane *plane)
             complain("a block is still lent");
         }
     }
-    if (!list_empty(&plane->retry) || !list_empty(&plane->loop.runnable)) {
+    if (!list_empty(&plane->retry) || !list_empty(&plane->loop.runnable[0])) {
         complain("a relay is still queued");
     }
     pool_check(&plane->sessions);

@@ -1,0 +1,150 @@
+/* The queues of a loop, with an owner of three kinds. */
+#include "net/loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { HANDLERS = 3 };
+
+static struct room {
+    struct loop loop;
+    struct list link[HANDLERS];
+    char log[32];    /* a letter for each call: runs small, frees capital */
+    bool again;      /* a run puts its link on the queue again */
+    bool next_queue; /* a run puts the link of the next queue on it */
+} room;
+
+static void note(char letter)
+{
+    size_t length = strlen(room.log);
+
+    assert_true(length + 1 < sizeof(room.log));
+    room.log[length] = letter;
+}
+
+static void run(struct loop *loop, struct list *link)
+{
+    size_t queue = (size_t)(link - room.link);
+
+    note((char)('a' + queue));
+    if (room.again) {
+        list_append(&loop->runnable[queue], link);
+    }
+    if (room.next_queue && queue + 1 < HANDLERS) {
+        list_append(&loop->runnable[queue + 1], &room.link[queue + 1]);
+    }
+}
+
+static void run_other(struct loop *loop, struct list *link)
+{
+    assert_ptr_equal(link, &room.link[1]);
+    run(loop, link);
+}
+
+static void free_deferred(struct loop *loop, struct list *link)
+{
+    (void)loop;
+    note((char)('A' + (link - room.link)));
+}
+
+static void batch_end(struct loop *loop)
+{
+    (void)loop;
+    note('.');
+}
+
+static const struct loop_owner owner = {
+    .run = {run, run_other, run},
+    .free_deferred = {free_deferred, NULL, free_deferred},
+    .batch_end = batch_end,
+};
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&room, 0, sizeof(room));
+    return loop_open(&room.loop, &owner);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    loop_close(&room.loop);
+    return 0;
+}
+
+static void queues_run_in_order_of_their_numbers(void **state)
+{
+    (void)state;
+    for (size_t i = HANDLERS; i-- > 0;) {
+        list_append(&room.loop.runnable[i], &room.link[i]);
+    }
+    loop_turn(&room.loop, -1);
+    assert_string_equal(room.log, "abc.");
+}
+
+static void a_link_runs_once_a_turn(void **state)
+{
+    (void)state;
+    room.again = true;
+    list_append(&room.loop.runnable[0], &room.link[0]);
+    list_append(&room.loop.runnable[2], &room.link[2]);
+    loop_turn(&room.loop, -1);
+    loop_turn(&room.loop, -1);
+    assert_string_equal(room.log, "ac.ac.");
+}
+
+static void what_becomes_runnable_in_a_run_waits_for_the_next_turn(void **state)
+{
+    (void)state;
+    room.next_queue = true;
+    list_append(&room.loop.runnable[0], &room.link[0]);
+    for (unsigned i = 0; i < HANDLERS; i++) {
+        loop_turn(&room.loop, -1);
+    }
+    assert_string_equal(room.log, "a.b.c.");
+}
+
+static void deferred_links_are_freed_at_the_end_of_the_turn(void **state)
+{
+    (void)state;
+    list_append(&room.loop.deferred[2], &room.link[2]);
+    list_append(&room.loop.deferred[0], &room.link[0]);
+    list_append(&room.loop.runnable[1], &room.link[1]);
+    loop_turn(&room.loop, -1);
+    assert_string_equal(room.log, "b.AC");
+    assert_true(list_empty(&room.loop.deferred[2]));
+}
+
+static void an_owner_without_queues_turns(void **state)
+{
+    static const struct loop_owner none = {.batch_end = batch_end};
+    struct loop *loop = calloc(1, sizeof(*loop));
+
+    (void)state;
+    assert_non_null(loop);
+    assert_int_equal(loop_open(loop, &none), 0);
+    loop_turn(loop, 0);
+    loop_close(loop);
+    free(loop);
+    assert_string_equal(room.log, ".");
+}
+
+#define ROOM(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ROOM(queues_run_in_order_of_their_numbers),
+        ROOM(a_link_runs_once_a_turn),
+        ROOM(what_becomes_runnable_in_a_run_waits_for_the_next_turn),
+        ROOM(deferred_links_are_freed_at_the_end_of_the_turn),
+        ROOM(an_owner_without_queues_turns),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
