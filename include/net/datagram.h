@@ -101,7 +101,7 @@ static inline void datagram_keep(struct datagram *datagram, uint32_t n)
     }
 }
 
-/* For a descriptor that sock_bind_datagram opened. -1 with errno. */
+/* For a descriptor that listen_bind_datagram opened. -1 with errno. */
 int datagram_socket_init(struct datagram_socket *sock, int fd) WARN_UNUSED;
 
 /* Trains may come from now on, where the kernel has them. */

@@ -6,7 +6,7 @@
 #ifndef EVPROXY_PROXY_CHOICE_H
 #define EVPROXY_PROXY_CHOICE_H
 
-#include "net/sock.h"
+#include "net/connect.h"
 #include "proxy/plane.h"
 
 #include <stdint.h>
@@ -19,17 +19,17 @@
 ssize_t choice_pick(struct plane *plane, struct service *service,
                     const struct addr *client, const uint64_t *tried);
 
-/* sock_connect, or sock_connect_datagram. */
-typedef enum sock_connect (*choice_connect_fn)(struct sock *sock,
-                                               const struct endpoint *endpoint,
-                                               const struct addr *source);
+/* connect_stream, or connect_datagram. */
+typedef enum connect_result (*choice_connect_fn)(
+    struct sock *sock, const struct endpoint *endpoint,
+    const struct addr *source);
 
 /* Connects from one of the service's source addresses, and from the next when
  * the local ports of the first are used up. */
-enum sock_connect choice_connect(struct service *service,
-                                 const struct upstream *upstream,
-                                 struct sock *sock,
-                                 choice_connect_fn connect) WARN_UNUSED;
+enum connect_result choice_connect(struct service *service,
+                                   const struct upstream *upstream,
+                                   struct sock *sock,
+                                   choice_connect_fn connect) WARN_UNUSED;
 
 /* A connect failed by the upstream's fault. */
 void choice_blame(struct plane *plane, struct service *service,

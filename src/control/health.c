@@ -3,7 +3,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/pool.h"
-#include "net/sock.h"
+#include "net/connect.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -199,7 +199,7 @@ static enum verdict verdict_of(int error)
     if (error == 0) {
         return VERDICT_GOOD;
     }
-    if (sock_error_is_local(error)) {
+    if (connect_error_is_local(error)) {
         return VERDICT_NONE;
     }
     return error == ETIMEDOUT ? VERDICT_TIMEOUT : VERDICT_REFUSED;
@@ -225,30 +225,30 @@ static void begin(struct health *health, struct health_target *target)
     const struct addr *source =
         config_source(config, endpoint->u.any.sa_family, 0, &address) ? &address
                                                                       : NULL;
-    enum sock_connect answer;
+    enum connect_result answer;
     int error;
 
     if (config->mode == CONFIG_UDP) {
         end(health, target, VERDICT_GOOD); /* only a client's datagram tells */
         return;
     }
-    answer = sock_connect(&target->sock, endpoint, source);
+    answer = connect_stream(&target->sock, endpoint, source);
     error = errno;
     health->probes += connecting(target);
     switch (answer) {
-    case SOCK_CONNECTING:
+    case CONNECT_PENDING:
         watch(health, target);
         break;
-    case SOCK_CONNECTED:
+    case CONNECT_DONE:
         end(health, target, VERDICT_GOOD);
         break;
-    case SOCK_CONNECT_BUSY: /* nobody takes what waits there */
+    case CONNECT_BUSY: /* nobody takes what waits there */
         end(health, target, VERDICT_TIMEOUT);
         break;
-    case SOCK_CONNECT_FAILED:
+    case CONNECT_FAILED:
         end(health, target, verdict_of(error));
         break;
-    case SOCK_CONNECT_LOCAL:
+    case CONNECT_LOCAL:
         end(health, target, VERDICT_NONE);
         break;
     }

@@ -1,7 +1,7 @@
 #include "control/listeners.h"
 
 #include "base/log.h"
-#include "net/sock.h"
+#include "net/listen.h"
 #include "proxy/worker.h"
 
 #include <assert.h>
@@ -104,8 +104,8 @@ static int bind_one(const struct listen_socket *listen, unsigned i)
     if (i > 0 && is_unix(&listen->endpoint)) {
         return fcntl(listen->fds[0], F_DUPFD_CLOEXEC, 0);
     }
-    return is_udp(listen) ? sock_bind_datagram(&listen->endpoint)
-                          : sock_bind(&listen->endpoint);
+    return is_udp(listen) ? listen_bind_datagram(&listen->endpoint)
+                          : listen_bind(&listen->endpoint);
 }
 
 static int bind_all(struct listen_socket *listen, unsigned workers)
@@ -139,7 +139,7 @@ static int listen_all(const struct listen_socket *listen, unsigned workers)
         return 0; /* datagrams come from the moment it is bound */
     }
     for (unsigned i = 0; i < workers; i++) {
-        if (sock_listen(listen->fds[i], &options) < 0) {
+        if (listen_start(listen->fds[i], &options) < 0) {
             return -1;
         }
     }

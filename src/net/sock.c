@@ -8,15 +8,9 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* One urgent byte can stand for many; the rest of the list of accept(2)'s
- * passing errors is endless only if the peers are. */
-#define ACCEPT_PASS_MAX 64
-
-/* Sets an option that the socket can do without. */
-static void set_int(int fd, int level, int name, int value)
+void sock_set_int(int fd, int level, int name, int value)
 {
     (void)setsockopt(fd, level, name, &value, sizeof(value));
 }
@@ -25,11 +19,11 @@ static void set_nodelay(struct sock *sock)
 {
     if (!(sock->options & SOCK_OPTION_NODELAY)) {
         sock->options |= SOCK_OPTION_NODELAY;
-        set_int(sock->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        sock_set_int(sock->fd, IPPROTO_TCP, TCP_NODELAY, 1);
     }
 }
 
-/* The events that few connections ever have, and at most once. */
+/* Events that a connection has at most once, and most have never. */
 static void rare_event(struct sock *sock, uint32_t events)
 {
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
@@ -68,12 +62,12 @@ void sock_set_broken(struct sock *sock)
     sock->ready |= SOCK_RESET | SOCK_HANGUP | SOCK_READABLE;
 }
 
-/* The answer to a failed call; ready_bit is what EAGAIN takes away. */
-static enum io failure(struct sock *sock, uint8_t ready_bit)
+/* The answer to a call that failed; EAGAIN clears the bit. */
+static enum io failure(struct sock *sock, uint8_t bit)
 {
     switch (errno) {
     case EAGAIN:
-        sock->ready &= ~ready_bit;
+        sock->ready &= ~bit;
         return IO_AGAIN;
     case ENOBUFS:
     case ENOMEM:
@@ -110,7 +104,7 @@ enum io sock_end(struct sock *sock)
     return IO_EOF;
 }
 
-/* What a call that reads answered: got bytes, the end, or a failure. */
+/* The answer to a call that read so many bytes, 0 at the end, -1: errno. */
 static enum io read_answer(struct sock *sock, ssize_t got, size_t *count)
 {
     if (got < 0) {
@@ -134,8 +128,8 @@ static enum io receive(struct sock *sock, void *buffer, size_t size, int flags,
     return read_answer(sock, got, count);
 }
 
-/* A read came back short: there is nothing more now, and perhaps never. */
-static void fell_short(struct sock *sock)
+/* After a short read: no more bytes are queued now, or, behind a FIN, ever. */
+static void after_short_read(struct sock *sock)
 {
     const uint8_t doubts = SOCK_URGENT | SOCK_ERROR | SOCK_RESET;
 
@@ -155,7 +149,7 @@ enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
     }
     io = receive(sock, buffer, size, 0, count);
     if (io == IO_OK && *count < size) {
-        fell_short(sock);
+        after_short_read(sock);
     }
     return io;
 }
@@ -176,8 +170,7 @@ enum io sock_peek_end(struct sock *sock)
     return sock_peek(sock, &byte, 1, &count);
 }
 
-/* splice, with the flags that it wants everywhere: never MORE, which would hold
- * the last segment back. */
+/* Without SPLICE_F_MORE, which would hold the last segment back. */
 static ssize_t move(int from_fd, int to_fd, size_t size)
 {
     ssize_t moved;
@@ -248,7 +241,7 @@ uint32_t sock_unacknowledged(const struct sock *sock)
 int sock_start_tls(struct sock *sock, const struct tls_context *context,
                    const struct sock_peer *peer)
 {
-    set_nodelay(sock); /* a handshake is many small writes */
+    set_nodelay(sock); /* a handshake makes several small writes */
     return tls_begin(sock, context, peer);
 }
 
@@ -324,270 +317,18 @@ void sock_set_options(struct sock *sock, const struct sock_options *options)
     sock->options |= SOCK_OPTION_ALL;
     set_nodelay(sock);
     if (options->keepalive_s > 0) {
-        set_int(sock->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-        set_int(sock->fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)options->keepalive_s);
+        sock_set_int(sock->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+        sock_set_int(sock->fd, IPPROTO_TCP, TCP_KEEPIDLE,
+                     (int)options->keepalive_s);
     }
     if (options->user_timeout_ms > 0) {
-        set_int(sock->fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-                (int)options->user_timeout_ms);
+        sock_set_int(sock->fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                     (int)options->user_timeout_ms);
     }
     if (options->notsent_lowat_bytes > 0) {
-        set_int(sock->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-                (int)options->notsent_lowat_bytes);
+        sock_set_int(sock->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+                     (int)options->notsent_lowat_bytes);
     }
-}
-
-/* A socket of that type; IPv4 where a machine without IPv6 is to listen on all
- * addresses of both. */
-static int open_listener(struct endpoint *endpoint, int type)
-{
-    int family = endpoint->u.any.sa_family;
-    int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0 && errno == EAFNOSUPPORT && family == AF_INET6 &&
-        IN6_IS_ADDR_UNSPECIFIED(&endpoint->u.in6.sin6_addr)) {
-        in_port_t port = endpoint->u.in6.sin6_port;
-
-        endpoint->u.in =
-            (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
-        endpoint->length = sizeof(endpoint->u.in);
-        fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    }
-    return fd;
-}
-
-/* Removes the file of a unix socket that nobody answers on any more. */
-static bool remove_stale(const struct endpoint *endpoint)
-{
-    const char *path = endpoint->u.un.sun_path;
-    struct stat file;
-    bool stale;
-    int fd;
-
-    if (lstat(path, &file) < 0 || !S_ISSOCK(file.st_mode)) {
-        return false;
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return false;
-    }
-    stale = connect(fd, &endpoint->u.any, endpoint->length) < 0 &&
-            errno == ECONNREFUSED;
-    close(fd);
-    return stale && unlink(path) == 0;
-}
-
-/* Before it is bound: a datagram that came earlier would not say where to. */
-static void tell_local_address(int fd, int family)
-{
-    if (family == AF_INET6) {
-        set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-    } else {
-        set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
-    }
-}
-
-static int bind_listener(int fd, const struct endpoint *endpoint, int type)
-{
-    if (endpoint->u.any.sa_family != AF_UNIX) {
-        /* For datagrams it would let others take the port over. */
-        set_int(fd, SOL_SOCKET, SO_REUSEADDR, type == SOCK_STREAM);
-        set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    }
-    if (endpoint->u.any.sa_family == AF_INET6) {
-        set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY,
-                !IN6_IS_ADDR_UNSPECIFIED(&endpoint->u.in6.sin6_addr));
-    }
-    if (type == SOCK_DGRAM) {
-        tell_local_address(fd, endpoint->u.any.sa_family);
-    }
-    if (bind(fd, &endpoint->u.any, endpoint->length) == 0) {
-        return 0;
-    }
-    if (errno != EADDRINUSE || endpoint->u.any.sa_family != AF_UNIX) {
-        return -1;
-    }
-    if (!remove_stale(endpoint)) {
-        errno = EADDRINUSE;
-        return -1;
-    }
-    return bind(fd, &endpoint->u.any, endpoint->length);
-}
-
-static int bind_type(const struct endpoint *endpoint, int type)
-{
-    struct endpoint local = *endpoint;
-    int fd = open_listener(&local, type);
-    int error;
-
-    if (fd < 0) {
-        return -1;
-    }
-    if (bind_listener(fd, &local, type) < 0) {
-        error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
-}
-
-int sock_bind(const struct endpoint *endpoint)
-{
-    return bind_type(endpoint, SOCK_STREAM);
-}
-
-int sock_bind_datagram(const struct endpoint *endpoint)
-{
-    return bind_type(endpoint, SOCK_DGRAM);
-}
-
-int sock_listen(int fd, const struct sock_options *options)
-{
-    set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-    /* Also those that are off: it may be that they no longer are on. */
-    set_int(fd, SOL_SOCKET, SO_KEEPALIVE, options->keepalive_s > 0);
-    if (options->keepalive_s > 0) {
-        set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)options->keepalive_s);
-    }
-    set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
-    set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-            (int)options->notsent_lowat_bytes);
-    set_int(fd, IPPROTO_TCP, TCP_FASTOPEN,
-            options->fastopen ? (int)options->backlog : 0);
-    return listen(fd, (int)options->backlog);
-}
-
-/* The connection died while it was in the queue, or the network hiccuped. */
-static bool accept_error_passes(int error)
-{
-    switch (error) {
-    case EINTR:
-    case ECONNABORTED:
-    case EPROTO:
-    case ENETDOWN:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case ENONET:
-    case EHOSTUNREACH:
-    case EOPNOTSUPP:
-    case ENETUNREACH:
-    case EPERM: /* a firewall's word */
-        return true;
-    default:
-        return false;
-    }
-}
-
-enum sock_accept sock_accept(int listen_fd, struct sock *sock,
-                             struct addr *client)
-{
-    struct endpoint peer = {0};
-
-    for (int passed = 0; passed < ACCEPT_PASS_MAX; passed++) {
-        peer.length = sizeof(peer.u);
-        sock->fd = accept4(listen_fd, &peer.u.any, &peer.length,
-                           SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (sock->fd >= 0) {
-            sock->ready = SOCK_WRITABLE;
-            /* They are the listener's. */
-            sock->options = SOCK_OPTION_NODELAY | SOCK_OPTION_ALL;
-            sock->tls = 0;
-            addr_from_sockaddr(client, &peer.u.any);
-            if (client->family == AF_UNIX) {
-                sock->options |= SOCK_OPTION_UNIX;
-            }
-            return SOCK_ACCEPTED;
-        }
-        if (errno == EAGAIN) {
-            return SOCK_ACCEPT_EMPTY;
-        }
-        if (!accept_error_passes(errno)) {
-            return SOCK_ACCEPT_EXHAUSTED;
-        }
-    }
-    return SOCK_ACCEPT_EMPTY;
-}
-
-bool sock_error_is_local(int error)
-{
-    switch (error) {
-    case EADDRNOTAVAIL:
-    case EAGAIN:
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-    case EACCES:
-    case EPERM:
-    case EAFNOSUPPORT:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static int bind_source(int fd, const struct addr *source)
-{
-    struct endpoint local;
-
-    endpoint_from_addr(&local, source);
-    /* The port is chosen by connect, for this destination alone: ip(7). */
-    set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-    return bind(fd, &local.u.any, local.length);
-}
-
-static enum sock_connect begin_connect(int fd, const struct endpoint *endpoint)
-{
-    int result;
-
-    do {
-        result = connect(fd, &endpoint->u.any, endpoint->length);
-    } while (result < 0 && errno == EINTR);
-    if (result == 0) {
-        return SOCK_CONNECTED;
-    }
-    if (errno == EINPROGRESS) {
-        return SOCK_CONNECTING;
-    }
-    if (errno == EAGAIN && endpoint->u.any.sa_family == AF_UNIX) {
-        return SOCK_CONNECT_BUSY;
-    }
-    return sock_error_is_local(errno) ? SOCK_CONNECT_LOCAL
-                                      : SOCK_CONNECT_FAILED;
-}
-
-static enum sock_connect connect_type(struct sock *sock, int type,
-                                      const struct endpoint *endpoint,
-                                      const struct addr *source)
-{
-    int family = endpoint->u.any.sa_family;
-    enum sock_connect result = SOCK_CONNECT_LOCAL;
-    int error;
-
-    *sock = (struct sock){
-        .fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
-    };
-    if (sock->fd < 0) {
-        return SOCK_CONNECT_LOCAL;
-    }
-    if (family == AF_UNIX) {
-        sock->options =
-            SOCK_OPTION_UNIX | SOCK_OPTION_NODELAY | SOCK_OPTION_ALL;
-    } else if (type == SOCK_STREAM) {
-        /* At once: a mark may come with the first byte. */
-        set_int(sock->fd, SOL_SOCKET, SO_OOBINLINE, 1);
-    }
-    if (source == NULL || bind_source(sock->fd, source) == 0) {
-        result = begin_connect(sock->fd, endpoint);
-    }
-    if (result != SOCK_CONNECTING && result != SOCK_CONNECTED) {
-        error = errno;
-        sock_close(sock);
-        errno = error;
-    }
-    return result;
 }
 
 void sock_local(const struct sock *sock, struct addr *local)
@@ -598,20 +339,6 @@ void sock_local(const struct sock *sock, struct addr *local)
     if (getsockname(sock->fd, &here.u.any, &here.length) == 0) {
         addr_from_sockaddr(local, &here.u.any);
     }
-}
-
-enum sock_connect sock_connect(struct sock *sock,
-                               const struct endpoint *endpoint,
-                               const struct addr *source)
-{
-    return connect_type(sock, SOCK_STREAM, endpoint, source);
-}
-
-enum sock_connect sock_connect_datagram(struct sock *sock,
-                                        const struct endpoint *endpoint,
-                                        const struct addr *source)
-{
-    return connect_type(sock, SOCK_DGRAM, endpoint, source);
 }
 
 void sock_quality(const struct sock *sock, uint32_t *rtt_us,

@@ -26,7 +26,7 @@ static void attempt_failed(struct plane *plane, struct session *session,
 {
     enum cause cause = CAUSE_CONNECT_REFUSED;
 
-    if (sock_error_is_local(error)) {
+    if (connect_error_is_local(error)) {
         cause = CAUSE_LOCAL_RESOURCE;
         listener_pause_exhausted(plane, error);
     } else if (error == ETIMEDOUT) {
@@ -101,19 +101,19 @@ static bool connect_begun(struct plane *plane, struct session *session)
 {
     struct sock *sock = &session->sock[UPSTREAM];
     uint64_t token;
-    enum sock_connect result;
+    enum connect_result result;
 
     session->attempts++;
     session->stage_ns = plane->loop.now_ns;
-    result =
-        choice_connect(session->service, session->upstream, sock, sock_connect);
-    if (result == SOCK_CONNECT_BUSY) {
+    result = choice_connect(session->service, session->upstream, sock,
+                            connect_stream);
+    if (result == CONNECT_BUSY) {
         session->cause = CAUSE_CONNECT_TIMEOUT;
         upstream_leave(session->upstream);
         session->in_upstream = false;
         return false;
     }
-    if (result == SOCK_CONNECT_FAILED || result == SOCK_CONNECT_LOCAL) {
+    if (result == CONNECT_FAILED || result == CONNECT_LOCAL) {
         attempt_failed(plane, session, errno);
         return false;
     }
@@ -123,7 +123,7 @@ static bool connect_begun(struct plane *plane, struct session *session)
         attempt_failed(plane, session, ENOMEM);
         return false;
     }
-    if (result == SOCK_CONNECTED) {
+    if (result == CONNECT_DONE) {
         sock->ready |= SOCK_WRITABLE;
         connected(plane, session);
     } else {

@@ -50,14 +50,14 @@ ssize_t choice_pick(struct plane *plane, struct service *service,
                         &probe);
 }
 
-enum sock_connect choice_connect(struct service *service,
-                                 const struct upstream *upstream,
-                                 struct sock *sock, choice_connect_fn connect)
+enum connect_result choice_connect(struct service *service,
+                                   const struct upstream *upstream,
+                                   struct sock *sock, choice_connect_fn connect)
 {
     const struct endpoint *endpoint = &upstream->endpoint;
     int family = endpoint->u.any.sa_family;
     struct addr source;
-    enum sock_connect result = SOCK_CONNECT_LOCAL;
+    enum connect_result result = CONNECT_LOCAL;
 
     if (service->config->source_count == 0 || family == AF_UNIX) {
         return connect(sock, endpoint, NULL);
@@ -71,7 +71,7 @@ enum sock_connect choice_connect(struct service *service,
         }
         result = connect(sock, endpoint, &source);
         /* Of ports: connect(2) says the one, and of datagrams the other. */
-        if (result != SOCK_CONNECT_LOCAL ||
+        if (result != CONNECT_LOCAL ||
             (errno != EADDRNOTAVAIL && errno != EAGAIN)) {
             break;
         }

@@ -1,6 +1,7 @@
 #include "proxy/listener.h"
 
 #include "base/log.h"
+#include "net/listen.h"
 #include "proxy/admission.h"
 #include "proxy/preface.h"
 #include "proxy/session.h"
@@ -94,19 +95,19 @@ static bool accept_one(struct plane *plane, const struct listener *listener)
 {
     struct sock sock;
     struct addr client;
-    enum sock_accept result;
+    enum listen_accept result;
 
     if (!admission_enter_process(plane)) {
         pause_all(plane);
         return false;
     }
-    result = sock_accept(listener->fd, &sock, &client);
-    if (result == SOCK_ACCEPTED) {
+    result = listen_accept(listener->fd, &sock, &client);
+    if (result == LISTEN_ACCEPTED) {
         admit(plane, listener->socket, &sock, &client);
         return true;
     }
     admission_leave_process(plane);
-    if (result == SOCK_ACCEPT_EXHAUSTED) {
+    if (result == LISTEN_SHORTAGE) {
         listener_pause_exhausted(plane, errno);
     }
     return false;

@@ -208,10 +208,10 @@ static enum cause connect_one(struct plane *plane, struct udp_session *session)
     struct sock sock;
 
     switch (choice_connect(session->service, session->upstream, &sock,
-                           sock_connect_datagram)) {
-    case SOCK_CONNECTED:
+                           connect_datagram)) {
+    case CONNECT_DONE:
         break;
-    case SOCK_CONNECT_LOCAL:
+    case CONNECT_LOCAL:
         listener_pause_exhausted(plane, errno);
         return CAUSE_LOCAL_RESOURCE;
     default:

@@ -1,6 +1,6 @@
 #include "rig.h"
 
-#include "net/sock.h"
+#include "net/listen.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -103,10 +103,10 @@ static void must(bool it)
 static int open_listener(const struct listen_socket *listen)
 {
     struct sock_options options = {.backlog = 16};
-    int fd = sock_bind(&listen->endpoint);
+    int fd = listen_bind(&listen->endpoint);
 
     must(fd >= 0);
-    must(sock_listen(fd, &options) == 0);
+    must(listen_start(fd, &options) == 0);
     return fd;
 }
 

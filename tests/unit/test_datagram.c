@@ -2,7 +2,8 @@
  * as it was. */
 #include "net/datagram.h"
 
-#include "net/sock.h"
+#include "net/connect.h"
+#include "net/listen.h"
 #include "seeded.h"
 
 #include <errno.h>
@@ -46,7 +47,7 @@ static int open_bound(struct endpoint *here)
         .u.in = {.sin_family = AF_INET,
                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
     };
-    fd = sock_bind_datagram(here);
+    fd = listen_bind_datagram(here);
     assert_true(fd >= 0);
     assert_int_equal(getsockname(fd, &here->u.any, &here->length), 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -58,7 +59,7 @@ static int open_connected(const struct endpoint *there)
 {
     struct sock sock;
 
-    assert_int_equal(sock_connect_datagram(&sock, there, NULL), SOCK_CONNECTED);
+    assert_int_equal(connect_datagram(&sock, there, NULL), CONNECT_DONE);
     return sock.fd;
 }
 

@@ -1,0 +1,37 @@
+/*
+ * listen: sockets that clients come to: bound, listening, and accepted from;
+ * and bound ones for datagrams. One belongs to the thread that accepts from it;
+ * the control thread may call listen_start on it.
+ */
+#ifndef EVPROXY_NET_LISTEN_H
+#define EVPROXY_NET_LISTEN_H
+
+#include "net/sock.h"
+
+/*
+ * A non-blocking socket bound to the endpoint with SO_REUSEPORT; it does not
+ * listen yet. An IPv6 endpoint of all addresses takes IPv4 too, and becomes
+ * IPv4 on a machine without IPv6. For a unix path, a socket file that nobody
+ * answers on is removed first. -1 with errno.
+ */
+int listen_bind(const struct endpoint *endpoint) WARN_UNUSED;
+
+/* The same for datagrams, which arrive from now on. */
+int listen_bind_datagram(const struct endpoint *endpoint) WARN_UNUSED;
+
+/* Sets the options, which accepted connections inherit, and listens. Called
+ * again, it changes them and the backlog. -1 with errno. */
+int listen_start(int fd, const struct sock_options *options) WARN_UNUSED;
+
+enum listen_accept {
+    LISTEN_ACCEPTED,
+    LISTEN_EMPTY,    /* no connection is queued */
+    LISTEN_SHORTAGE, /* of descriptors or memory; errno */
+};
+
+/* Accepts the next connection, non-blocking. Skips those that died in the
+ * queue. */
+enum listen_accept listen_accept(int listen_fd, struct sock *sock,
+                                 struct addr *client) WARN_UNUSED;
+
+#endif
