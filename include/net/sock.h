@@ -1,16 +1,7 @@
 /*
- * sock: one connected stream socket: its descriptor, what it is ready for, and
- * the system calls that move bytes, with TLS or without. It belongs to one
- * thread. net/listen and net/connect open it.
- *
- * Readiness follows edge-triggered epoll: an event sets a bit, EAGAIN clears
- * it. A short read clears SOCK_READABLE too, unless a hang-up or an urgent mark
- * was reported: a FIN may already be behind the bytes, and a read stops at the
- * mark, and in neither case another edge follows.
- *
- * A reset is remembered, because the kernel reports it once, to whichever call
- * comes first; a read after that call looks like a clean end. The same is true
- * of a reset that follows a FIN. sock_recv reports IO_ERROR for both.
+ * sock: the system calls of one connected stream socket, with TLS or without.
+ * It belongs to one thread. net/listen and net/connect open it; net/sock_state
+ * has its readiness.
  *
  * Urgent data is ordinary data here (SO_OOBINLINE): no byte is lost.
  *
@@ -29,59 +20,10 @@
 
 #include "base/addr.h"
 #include "base/base.h"
+#include "net/sock_state.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-/* ready: what epoll and the system calls have reported. */
-enum {
-    SOCK_READABLE = 1 << 0,
-    SOCK_WRITABLE = 1 << 1,
-    SOCK_HANGUP = 1 << 2, /* the peer has ended its stream, or both are over */
-    SOCK_URGENT = 1 << 3, /* an urgent mark was reported */
-    SOCK_ERROR = 1 << 4,  /* an error was reported; it may be unread yet */
-    SOCK_RESET = 1 << 5,  /* an error was read; after the bytes, IO_ERROR */
-    SOCK_ENDED = 1 << 6,  /* all bytes were read, and a FIN is behind them */
-};
-
-/* options: which socket options are set, and what decides that. */
-enum {
-    SOCK_OPTION_NODELAY = 1 << 0, /* TCP_NODELAY is set */
-    SOCK_OPTION_ALL = 1 << 1,     /* and all of struct sock_options */
-    SOCK_OPTION_WRITTEN = 1 << 2, /* the first write is done */
-    SOCK_OPTION_UNIX = 1 << 3,    /* a unix socket: there are none to set. A
-                                     short read from it before a hang-up does
-                                     not prove that the queue is empty. */
-};
-
-/* tls: who reads and writes the records; see tls.h. */
-enum {
-    SOCK_TLS_ON = 1 << 0,          /* the connection speaks TLS */
-    SOCK_TLS_READ = 1 << 1,        /* OpenSSL reads */
-    SOCK_TLS_KERNEL_READ = 1 << 2, /* the kernel reads; not all is data */
-    SOCK_TLS_WRITE = 1 << 3,       /* OpenSSL writes */
-    SOCK_TLS_INPUT = 1 << 4,    /* the kernel may have bytes for OpenSSL; also
-                                   kept before TLS starts */
-    SOCK_TLS_CROSSED = 1 << 5,  /* reading waits until it is writable */
-    SOCK_TLS_FINISHED = 1 << 6, /* our close_notify is sent */
-};
-
-/*
- * Each session has two of them, and there may be a million sessions:
- *
- *      | fd                        | ready | options | tls  | 0    |
- *      |<-------- 4 bytes -------->|<-- 1 byte each -------------->|
- *
- * An all-zero one is not valid: the absent descriptor is -1.
- */
-struct sock {
-    int fd;
-    uint8_t ready;   /* SOCK_... */
-    uint8_t options; /* SOCK_OPTION_... */
-    uint8_t tls;     /* SOCK_TLS_... */
-};
-
-_Static_assert(sizeof(struct sock) == 8, "a session has two");
 
 /* The upstream of a TLS connection. */
 struct sock_peer {
@@ -103,27 +45,11 @@ struct sock_options {
     bool fastopen;
 };
 
-/* ---- readiness ---- */
-
-/* Adds a mask of epoll events to the bits. */
-void sock_event(struct sock *sock, uint32_t events);
-
-/* Records that the connection broke: after the bytes that are queued, reads
- * answer IO_ERROR. */
-void sock_set_broken(struct sock *sock);
-
-/* Reads and clears the pending error of the socket; 0 if there is none. An
- * error is remembered as a reset. */
-int sock_error(struct sock *sock);
-
 /* ---- bytes ---- */
 
 /* Reads at most size bytes, size > 0. With IO_OK *count is how many. */
 enum io sock_recv(struct sock *sock, void *buffer, size_t size,
                   size_t *count) WARN_UNUSED;
-
-/* How the stream ended: IO_EOF, or IO_ERROR after a reset. Needs SOCK_ENDED. */
-enum io sock_end(struct sock *sock) WARN_UNUSED;
 
 /* As sock_recv, but leaves the bytes, and SOCK_READABLE while there are any. */
 enum io sock_peek(struct sock *sock, void *buffer, size_t size,
@@ -175,11 +101,6 @@ uint32_t sock_unacknowledged(const struct sock *sock);
 
 /* ---- TLS ---- */
 
-static inline bool sock_is_tls(const struct sock *sock)
-{
-    return sock->tls & SOCK_TLS_ON;
-}
-
 /* Starts TLS on a connected socket, as the server of a client (peer is NULL) or
  * as the client of an upstream. -1 with ENOMEM. */
 int sock_start_tls(struct sock *sock, const struct tls_context *context,
@@ -206,13 +127,6 @@ enum io sock_finish(struct sock *sock);
 bool sock_trim(void);
 
 /* ---- options ---- */
-
-/* Whether all options are set: by sock_set_options, or inherited from the
- * listener. A unix socket has none to set. */
-static inline bool sock_has_options(const struct sock *sock)
-{
-    return sock->options & SOCK_OPTION_ALL;
-}
 
 /* Sets all options unless they are set. */
 void sock_set_options(struct sock *sock, const struct sock_options *options);

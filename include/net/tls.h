@@ -20,12 +20,17 @@
 #ifndef EVPROXY_NET_TLS_H
 #define EVPROXY_NET_TLS_H
 
-#include "net/sock.h"
+#include "net/sock_state.h"
 #include "net/tls_context.h"
 
-/* As sock_start_tls: no byte passes before tls_handshake has answered IO_OK. */
-int tls_begin(struct sock *sock, const struct tls_context *context,
-              const struct sock_peer *peer) WARN_UNUSED;
+/* Starts TLS on a connected socket, as the server of a client or as the client
+ * of an upstream; see struct sock_peer. -1 with ENOMEM. No byte passes before
+ * tls_handshake answers IO_OK. */
+int tls_accept(struct sock *sock,
+               const struct tls_context *context) WARN_UNUSED;
+int tls_connect(struct sock *sock, const struct tls_context *context,
+                const char *name, size_t place,
+                const struct sock *other) WARN_UNUSED;
 
 /* Goes on with it. IO_ERROR with errno EPROTO: it has failed, tls_reason()
  * says why; else as sock_recv. */

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -23,45 +22,6 @@ static void set_nodelay(struct sock *sock)
     }
 }
 
-/* Events that a connection has at most once, and most have never. */
-static void rare_event(struct sock *sock, uint32_t events)
-{
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-        sock->ready |= SOCK_HANGUP;
-    }
-    if (events & EPOLLPRI) {
-        sock->ready |= SOCK_URGENT;
-    }
-    if (events & EPOLLERR) {
-        sock->ready |= SOCK_ERROR;
-    }
-}
-
-void sock_event(struct sock *sock, uint32_t events)
-{
-    const uint32_t rare = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-
-    if (events & (EPOLLIN | rare)) {
-        sock->ready |= SOCK_READABLE;
-        sock->tls |= SOCK_TLS_INPUT;
-    }
-    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
-        sock->ready |= SOCK_WRITABLE;
-    }
-    if (events & rare) {
-        rare_event(sock, events);
-    }
-    if (sock->tls & SOCK_TLS_CROSSED && sock->ready & SOCK_WRITABLE) {
-        sock->tls &= ~SOCK_TLS_CROSSED;
-        sock->ready |= SOCK_READABLE;
-    }
-}
-
-void sock_set_broken(struct sock *sock)
-{
-    sock->ready |= SOCK_RESET | SOCK_HANGUP | SOCK_READABLE;
-}
-
 /* The answer to a call that failed; EAGAIN clears the bit. */
 static enum io failure(struct sock *sock, uint8_t bit)
 {
@@ -76,32 +36,6 @@ static enum io failure(struct sock *sock, uint8_t bit)
         sock_set_broken(sock);
         return IO_ERROR;
     }
-}
-
-int sock_error(struct sock *sock)
-{
-    int error = 0;
-    socklen_t length = sizeof(error);
-
-    if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) {
-        error = errno;
-    }
-    if (error != 0) {
-        sock_set_broken(sock);
-    }
-    return error;
-}
-
-enum io sock_end(struct sock *sock)
-{
-    sock->ready &= ~SOCK_READABLE;
-    if (sock->ready & SOCK_RESET ||
-        (sock->ready & SOCK_ERROR && sock_error(sock) != 0)) {
-        errno = ECONNRESET;
-        return IO_ERROR;
-    }
-    sock->ready |= SOCK_ENDED;
-    return IO_EOF;
 }
 
 /* The answer to a call that read so many bytes, 0 at the end, -1: errno. */
@@ -242,7 +176,9 @@ int sock_start_tls(struct sock *sock, const struct tls_context *context,
                    const struct sock_peer *peer)
 {
     set_nodelay(sock); /* a handshake makes several small writes */
-    return tls_begin(sock, context, peer);
+    return peer == NULL ? tls_accept(sock, context)
+                        : tls_connect(sock, context, peer->name, peer->place,
+                                      peer->other);
 }
 
 enum io sock_handshake(struct sock *sock)

@@ -186,28 +186,23 @@ static void keep(const struct sock *sock, SSL *ssl)
                           memory_order_relaxed);
 }
 
-/* OpenSSL's state of the session's other side, if it speaks TLS too. */
-static const SSL *other_of(const struct sock_peer *peer)
+/* Whether there is a place for the connection. */
+static bool can_keep(const struct sock *sock)
 {
-    return sock_is_tls(peer->other) ? ssl_of(peer->other) : NULL;
+    pthread_once(&shared.once, set_up);
+    return shared.connections != NULL && (size_t)sock->fd < shared.size;
 }
 
-int tls_begin(struct sock *sock, const struct tls_context *context,
-              const struct sock_peer *peer)
+/* Takes the connection's state, or NULL: there is no memory for it. */
+static int begin(struct sock *sock, SSL *ssl)
 {
-    SSL *ssl = NULL;
-    BIO *bio = NULL;
+    BIO *bio = ssl == NULL ? NULL : BIO_new(shared.method);
 
-    pthread_once(&shared.once, set_up);
-    if (shared.connections == NULL || (size_t)sock->fd >= shared.size) {
-        goto fail;
-    }
-    ssl = peer == NULL ? tls_context_accept(context)
-                       : tls_context_connect(context, peer->name, peer->place,
-                                             other_of(peer));
-    bio = BIO_new(shared.method);
-    if (ssl == NULL || bio == NULL) {
-        goto fail;
+    if (bio == NULL) {
+        ERR_clear_error();
+        SSL_free(ssl);
+        errno = ENOMEM;
+        return -1;
     }
     BIO_set_fd(bio, sock->fd, BIO_NOCLOSE);
     SSL_set_bio(ssl, bio, bio);
@@ -215,13 +210,23 @@ int tls_begin(struct sock *sock, const struct tls_context *context,
     stirs.lately++;
     sock->tls |= SOCK_TLS_ON | SOCK_TLS_READ | SOCK_TLS_WRITE;
     return 0;
+}
 
-fail:
-    ERR_clear_error();
-    BIO_free(bio);
-    SSL_free(ssl);
-    errno = ENOMEM;
-    return -1;
+int tls_accept(struct sock *sock, const struct tls_context *context)
+{
+    return begin(sock, can_keep(sock) ? tls_context_accept(context) : NULL);
+}
+
+int tls_connect(struct sock *sock, const struct tls_context *context,
+                const char *name, size_t place, const struct sock *other)
+{
+    SSL *ssl = NULL;
+
+    if (can_keep(sock)) {
+        ssl = tls_context_connect(context, name, place,
+                                  sock_is_tls(other) ? ssl_of(other) : NULL);
+    }
+    return begin(sock, ssl);
 }
 
 void tls_end(struct sock *sock)

@@ -26,14 +26,21 @@ void tls_context_destroy(struct tls_context *context)
     (void)context;
 }
 
-int tls_begin(struct sock *sock, const struct tls_context *context,
-              const struct sock_peer *peer)
+int tls_accept(struct sock *sock, const struct tls_context *context)
 {
     (void)sock;
     (void)context;
-    (void)peer;
     errno = ENOSYS;
     return -1;
+}
+
+int tls_connect(struct sock *sock, const struct tls_context *context,
+                const char *name, size_t place, const struct sock *other)
+{
+    (void)name;
+    (void)place;
+    (void)other;
+    return tls_accept(sock, context);
 }
 
 const char *tls_reason(void)
