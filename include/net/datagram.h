@@ -1,24 +1,20 @@
 /*
- * datagram: batches of datagrams, and the system calls that take and give them.
+ * datagram: batches of datagrams, and the system calls that receive and send
+ * them.
  *
  * A batch is memory for DATAGRAM_BATCH datagrams of any size, so that none is
- * ever cut. It is mapped once and resident only as far as it was used;
- * datagram_batch_trim gives it back.
+ * ever truncated. It is mapped once and becomes resident as far as it is used;
+ * datagram_batch_trim returns that memory.
  *
- * Datagrams of one size between the same two ends may travel through the kernel
- * joined (udp(7): UDP_GRO, UDP_SEGMENT), which costs as much as one. Then they
- * are one entry here, a train:
- *
- *      bytes  | segment | segment | segment | rest |
- *             |<---------------- size ------------>|
- *
- * Nobody else can tell: each leaves as the datagram that it was. What follows
- * one another to the same end is joined when it is sent; where the kernel or
- * the way there cannot have it joined, it is sent singly.
+ * Datagrams of one size between the same two ends may pass through the kernel
+ * as one (see gso.h). What was received so is one entry of a batch, a GRO batch
+ * with a segment size. What is sent is joined to a GSO batch where entries with
+ * the same ends follow one another; where the kernel or the route has no GSO,
+ * its segments are sent one by one. The peer cannot tell: each segment arrives
+ * as the datagram it was.
  *
  * A socket that is bound to all addresses tells to which of them a datagram was
- * sent, and sends from the one that it is told. IPv4 on a socket of both
- * families is IPv4 here.
+ * sent, and sends from the given one. IPv4 on a dual-stack socket is IPv4 here.
  *
  * A batch belongs to one thread.
  */
@@ -27,29 +23,29 @@
 
 #include "base/addr.h"
 #include "base/base.h"
+#include "net/gso.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DATAGRAM_BATCH 32
-#define DATAGRAM_BYTES_MAX                                                     \
-    65536 /* what fits into 16 bits of length, and more */
+#define DATAGRAM_BATCH     32
+#define DATAGRAM_BYTES_MAX 65536 /* more than a length of 16 bits */
 
 struct datagram {
-    struct addr peer;  /* whom it is from, or for */
-    struct addr local; /* our address; its family is 0 where that is fixed */
+    struct addr peer;  /* the source of a received one, the destination else */
+    struct addr local; /* our address; family 0: the socket's is used */
     uint32_t scope;    /* interface of a link-local peer, else 0 */
     uint32_t size;
-    uint32_t segment; /* of a train; 0: it is one datagram */
-    bool singly;      /* not to be joined; set by a send that found out */
+    uint32_t segment; /* segment size of a GRO batch; 0: one datagram */
+    bool no_gso;      /* not to be sent by GSO; set by a send that is refused */
     unsigned char *bytes;
 };
 
 /* A socket that is not connected. */
 struct datagram_socket {
     int fd;
-    bool both; /* an IPv6 one that takes IPv4 too: addresses are mapped */
-    bool wild; /* bound to all addresses */
+    bool dual_stack;  /* an IPv6 one that takes IPv4 too */
+    bool any_address; /* bound to all addresses */
 };
 
 struct datagram_batch {
@@ -63,54 +59,47 @@ struct datagram_batch {
 int datagram_batch_open(struct datagram_batch *batch) WARN_UNUSED;
 void datagram_batch_close(struct datagram_batch *batch);
 
-/* To be called now and then while the batch is empty: gives the memory back if
- * it was not used since the last time. True: it was. */
+/* To be called from time to time while the batch is empty: returns the memory
+ * if it was not used since the last call. True: it was. */
 bool datagram_batch_trim(struct datagram_batch *batch);
 
-/* How many there are in a train, or 1. */
-static inline uint32_t datagram_count(const struct datagram *datagram)
+/* How many datagrams the entry is. */
+static inline uint32_t datagram_segments(const struct datagram *datagram)
 {
-    return datagram->segment == 0
-               ? 1
-               : (datagram->size + datagram->segment - 1) / datagram->segment;
+    return gso_count(datagram->size, datagram->segment);
 }
 
-/* The size of number n of them. */
-static inline uint32_t datagram_size_of(const struct datagram *datagram,
-                                        uint32_t n)
+static inline uint32_t datagram_segment_size(const struct datagram *datagram,
+                                             uint32_t n)
 {
-    uint32_t rest = datagram->size - n * datagram->segment;
-
-    return datagram->segment == 0 || rest < datagram->segment
-               ? rest
-               : datagram->segment;
+    return gso_size_of(datagram->size, datagram->segment, n);
 }
 
-/* Lets the first one of a train go. */
-static inline void datagram_skip(struct datagram *datagram)
+/* Removes the first segment of a GRO batch. */
+static inline void datagram_drop_first(struct datagram *datagram)
 {
     datagram->bytes += datagram->segment;
     datagram->size -= datagram->segment;
 }
 
-/* Lets all but the first n go, n > 0. */
-static inline void datagram_keep(struct datagram *datagram, uint32_t n)
+/* Removes all segments but the first n, n > 0. */
+static inline void datagram_keep_first(struct datagram *datagram, uint32_t n)
 {
-    if (n < datagram_count(datagram)) {
+    if (n < datagram_segments(datagram)) {
         datagram->size = n * datagram->segment;
     }
 }
 
-/* For a descriptor that listen_bind_datagram opened. -1 with errno. */
+/* For a descriptor of listen_bind_datagram. -1 with errno. */
 int datagram_socket_init(struct datagram_socket *sock, int fd) WARN_UNUSED;
 
-/* Trains may come from now on, where the kernel has them. */
-void datagram_take_trains(int fd);
+/* GRO batches may arrive from now on, if the kernel has them. */
+void datagram_enable_gro(int fd);
 
 /*
- * Adds what has come, at most so many entries, to the batch. Fewer than there
- * was room for: no more now. -1 with errno, EAGAIN among others. _connected:
- * peer, local and scope are left alone.
+ * Appends at most so many received entries to the batch and answers how many;
+ * fewer than there was room for: no more now. -1 with errno, EAGAIN among
+ * others. _connected: peer, local and scope are left alone.
  */
 int datagram_receive(struct datagram_batch *batch,
                      const struct datagram_socket *sock,
@@ -119,9 +108,9 @@ int datagram_receive_connected(struct datagram_batch *batch, int fd,
                                unsigned most) WARN_UNUSED;
 
 /*
- * Sends them in order, count <= DATAGRAM_BATCH. Answers how many entries were
- * taken; *error is 0, or why the next one was not: what is behind it was not
- * tried. Of a train that was sent in part, what is left is left in it.
+ * Sends the entries in order, count <= DATAGRAM_BATCH, and answers how many
+ * were sent. *error is 0, or why the next one was not; those after it were not
+ * tried. Segments of it that were sent are removed from it.
  */
 unsigned datagram_send(const struct datagram_socket *sock,
                        struct datagram *const *list, unsigned count,
@@ -129,15 +118,15 @@ unsigned datagram_send(const struct datagram_socket *sock,
 unsigned datagram_send_connected(int fd, struct datagram *const *list,
                                  unsigned count, int *error) WARN_UNUSED;
 
-/* Sends one datagram: the head, and behind it the first one of what is there,
- * which is left as it is. 0, or why it was not sent. */
-int datagram_send_behind(int fd, const void *head, size_t head_bytes,
-                         const struct datagram *datagram) WARN_UNUSED;
+/* Sends the header and the first segment of the entry as one datagram, and
+ * leaves the entry unchanged. 0, or why it was not sent. */
+int datagram_send_with_header(int fd, const void *header, size_t header_bytes,
+                              const struct datagram *datagram) WARN_UNUSED;
 
-/* The pending error of a connected socket, consumed; 0 if none. */
+/* Reads and clears the pending error of a connected socket; 0 if none. */
 int datagram_error(int fd);
 
-/* Whether the error says that nobody takes datagrams at the other end. Others
+/* Whether the error says that nobody receives at the other end. Other errors
  * are about one datagram, or this machine. */
 bool datagram_refused(int error);
 

@@ -154,7 +154,7 @@ static struct udp_listener *try_open(struct plane *plane, int fd)
         pool_return(&udp->listeners, index);
         return NULL;
     }
-    datagram_take_trains(fd);
+    datagram_enable_gro(fd);
     return listener;
 }
 
@@ -290,7 +290,7 @@ static void pass_up(struct plane *plane, struct udp_listener *listener,
     if (run->session == NULL) {
         if (service != NULL) {
             counter_add(&service->state->counters[plane->number].dropped,
-                        datagram_count(datagram));
+                        datagram_segments(datagram));
         }
     } else if (udp_session_admit(plane, run->session, UP, datagram)) {
         run->list[run->count++] = datagram;

@@ -438,14 +438,14 @@ static uint32_t count_within_rates(struct plane *plane,
                                    enum direction direction,
                                    const struct datagram *datagram)
 {
-    uint32_t count = datagram_count(datagram);
+    uint32_t count = datagram_segments(datagram);
 
     if (!session->service->throttled) {
         return count;
     }
     for (uint32_t i = 0; i < count; i++) {
         if (!within_rates(plane, session, direction,
-                          datagram_size_of(datagram, i))) {
+                          datagram_segment_size(datagram, i))) {
             return i;
         }
     }
@@ -456,7 +456,7 @@ bool udp_session_admit(struct plane *plane, struct udp_session *session,
                        enum direction direction, struct datagram *datagram)
 {
     struct service_counters *counters = counters_of(plane, session->service);
-    uint32_t all = datagram_count(datagram);
+    uint32_t all = datagram_segments(datagram);
     uint32_t pass = count_within_rates(plane, session, direction, datagram);
 
     touch(plane, session);
@@ -466,8 +466,8 @@ bool udp_session_admit(struct plane *plane, struct udp_session *session,
     if (pass == 0) {
         return false;
     }
-    datagram_keep(datagram, pass);
-    datagram->singly = session->singly;
+    datagram_keep_first(datagram, pass);
+    datagram->no_gso = session->singly;
     session->bytes[direction] += datagram->size;
     counter_add(&counters->bytes[direction], datagram->size);
     counter_add(&session->upstream->counters[plane->number].bytes[direction],
@@ -480,7 +480,7 @@ static uint32_t count_all(struct datagram *const *list, unsigned count)
     uint32_t sum = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        sum += datagram_count(list[i]);
+        sum += datagram_segments(list[i]);
     }
     return sum;
 }
@@ -536,15 +536,15 @@ static unsigned send_headed(struct udp_session *session,
     uint8_t bytes[PROXY_HEADER_V2_MAX];
     size_t size = write_header(session, bytes);
 
-    *error = datagram_send_behind(session->fd, bytes, size, list[0]);
+    *error = datagram_send_with_header(session->fd, bytes, size, list[0]);
     if (*error != 0) {
         return 0;
     }
     session->header_due = false;
-    if (datagram_count(list[0]) == 1) {
+    if (datagram_segments(list[0]) == 1) {
         return 1;
     }
-    datagram_skip(list[0]);
+    datagram_drop_first(list[0]);
     return 0;
 }
 
@@ -558,7 +558,7 @@ static unsigned send_up(struct udp_session *session,
         return send_headed(session, list, error);
     }
     done = datagram_send_connected(session->fd, list, count, error);
-    session->singly |= list[0]->singly;
+    session->singly |= list[0]->no_gso;
     return done;
 }
 
@@ -639,7 +639,7 @@ static void take_trains(struct udp_session *session)
 {
     if (!session->in_trains && session->service->config->udp_responses == 0) {
         session->in_trains = true;
-        datagram_take_trains(session->fd);
+        datagram_enable_gro(session->fd);
     }
 }
 
@@ -690,11 +690,11 @@ static void send_replies(struct plane *plane,
         for (unsigned lost = error == 0 ? 0 : given_up(error, count - done);
              lost > 0; lost--, done++) {
             count_dropped(plane, owners[done]->service,
-                          datagram_count(list[done]));
+                          datagram_segments(list[done]));
         }
     }
     for (unsigned i = 0; i < count; i++) {
-        owners[i]->singly |= list[i]->singly;
+        owners[i]->singly |= list[i]->no_gso;
     }
 }
 

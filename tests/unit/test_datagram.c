@@ -1,5 +1,5 @@
-/* Datagrams by real sockets on loopback: joined on the way or not, each arrives
- * as it was. */
+/* Datagrams through real sockets on loopback: with GSO and GRO or without, each
+ * arrives unchanged. */
 #include "net/datagram.h"
 
 #include "net/connect.h"
@@ -20,7 +20,7 @@
 
 enum { SIZES_MAX = 64 };
 
-/* How long datagrams are that follow one another. */
+/* The sizes of a sequence of datagrams. */
 struct sizes {
     unsigned count;
     uint32_t list[SIZES_MAX];
@@ -38,7 +38,7 @@ static struct sizes all_of(unsigned count, uint32_t size)
 
 static int open_bound(struct endpoint *here)
 {
-    const struct timeval patience = {.tv_sec = 10};
+    const struct timeval timeout = {.tv_sec = 10};
     const int bytes = 1 << 20;
     int fd;
 
@@ -50,7 +50,7 @@ static int open_bound(struct endpoint *here)
     fd = listen_bind_datagram(here);
     assert_true(fd >= 0);
     assert_int_equal(getsockname(fd, &here->u.any, &here->length), 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
     return fd;
 }
@@ -63,11 +63,11 @@ static int open_connected(const struct endpoint *there)
     return sock.fd;
 }
 
-/* One end sends, two can take. */
+/* One socket sends, two receive. */
 struct scene {
-    struct endpoint places[2];
-    int takers[2];
-    int giver; /* connected to the first */
+    struct endpoint addresses[2];
+    int receivers[2];
+    int sender; /* connected to the first */
     struct datagram_batch batch;
     struct datagram *list[DATAGRAM_BATCH];
 };
@@ -78,9 +78,9 @@ static int set_up(void **state)
 
     assert_non_null(scene);
     for (size_t i = 0; i < 2; i++) {
-        scene->takers[i] = open_bound(&scene->places[i]);
+        scene->receivers[i] = open_bound(&scene->addresses[i]);
     }
-    scene->giver = open_connected(&scene->places[0]);
+    scene->sender = open_connected(&scene->addresses[0]);
     assert_int_equal(datagram_batch_open(&scene->batch), 0);
     *state = scene;
     return 0;
@@ -91,20 +91,20 @@ static int tear_down(void **state)
     struct scene *scene = *state;
 
     datagram_batch_close(&scene->batch);
-    close(scene->giver);
-    close(scene->takers[0]);
-    close(scene->takers[1]);
+    close(scene->sender);
+    close(scene->receivers[0]);
+    close(scene->receivers[1]);
     free(scene);
     return 0;
 }
 
-/* The byte at that place of datagram number n. */
+/* The byte of datagram n at that offset. */
 static unsigned char byte_of(unsigned n, uint32_t at)
 {
     return (unsigned char)(n * 31 + at * 7 + at / 256);
 }
 
-/* Puts them into the batch, for the first taker. */
+/* Fills the batch with datagrams for the first receiver. */
 static void compose(struct scene *scene, const struct sizes *sizes)
 {
     for (unsigned i = 0; i < sizes->count; i++) {
@@ -114,7 +114,7 @@ static void compose(struct scene *scene, const struct sizes *sizes)
             .size = sizes->list[i],
             .bytes = scene->batch.memory + (size_t)i * DATAGRAM_BYTES_MAX,
         };
-        addr_from_sockaddr(&it->peer, &scene->places[0].u.any);
+        addr_from_sockaddr(&it->peer, &scene->addresses[0].u.any);
         for (uint32_t at = 0; at < it->size; at++) {
             it->bytes[at] = byte_of(i, at);
         }
@@ -127,7 +127,7 @@ static void send_connected(struct scene *scene, unsigned count)
     int error;
 
     assert_int_equal(
-        datagram_send_connected(scene->giver, scene->list, count, &error),
+        datagram_send_connected(scene->sender, scene->list, count, &error),
         count);
     assert_int_equal(error, 0);
 }
@@ -152,7 +152,7 @@ static void expect_all(int fd, const struct sizes *sizes)
     assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
 }
 
-static void runs_of_any_sizes_arrive_as_they_were(void **state)
+static void sequences_of_any_sizes_arrive_unchanged(void **state)
 {
     static const struct sizes table[] = {
         {1, {0}},
@@ -170,11 +170,11 @@ static void runs_of_any_sizes_arrive_as_they_were(void **state)
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         compose(scene, &table[i]);
         send_connected(scene, table[i].count);
-        expect_all(scene->takers[0], &table[i]);
+        expect_all(scene->receivers[0], &table[i]);
     }
 }
 
-static void so_do_runs_by_chance(void **state)
+static void random_sequences_arrive_unchanged(void **state)
 {
     static const uint32_t choice[] = {0, 1, 99, 100, 1200, 1472, 1500};
     struct scene *scene = *state;
@@ -192,29 +192,29 @@ static void so_do_runs_by_chance(void **state)
         }
         compose(scene, &sizes);
         send_connected(scene, sizes.count);
-        expect_all(scene->takers[0], &sizes);
+        expect_all(scene->receivers[0], &sizes);
     }
 }
 
-/* Where the kernel has trains. */
-static void need_trains(int fd)
+/* Skips the test if the kernel has no GRO. */
+static void need_gro(int fd)
 {
     int on = 0;
     socklen_t length = sizeof(on);
 
-    datagram_take_trains(fd);
+    datagram_enable_gro(fd);
     if (getsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, &length) < 0 || on == 0) {
         skip();
     }
 }
 
-/* Takes what came at the first taker; answers how many entries it was. */
-static unsigned take(struct scene *scene)
+/* Receives at the first receiver; answers how many entries. */
+static unsigned receive_entries(struct scene *scene)
 {
     struct datagram_socket sock;
     int got;
 
-    assert_int_equal(datagram_socket_init(&sock, scene->takers[0]), 0);
+    assert_int_equal(datagram_socket_init(&sock, scene->receivers[0]), 0);
     scene->batch.count = 0;
     got = datagram_receive(&scene->batch, &sock, DATAGRAM_BATCH);
     assert_true(got > 0);
@@ -224,94 +224,94 @@ static unsigned take(struct scene *scene)
     return (unsigned)got;
 }
 
-static void equal_ones_travel_joined(void **state)
+static void datagrams_of_one_size_become_a_gso_batch(void **state)
 {
     const struct sizes sizes = {6, {100, 100, 100, 100, 100, 30}};
     struct scene *scene = *state;
 
-    need_trains(scene->takers[0]);
+    need_gro(scene->receivers[0]);
     compose(scene, &sizes);
     send_connected(scene, sizes.count);
-    assert_int_equal(take(scene), 1);
-    assert_int_equal(datagram_count(scene->list[0]), 6);
-    assert_int_equal(datagram_size_of(scene->list[0], 0), 100);
-    assert_int_equal(datagram_size_of(scene->list[0], 4), 100);
-    assert_int_equal(datagram_size_of(scene->list[0], 5), 30);
-    datagram_keep(scene->list[0], 6);
+    assert_int_equal(receive_entries(scene), 1);
+    assert_int_equal(datagram_segments(scene->list[0]), 6);
+    assert_int_equal(datagram_segment_size(scene->list[0], 0), 100);
+    assert_int_equal(datagram_segment_size(scene->list[0], 4), 100);
+    assert_int_equal(datagram_segment_size(scene->list[0], 5), 30);
+    datagram_keep_first(scene->list[0], 6);
     assert_int_equal(scene->list[0]->size, 530);
-    datagram_keep(scene->list[0], 2);
+    datagram_keep_first(scene->list[0], 2);
     assert_int_equal(scene->list[0]->size, 200);
 }
 
-static void no_train_is_longer_than_a_kernel_takes(void **state)
+static void a_gso_batch_is_no_longer_than_a_kernel_takes(void **state)
 {
     const struct sizes small = all_of(DATAGRAM_BATCH, 10);
     const struct sizes big = all_of(DATAGRAM_BATCH, 1472);
     struct scene *scene = *state;
     unsigned n = 0;
 
-    compose(scene, &big); /* 47 KB: the next will not fit */
+    compose(scene, &big); /* 47 KB: the next one would not fit */
     send_connected(scene, big.count);
-    expect_all(scene->takers[0], &big);
+    expect_all(scene->receivers[0], &big);
 
-    /* Trains of 32 that follow one another: joined up to 64. */
-    need_trains(scene->takers[0]);
+    /* GRO batches of 32 follow one another: joined up to 64. */
+    need_gro(scene->receivers[0]);
     compose(scene, &small);
     send_connected(scene, small.count);
-    assert_int_equal(take(scene), 1);
+    assert_int_equal(receive_entries(scene), 1);
     for (unsigned i = 1; i < 5; i++) {
         scene->batch.list[i] = scene->batch.list[0];
         scene->list[i] = &scene->batch.list[i];
     }
     send_connected(scene, 5);
     while (n < 5 * small.count) {
-        unsigned entries = take(scene);
+        unsigned entries = receive_entries(scene);
 
         for (unsigned i = 0; i < entries; i++) {
-            assert_in_range(datagram_count(scene->list[i]), 1, 64);
-            n += datagram_count(scene->list[i]);
+            assert_in_range(datagram_segments(scene->list[i]), 1, 64);
+            n += datagram_segments(scene->list[i]);
         }
     }
     assert_int_equal(n, 5 * small.count);
 }
 
-/* By the first taker, to the second; the answer is datagram_send's. */
+/* Sends from the first receiver to the second; answers as datagram_send. */
 static unsigned send_on(struct scene *scene, unsigned count, int *error)
 {
     struct datagram_socket sock;
 
-    assert_int_equal(datagram_socket_init(&sock, scene->takers[0]), 0);
+    assert_int_equal(datagram_socket_init(&sock, scene->receivers[0]), 0);
     for (unsigned i = 0; i < count; i++) {
-        addr_from_sockaddr(&scene->list[i]->peer, &scene->places[1].u.any);
+        addr_from_sockaddr(&scene->list[i]->peer, &scene->addresses[1].u.any);
     }
     return datagram_send(&sock, scene->list, count, error);
 }
 
 static const struct sizes four = {4, {700, 700, 700, 1}};
 
-/* One entry, which came joined. */
-static void take_train(struct scene *scene)
+/* Receives a GRO batch as the only entry. */
+static void receive_gro_batch(struct scene *scene)
 {
-    need_trains(scene->takers[0]);
+    need_gro(scene->receivers[0]);
     compose(scene, &four);
     send_connected(scene, four.count);
-    assert_int_equal(take(scene), 1);
+    assert_int_equal(receive_entries(scene), 1);
     assert_int_equal(scene->list[0]->segment, 700);
 }
 
-static void a_train_is_sent_on_as_it_was(void **state)
+static void a_gro_batch_is_sent_on_as_a_gso_batch(void **state)
 {
     struct scene *scene = *state;
     int error;
 
-    take_train(scene);
+    receive_gro_batch(scene);
     assert_int_equal(send_on(scene, 1, &error), 1);
     assert_int_equal(error, 0);
-    assert_false(scene->list[0]->singly);
-    expect_all(scene->takers[1], &four);
+    assert_false(scene->list[0]->no_gso);
+    expect_all(scene->receivers[1], &four);
 }
 
-static void each_peer_gets_its_own(void **state)
+static void each_peer_gets_its_datagrams(void **state)
 {
     const struct sizes six = all_of(6, 80);
     struct scene *scene = *state;
@@ -321,17 +321,17 @@ static void each_peer_gets_its_own(void **state)
     compose(scene, &six);
     for (unsigned i = 0; i < 6; i++) { /* 0 0 1 0 1 1 */
         addr_from_sockaddr(&scene->list[i]->peer,
-                           &scene->places[0x34 >> i & 1].u.any);
+                           &scene->addresses[0x34 >> i & 1].u.any);
     }
-    assert_int_equal(datagram_socket_init(&sock, scene->takers[0]), 0);
+    assert_int_equal(datagram_socket_init(&sock, scene->receivers[0]), 0);
     assert_int_equal(datagram_send(&sock, scene->list, 6, &error), 6);
     for (unsigned i = 0; i < 6; i++) {
-        expect(scene->takers[0x34 >> i & 1], i, 80);
+        expect(scene->receivers[0x34 >> i & 1], i, 80);
     }
 }
 
-/* The kernel joins nothing where it makes no checksums. */
-static void refuse_to_join(int fd)
+/* Without checksums the kernel refuses GSO. */
+static void refuse_gso(int fd)
 {
     const int on = 1;
 
@@ -339,37 +339,37 @@ static void refuse_to_join(int fd)
                      0);
 }
 
-static void what_cannot_be_joined_goes_singly(void **state)
+static void where_gso_is_refused_datagrams_are_sent_one_by_one(void **state)
 {
     const struct sizes sizes = {7, {9, 100, 100, 100, 50, 100, 100}};
     struct scene *scene = *state;
 
-    refuse_to_join(scene->giver);
+    refuse_gso(scene->sender);
     compose(scene, &sizes);
     send_connected(scene, sizes.count);
-    expect_all(scene->takers[0], &sizes);
-    assert_false(scene->list[0]->singly);
-    assert_true(scene->list[1]->singly);
-    assert_true(scene->list[6]->singly);
+    expect_all(scene->receivers[0], &sizes);
+    assert_false(scene->list[0]->no_gso);
+    assert_true(scene->list[1]->no_gso);
+    assert_true(scene->list[6]->no_gso);
 }
 
-static void a_train_that_cannot_stay_joined_is_taken_apart(void **state)
+static void where_gso_is_refused_a_gro_batch_is_split(void **state)
 {
     struct scene *scene = *state;
     int error;
 
     for (unsigned round = 0; round < 2; round++) {
-        take_train(scene);
-        scene->list[0]->singly = round == 1; /* known beforehand */
-        refuse_to_join(scene->takers[0]);
+        receive_gro_batch(scene);
+        scene->list[0]->no_gso = round == 1; /* known before */
+        refuse_gso(scene->receivers[0]);
         assert_int_equal(send_on(scene, 1, &error), 1);
         assert_int_equal(error, 0);
-        assert_true(scene->list[0]->singly);
-        expect_all(scene->takers[1], &four);
+        assert_true(scene->list[0]->no_gso);
+        expect_all(scene->receivers[1], &four);
     }
 }
 
-static void what_is_behind_an_error_was_not_tried(void **state)
+static void nothing_is_tried_after_an_error(void **state)
 {
     const struct sizes sizes = {3, {10, 65508, 20}};
     struct scene *scene = *state;
@@ -377,9 +377,9 @@ static void what_is_behind_an_error_was_not_tried(void **state)
 
     compose(scene, &sizes);
     assert_int_equal(
-        datagram_send_connected(scene->giver, scene->list, 3, &error), 1);
+        datagram_send_connected(scene->sender, scene->list, 3, &error), 1);
     assert_int_equal(error, EMSGSIZE);
-    expect_all(scene->takers[0], &(struct sizes){1, {10}});
+    expect_all(scene->receivers[0], &(struct sizes){1, {10}});
 }
 
 #define SCENE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -387,15 +387,15 @@ static void what_is_behind_an_error_was_not_tried(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCENE(runs_of_any_sizes_arrive_as_they_were),
-        SCENE(so_do_runs_by_chance),
-        SCENE(equal_ones_travel_joined),
-        SCENE(no_train_is_longer_than_a_kernel_takes),
-        SCENE(a_train_is_sent_on_as_it_was),
-        SCENE(each_peer_gets_its_own),
-        SCENE(what_cannot_be_joined_goes_singly),
-        SCENE(a_train_that_cannot_stay_joined_is_taken_apart),
-        SCENE(what_is_behind_an_error_was_not_tried),
+        SCENE(sequences_of_any_sizes_arrive_unchanged),
+        SCENE(random_sequences_arrive_unchanged),
+        SCENE(datagrams_of_one_size_become_a_gso_batch),
+        SCENE(a_gso_batch_is_no_longer_than_a_kernel_takes),
+        SCENE(a_gro_batch_is_sent_on_as_a_gso_batch),
+        SCENE(each_peer_gets_its_datagrams),
+        SCENE(where_gso_is_refused_datagrams_are_sent_one_by_one),
+        SCENE(where_gso_is_refused_a_gro_batch_is_split),
+        SCENE(nothing_is_tried_after_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
