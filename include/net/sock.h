@@ -131,11 +131,18 @@ bool sock_trim(void);
 /* Sets all options unless they are set. */
 void sock_set_options(struct sock *sock, const struct sock_options *options);
 
+/* Sets all of them, those that are off too, on a connection or a listener that
+ * may have others. Not backlog and fastopen. */
+void sock_replace_options(int fd, const struct sock_options *options);
+
 /* Sets one option of a descriptor that works without it: errors are ignored. */
 void sock_set_int(int fd, int level, int name, int value);
 
 /* The address of our end; family 0 if it is not known. */
 void sock_local(const struct sock *sock, struct addr *local);
+
+/* The address of the peer's end; family 0 if it is not known. */
+void sock_remote(const struct sock *sock, struct addr *remote);
 
 /* Smoothed round trip time in microseconds, and segments retransmitted. */
 void sock_quality(const struct sock *sock, uint32_t *rtt_us,

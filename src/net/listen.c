@@ -119,15 +119,7 @@ int listen_start(int fd, const struct sock_options *options)
 {
     sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     sock_set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-    /* Those that are off are set too: they may have been on before. */
-    sock_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, options->keepalive_s > 0);
-    if (options->keepalive_s > 0) {
-        sock_set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)options->keepalive_s);
-    }
-    sock_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-                 (int)options->user_timeout_ms);
-    sock_set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-                 (int)options->notsent_lowat_bytes);
+    sock_replace_options(fd, options);
     sock_set_int(fd, IPPROTO_TCP, TCP_FASTOPEN,
                  options->fastopen ? (int)options->backlog : 0);
     return listen(fd, (int)options->backlog);

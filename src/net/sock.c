@@ -267,6 +267,18 @@ void sock_set_options(struct sock *sock, const struct sock_options *options)
     }
 }
 
+void sock_replace_options(int fd, const struct sock_options *options)
+{
+    sock_set_int(fd, SOL_SOCKET, SO_KEEPALIVE, options->keepalive_s > 0);
+    if (options->keepalive_s > 0) {
+        sock_set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)options->keepalive_s);
+    }
+    sock_set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                 (int)options->user_timeout_ms);
+    sock_set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+                 (int)options->notsent_lowat_bytes);
+}
+
 void sock_local(const struct sock *sock, struct addr *local)
 {
     struct endpoint here = {.length = sizeof(here.u)};
@@ -274,6 +286,16 @@ void sock_local(const struct sock *sock, struct addr *local)
     *local = (struct addr){0};
     if (getsockname(sock->fd, &here.u.any, &here.length) == 0) {
         addr_from_sockaddr(local, &here.u.any);
+    }
+}
+
+void sock_remote(const struct sock *sock, struct addr *remote)
+{
+    struct endpoint there = {.length = sizeof(there.u)};
+
+    *remote = (struct addr){0};
+    if (getpeername(sock->fd, &there.u.any, &there.length) == 0) {
+        addr_from_sockaddr(remote, &there.u.any);
     }
 }
 
