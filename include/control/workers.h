@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct workers {
-    struct worker_shared shared;
+    struct shared shared;
     unsigned count;       /* workers */
     struct worker **list; /* NULL: not started */
     bool *answered;       /* each worker: the last beat */
@@ -29,7 +29,7 @@ unsigned workers_size(const struct config *config);
 int workers_start(struct workers *workers, const struct config *config,
                   struct mailbox *control) WARN_UNUSED;
 
-/* Joins all workers, which must have reported WORKER_DRAINED. */
+/* Joins all workers, which must have reported REPORT_DRAINED. */
 void workers_join(struct workers *workers);
 
 /* After workers_join, when all generations are gone. */
@@ -38,7 +38,7 @@ void workers_fini(struct workers *workers);
 void workers_drain(struct workers *workers);
 void workers_reset_all(struct workers *workers);
 
-/* A worker reported WORKER_DRAINED. True if it was the last. */
+/* A worker reported REPORT_DRAINED. True if it was the last. */
 bool workers_drained(struct workers *workers);
 
 /* Whether every worker answered the last beat; then, the next beat. */

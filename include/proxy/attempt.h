@@ -1,30 +1,75 @@
 /*
- * attempt: finds a session its upstream: picks one, begins to connect, sends it
- * the PROXY header that its line asks for, shakes hands where TLS is spoken to
- * it, and when that fails picks another.
+ * attempt: connects a session to an upstream: asks choice for one, waits for
+ * the connect, sends the PROXY header that the upstream's line asks for, and
+ * does the TLS handshake where the service speaks TLS to its upstreams. When a
+ * step fails it goes on to the next upstream. Knows nothing of sessions; the
+ * plane's thread.
  *
- * No byte of the client is read before a connect has succeeded, so none can be
- * sent twice. A shortage of this machine (ports, descriptors, memory) ends an
- * attempt without a word against the upstream.
+ *      choice_connect ──▶ connected ──▶ PROXY header ──▶ handshake ──▶ STEP_DONE
+ *            ▲               │                               │
+ *            └── next ───────┴───────────────────────────────┘
+ *
+ * No byte of the client is read before STEP_DONE, so none can be sent twice.
  */
 #ifndef EVPROXY_PROXY_ATTEMPT_H
 #define EVPROXY_PROXY_ATTEMPT_H
 
-#include "proxy/session.h"
+#include "net/sock.h"
+#include "proxy/choice.h"
+#include "proxy/deadline.h"
+#include "proxy/handshake.h"
+#include "wire/proxy_header.h"
 
-/* Begins the next attempt; the session is closed if there is none left. */
-void attempt_begin(struct plane *plane, struct session *session);
+#include <stdbool.h>
 
-/* The place in its service of the upstream that the session has. */
-size_t attempt_place(const struct session *session);
+struct attempt {
+    struct choice choice;
+    uint64_t begun_ns;  /* the connect, the pause, or the client's leaving */
+    uint8_t cause;      /* enum cause: of STEP_FAILED */
+    bool pausing : 1;   /* no connect is under way until the pause is over */
+    bool securing : 1;  /* connected; the TLS handshake is under way */
+    bool abandoned : 1; /* the client was reset and has left bytes */
+};
 
-/* The upstream's socket has an event while connecting. */
-void attempt_event(struct plane *plane, struct session *session);
+/* What an attempt works with; made for the visit. */
+struct attempt_context {
+    struct plane *plane;
+    struct sock *client;
+    struct sock *upstream; /* opened and closed here */
+    uint32_t *instance;    /* of the upstream's token; set at each connect */
+    uint32_t index;        /* of the upstream's token */
+    const struct addr *client_addr;
+    const struct proxy_header *header; /* as the client's side sent it; NULL:
+                                          none came */
+};
 
-/* The handshake has its turn. */
-void attempt_run(struct plane *plane, struct session *session);
+/* Begins the first attempt. All of these answer any step; STEP_DONE: the
+ * upstream is attempt->choice's, and choice_keep is due. */
+enum step attempt_begin(struct attempt *attempt, struct service *service,
+                        const struct attempt_context *context) WARN_UNUSED;
 
-/* connect_timeout has passed. */
-void attempt_timeout(struct plane *plane, struct session *session);
+/* The upstream's socket has an event. */
+enum step attempt_event(struct attempt *attempt,
+                        const struct attempt_context *context) WARN_UNUSED;
+
+/* The client's socket was reset. The attempt goes on for a moment if the client
+ * sent bytes before: they are delivered if the connect is as good as done. */
+enum step attempt_client_left(struct attempt *attempt,
+                              const struct attempt_context *context)
+    WARN_UNUSED;
+
+/* A step of the handshake with the upstream. */
+enum step attempt_handshake(struct attempt *attempt,
+                            const struct attempt_context *context) WARN_UNUSED;
+
+/* The deadline of attempt_deadline has passed. */
+enum step attempt_timeout(struct attempt *attempt,
+                          const struct attempt_context *context) WARN_UNUSED;
+
+void attempt_deadline(const struct attempt *attempt,
+                      struct deadline *earliest);
+
+/* Gives up, whatever is under way. Leaves the socket open. */
+void attempt_end(struct attempt *attempt);
 
 #endif

@@ -1,45 +1,71 @@
 /*
- * listener: takes connections from a listening socket: checks the limits, and
- * hands them to a session or resets them.
+ * listener: the listening sockets of a plane, for TCP and UDP. Each has exactly
+ * one owner: the control thread until the plane has applied the generation that
+ * names it, this table from then on, until listener_close. The descriptor's
+ * number in struct listen_socket means nothing afterwards.
  *
- * Level-triggered, with a budget for each turn of the loop, after the turn's
- * events: those who are here already come first. At the process's limit, or
- * when the machine has no descriptor or memory left, the plane stops watching
- * all its listeners, and tries again by a timer and whenever one of its
- * sessions ends.
+ * The records are allocated by the control thread before the generation is
+ * handed over, so that taking a socket cannot fail. A socket that cannot be
+ * watched for want of memory stays in the table and is tried again.
  */
 #ifndef EVPROXY_PROXY_LISTENER_H
 #define EVPROXY_PROXY_LISTENER_H
 
+#include "net/datagram.h"
 #include "proxy/plane.h"
 
-/* A slot of plane->listeners; all-zero apart from fd -1: free. */
+#include <stdbool.h>
+#include <stdint.h>
+
 struct listener {
-    int fd; /* -1: the slot is free */
-    uint32_t
-        instance; /* in the token: events of a former tenant are not ours */
-    const struct listen_socket *socket; /* of the plane's generation */
-    bool shared; /* a unix socket: other planes watch the same one */
-    bool ready;
-    bool kept; /* while a generation is applied */
+    struct list link;       /* in plane->listeners, or spare */
+    struct listener *by_id; /* the next one of its bucket */
+    struct list ready;      /* TCP: in plane->accept_ready */
+    uint32_t id;            /* in the token; not used again soon */
+    int fd;
+    bool udp;
+    bool watched; /* by the poller */
+    bool kept;    /* the current generation has its socket */
+    bool shared;  /* a unix socket: other planes watch the same one */
+    const struct listen_socket *socket; /* TCP: of the current generation */
+
+    /* Of UDP; see udp_listener.h. */
+    struct datagram_socket datagram;
+    struct endpoint endpoint; /* as configured */
+    struct service *service;  /* of new sessions; NULL: none are let in */
+    uint32_t sessions;
 };
 
-/* Watches the generation's sockets from now on, and no others: those are
- * emptied and closed. 0, or -1 with errno if one could not be watched (it is
- * tried again with the next pause's timer). */
-void listener_apply(struct plane *plane, const struct generation *generation);
+/* Allocates a record for each socket of the generation. -1 with errno. Any
+ * thread. */
+int listener_prepare(struct list *spare,
+                     const struct generation *generation) WARN_UNUSED;
+/* Frees what was not used. */
+void listener_free_spare(struct list *spare);
 
-/* Empties and closes all. */
-void listener_close_all(struct plane *plane);
+/* Takes the generation's sockets, new ones into spare records. Afterwards
+ * `kept` is false for those that the generation does not have, which the caller
+ * closes when it may. */
+void listener_apply(struct plane *plane, const struct generation *generation,
+                    struct list *spare);
 
-/* The loop's handlers. */
-void listener_event(struct plane *plane, uint32_t slot, uint32_t instance);
-void listener_timer(struct plane *plane);
+/* No socket is kept: the plane drains. */
+void listener_keep_none(struct plane *plane);
 
-/* At the end of a turn: accepts from those that are ready. */
-void listener_accept_ready(struct plane *plane);
+/* The one with that id; NULL: it is closed. */
+struct listener *listener_at(const struct plane *plane, uint32_t id);
 
-/* Stops watching, for want of descriptors or memory (errno says what). */
-void listener_pause_exhausted(struct plane *plane, int error);
+/* The one after that; NULL: the first, and the end. A listener may be closed
+ * once its successor is known. */
+struct listener *listener_next(const struct plane *plane,
+                               const struct listener *listener);
+
+/* Watches it, if it is not watched yet. What fails counts as a shortage, and is
+ * tried again when accepting resumes. */
+void listener_watch(struct plane *plane, struct listener *listener);
+void listener_unwatch(struct plane *plane, struct listener *listener);
+
+/* Closes the socket and frees the record. */
+void listener_close(struct plane *plane, struct listener *listener);
 
 #endif

@@ -1,9 +1,10 @@
 /*
- * plane: one thread's share of the data plane: what its listeners and sessions
- * work with. No thread of its own: a worker runs one, and so does a test.
+ * plane: the ground that everything of one data-plane thread stands on: its
+ * loop, its share of the memory, the generations it holds, and what it is short
+ * of. It knows neither listeners nor sessions; reactor.h puts them on top.
  *
- * Everything in it belongs to the thread that turns its loop, but for what
- * worker_shared says of itself.
+ * Everything in it belongs to the thread that turns its loop. It has no thread
+ * of its own: a worker runs one, and so does a test.
  */
 #ifndef EVPROXY_PROXY_PLANE_H
 #define EVPROXY_PROXY_PLANE_H
@@ -13,115 +14,145 @@
 #include "base/slab.h"
 #include "net/loop.h"
 #include "net/pipe.h"
-#include "proxy/worker.h"
+#include "proxy/shared.h"
 #include "service/generation.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Kinds of events and timers in a plane's loop. */
+/* Kinds of events and timers in the plane's loop. */
 enum plane_kind {
     PLANE_LISTENER = LOOP_KIND_MAILBOX + 1,
     PLANE_SESSION,
-    PLANE_TRIM,   /* timer: blocks may go back to the system */
-    PLANE_RETRY,  /* timer: relays that met a shortage */
-    PLANE_ACCEPT, /* timer: accepting was paused */
     PLANE_UDP_LISTENER,
     PLANE_UDP_SESSION,
+    PLANE_TRIM,   /* timer: idle memory goes back to the system */
+    PLANE_RETRY,  /* timer: what met a shortage runs again */
+    PLANE_ACCEPT, /* timer: accepting was paused */
 };
 
-/* Messages that a plane sends to itself; a worker's commands are above. */
+/* The loop's queues of what has more to do, and, of the same numbers, of the
+ * records that are freed at the end of the turn. */
+enum plane_queue {
+    PLANE_RELAYS,     /* of struct relay; deferred: of struct session */
+    PLANE_HANDSHAKES, /* of struct session */
+    PLANE_UDP,        /* of struct udp_session; deferred too */
+    PLANE_QUEUES,
+};
+
+/* Messages that a plane sends to itself; a worker's commands come after. */
 enum plane_message_type {
     PLANE_MEMORY_UP, /* a block was granted to this direction */
     PLANE_MEMORY_DOWN,
     PLANE_MESSAGE_TYPES,
 };
 
-/* One direction's blocks, and who waits for one. */
+/* One direction's blocks, and the relays that wait for one. */
 struct plane_memory {
     struct slab_cache cache;
-    struct list queue;      /* of struct relay, RELAY_MEMORY */
-    struct message granted; /* the cache's wake posts it */
+    struct list queue;      /* of struct relay, in state RELAY_MEMORY */
+    struct message granted; /* posted by the cache's wake function */
     struct plane *plane;
 };
+
+/* A generation that sessions here may hold. Allocated before the generation is
+ * handed over, so that neither taking it nor giving it back can fail. */
+struct generation_hold {
+    struct list link; /* in plane->holds */
+    struct generation *generation;
+    struct report *done; /* sent when the hold ends */
+};
+
+#define PLANE_LISTENER_BUCKETS 64
 
 struct listener;
 struct udp;
 
-/* A generation that sessions here may hold, and the message that says they are
- * gone: made beforehand, so that saying so cannot fail. */
-struct generation_hold {
-    struct list link;
-    struct generation *generation;
-    struct worker_report *done;
-};
-
 struct plane {
     struct loop loop;
-    unsigned number;
-    struct worker_shared *shared;
-    loop_message_fn command;
+    unsigned number; /* of the worker */
+    struct shared *shared;
     struct generation *generation; /* of new connections; NULL before any */
-    struct list holds;             /* of the generations before it, and it */
-    struct pool sessions;
-    uint32_t
-        instance; /* instance number: makes the tokens of a record unlike */
-    uint64_t random;
+    struct list holds;             /* of generation_hold; the current one too */
+    struct pool sessions;          /* see session.h */
     struct plane_memory memory[DIRECTIONS];
     struct pipe_pool pipes;
-    struct list retry; /* of struct relay, RELAY_RETRY or before a handshake */
+    struct list retry[PLANE_QUEUES]; /* what met a shortage */
     struct wheel_timer trim_timer;
     struct wheel_timer retry_timer;
+    uint32_t last_instance;
+    uint64_t random;
 
-    struct listener *listeners; /* by slot; see listener.h */
-    uint32_t listener_slots;
+    struct list listeners; /* of struct listener, TCP and UDP */
+    struct listener *listeners_by_id[PLANE_LISTENER_BUCKETS];
+    struct list accept_ready; /* TCP listeners that have connections */
     struct wheel_timer accept_timer;
-    bool accept_ready;  /* some listener has connections */
-    bool accept_paused; /* no listener is watched */
+    bool accept_paused; /* no TCP listener is watched */
+    bool accept_resume; /* the pause may be over: try again */
+    int shortage;       /* errno of one that was met; 0: none */
+
     bool draining;
-    unsigned handshakes; /* steps of TLS handshakes in this turn of the loop */
+    unsigned handshakes; /* steps of handshakes in this turn of the loop */
     uint32_t active;     /* sessions that have not ended */
     struct udp *udp;     /* NULL before the first UDP listener; see udp.h */
 };
 
-/* An open plane without listeners. -1 with errno. command is given the messages
- * that are not the plane's own; it may be NULL if none come. */
-int plane_open(struct plane *plane, unsigned number,
-               struct worker_shared *shared,
-               loop_message_fn command) WARN_UNUSED;
+/* -1 with errno. */
+int plane_open(struct plane *plane, const struct loop_owner *owner,
+               unsigned number, struct shared *shared) WARN_UNUSED;
 
-/* Resets every session, closes the listeners, frees all. */
+/* Everything above it is gone already. */
 void plane_close(struct plane *plane);
 
-/*
- * See worker_apply. Takes the hold (and its report), which is freed, or
- * posted, when the generation's last session here has ended.
- */
-void plane_apply(struct plane *plane, struct generation_hold *hold);
+/* The hold's generation is the current one from now on. Returns the one before,
+ * which the caller gives to plane_retire once nothing above uses it. */
+struct generation *plane_adopt(struct plane *plane,
+                               struct generation_hold *hold);
 
-/* Stops accepting; reports WORKER_DRAINED when no session is left. */
-void plane_drain(struct plane *plane);
+/* NULL is harmless. Ends the hold unless sessions hold the generation. */
+void plane_retire(struct plane *plane, struct generation *generation);
 
-/* Ends all sessions with cause drain. */
-void plane_reset_all(struct plane *plane);
+/* Whether sessions here may hold the generation. */
+bool plane_knows(const struct plane *plane,
+                 const struct generation *generation);
 
-/* A session was born with, or has left, the generation. */
+/* One session holds the generation, or no longer does. */
 void plane_hold(struct plane *plane, struct generation *generation);
 void plane_release(struct plane *plane, struct generation *generation);
 
-/* One line a second in all planes together, of the kind that logged_ns is for:
- * true, and the time is noted, if it is this one's turn. */
-bool plane_may_log(struct plane *plane, _Atomic uint64_t *logged_ns);
+/* From now on REPORT_DRAINED is sent when no session is left. */
+void plane_drain(struct plane *plane);
 
-/* Counts one more complaint. 0, or how many are to be told of in a line now. */
-uint32_t plane_complain(struct plane *plane,
-                        struct worker_complaints *complaints);
+/* Memory is in use: it is trimmed a while later. */
+void plane_trim_later(struct plane *plane);
 
-/* Blocks are moving: gives back what is idle, a while after. */
-void plane_memory_used(struct plane *plane);
+/* Puts the link on that queue again in a while, when the machine may have what
+ * it was short of. */
+void plane_retry_later(struct plane *plane, enum plane_queue queue,
+                       struct list *link);
 
-/* Relays are on the retry queue: runs them again in a while. */
-void plane_retry_later(struct plane *plane);
+/* A call failed with that error. If it says that descriptors or memory are
+ * short, accepting pauses at the end of the turn. */
+void plane_report_shortage(struct plane *plane, int error);
+
+/* The instance number of the next token: not used again soon. */
+static inline uint32_t plane_next_instance(struct plane *plane)
+{
+    return ++plane->last_instance;
+}
+
+static inline struct service_counters *
+plane_counters(const struct plane *plane, const struct service *service)
+{
+    return &service->state->counters[plane->number];
+}
+
+static inline struct upstream_counters *
+plane_upstream_counters(const struct plane *plane,
+                        const struct upstream *upstream)
+{
+    return &upstream->counters[plane->number];
+}
 
 static inline struct plane *plane_of(struct loop *loop)
 {

@@ -1,47 +1,61 @@
 /*
- * preface: what comes before the bytes of a connection. From the client: a
- * PROXY header, if it may send one; the server name of its ClientHello, which
- * is only looked at; the handshake, where TLS ends here. To an upstream: the
- * PROXY header that its line asks for.
+ * preface: what a client's connection begins with, before its bytes are passed
+ * on: a PROXY header, where the client may send one, and the server name of its
+ * ClientHello, which is only looked at. The answer is who the client is and
+ * which service it is for. Knows nothing of sessions; the plane's thread.
  *
- *      PROXY header ──▶ server name ──▶ admission ──▶ handshake ──▶ CONNECT
+ *      PROXY header ──▶ server name ──▶ STEP_DONE: service and client
  *
- *
- * A header is looked at where it lies, in the kernel's queue, and taken only
- * when it is complete: neither a slow nor a hostile sender costs memory here,
- * and the bytes behind it are not touched. Its source is the client for
- * everything that follows: the pick, the limits, the access rules, the logs.
+ * Headers are looked at in the kernel's queue, and a PROXY header is taken out
+ * of it only when it is complete. So neither a slow nor a hostile sender costs
+ * memory here, and the bytes behind the header are not touched.
  */
 #ifndef EVPROXY_PROXY_PREFACE_H
 #define EVPROXY_PROXY_PREFACE_H
 
-#include "proxy/session.h"
+#include "net/sock.h"
+#include "proxy/handshake.h"
+#include "proxy/plane.h"
 #include "wire/client_hello.h"
+#include "wire/proxy_header.h"
 
-/* So much is looked at where it lies, in bytes. A ClientHello that is longer
- * counts as none; a PROXY header that is longer is gathered. */
+#include <stdbool.h>
+
+/* So many bytes are looked at in the kernel's queue. A longer ClientHello
+ * counts as none; a longer PROXY header is gathered in memory. */
 #define PREFACE_BYTES_MAX (CLIENT_HELLO_MAX + 1024)
 
-/* Whether something must come first on that address, before it is known who
- * and whose the client is. */
+/* A PROXY header that is longer than that, while it comes. */
+struct preface_long_header {
+    uint32_t size;  /* bytes it will have */
+    uint32_t count; /* bytes it has */
+    unsigned char bytes[];
+};
+
+struct preface {
+    const struct listen_socket *listen; /* where the client came in */
+    struct preface_long_header *long_header; /* NULL: none */
+    struct proxy_header header;              /* if has_header */
+    bool has_header;
+    uint8_t cause; /* enum cause: of STEP_FAILED */
+};
+
+/* Whether something must come first on that address. */
 bool preface_is_due(const struct listen_socket *listen);
 
-/* May this peer send what is due? CAUSE_NONE or CAUSE_DENIED. A unix socket's
- * peer has no address, and may not. */
-enum cause preface_admit(const struct service *service,
-                         const struct addr *peer);
+/* Whether the peer may send what is due there. A unix socket's peer has no
+ * address, and may not send a PROXY header. */
+bool preface_may_send(const struct listen_socket *listen,
+                      const struct addr *peer);
 
-/* PREFACE: the client's socket has an event. Goes on to CONNECT, or ends. */
-void preface_event(struct plane *plane, struct session *session);
+void preface_begin(struct preface *preface, const struct listen_socket *listen);
 
-/* It was let in: on to the handshake, if TLS ends here, and to an upstream. */
-void preface_admitted(struct plane *plane, struct session *session);
+/* The client's socket may have bytes. STEP_WAITS, STEP_DONE or STEP_FAILED. A
+ * server name sets *service, before admission has seen it. */
+enum step preface_read(struct preface *preface, struct sock *client,
+                       struct service **service) WARN_UNUSED;
 
-/* The handshake has its turn. */
-void preface_run(struct plane *plane, struct session *session);
-
-/* Sends the session's upstream the header that its line asks for. False: the
- * fresh socket did not take it whole. */
-bool preface_send(struct session *session) WARN_UNUSED;
+/* Frees what was gathered. The header stays valid. */
+void preface_end(struct preface *preface);
 
 #endif

@@ -2,11 +2,11 @@
  * relay: moves bytes in one direction, from one socket to another, until it
  * must stop, and says why. A session has two that are alike.
  *
- * The only file that knows ring, slab and rate together: a block is borrowed
- * just before a read and returned when the ring is empty again, and tokens are
- * taken before the block, so that neither an idle direction nor one that waits
- * for tokens holds memory. What is waiting to be written is written before more
- * is read, and nothing is read for a peer that takes nothing.
+ * It is the only room that knows ring, slab and rate together. A block is
+ * borrowed just before a read and returned when the ring is empty again, and
+ * tokens are taken before the block. So neither an idle direction nor one that
+ * waits for tokens holds memory. Bytes that wait to be written are written
+ * before more are read, and nothing is read for a peer that takes nothing.
  *
  *                    tokens?   block?                   all written?
  *      from ─ readable ──▶ ──▶ recv ──▶ ring ──▶ send ──▶ to
@@ -15,8 +15,8 @@
  *
  * A source that fills block after block is in bulk: its bytes go through a
  * pipe, by splice(2), for as long as it does. The block is borrowed all the
- * same and stands for the pipe, so that the ceiling and the line for memory
- * hold for both; where no pipe is to be had, or the bytes get few again, the
+ * same and stands for the pipe, so that the ceiling and the queue for memory
+ * hold for both. Without a free pipe, or when the bytes get few again, the
  * block is used. A slow peer costs one block or, in bulk, one pipe.
  *
  * A pump has four answers and no fifth: an edge that nobody waits for is lost.
@@ -28,60 +28,54 @@
 #include "base/direction.h"
 #include "base/list.h"
 #include "base/ring.h"
-#include "base/slab.h"
-#include "net/loop.h"
 #include "net/pipe.h"
 #include "net/sock.h"
+#include "proxy/plane.h"
 #include "proxy/throttle.h"
-#include "service/stats.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Bytes moved in one visit before others have their turn. */
 #define RELAY_BUDGET_BYTES (256u * 1024)
 
-/* Full blocks, less those that were not, from which on a relay is in bulk, and
- * the most that are remembered. Requests of a few blocks do not get there. */
+/* A relay is in bulk from this balance of full blocks over others on, and the
+ * highest balance that is kept. Requests of a few blocks do not get there. */
 #define RELAY_BULK_FROM 16u
 #define RELAY_BULK_MOST 32u
 
-/* What a relay waits for. It is pumped again by whoever that is, and by no one
- * else, so that a place in a queue is not lost. */
+/* What a relay waits for. Whoever that is pumps it again, and nobody else, so
+ * that its place in a queue is kept. */
 enum relay_wait {
-    RELAY_SOURCE, /* the source is readable: its event. All-zero: as at birth */
-    RELAY_SINK,   /* the sink is writable: its event */
-    RELAY_MEMORY, /* on the memory queue */
-    RELAY_TOKENS, /* the throttle's resume_ns: the session's timer */
-    RELAY_RETRY,  /* on the retry queue: the machine was short of something */
-    RELAY_TURN,   /* on the loop's runnable list */
-    RELAY_ENDED,  /* the source has ended and all is flushed; for ever */
-    RELAY_BROKEN, /* a side failed; for ever */
+    RELAY_SOURCE, /* an event: the source is readable. Zero: as at the start */
+    RELAY_SINK,   /* an event: the sink is writable */
+    RELAY_MEMORY, /* a block: it is on the memory queue */
+    RELAY_TOKENS, /* the session's timer, at the throttle's resume_ns */
+    RELAY_RETRY,  /* the end of a shortage: it is on the retry queue */
+    RELAY_TURN,   /* its next turn: it is on the loop's runnable queue */
+    RELAY_ENDED,  /* nothing: the source has ended and all is written */
+    RELAY_BROKEN, /* nothing: a side failed */
 };
 
 struct relay {
     struct ring ring;
-    uint64_t bytes; /* taken from the source so far */
-    uint64_t
-        moved_ns; /* when a byte last moved in or out; or the source ended */
-    struct list link;  /* runnable, a memory queue or the retry queue */
+    uint64_t bytes;    /* taken from the source so far */
+    uint64_t moved_ns; /* when a byte last moved in or out, or the source ended */
+    struct list link;  /* in a memory, retry or runnable queue */
     uint8_t wait;      /* enum relay_wait */
     uint8_t direction; /* enum direction: its place in the session */
-    uint16_t bulk;     /* full blocks of late, less those that were not */
-    uint32_t pipe;     /* the number of the one that holds bytes; 0: none */
+    uint16_t bulk;     /* full blocks less others, lately; see RELAY_BULK_MOST */
+    uint32_t pipe;     /* the number of the pipe that holds bytes; 0: none */
 };
 
-/* What a relay works with; made for the visit. */
+/* What both relays of a session work with; made for the visit. */
 struct relay_context {
-    struct loop *loop;
-    struct sock *from;
-    struct sock *to;
-    struct slab_cache *blocks;
-    struct pipe_pool *pipes;
-    struct list *memory_queue; /* of this direction, of this thread */
-    struct list *retry_queue;
-    struct throttle *throttle; /* NULL: no limit */
-    counter *service_bytes;
-    counter *upstream_bytes;
+    struct plane *plane;
+    struct service *service;
+    struct sock *sock; /* of both sides: relay i reads from sock[i] */
+    struct throttle *throttle; /* of both directions; NULL: no byte rate */
+    struct service_counters *service_counters;
+    struct upstream_counters *upstream_counters;
 };
 
 enum pump {
@@ -89,21 +83,55 @@ enum pump {
     PUMP_ENDED, /* the source ended its stream; every byte of it is written */
     PUMP_NO_SOURCE, /* the source was reset; the bytes before it are written */
     PUMP_NO_SINK,   /* the sink was reset; what was waiting for it is dropped */
+    PUMP_GOES_ON,   /* never answered: used between the steps of a pump */
 };
 
 /*
- * Moves what can be moved. Not to be called once it has ended or broken. One
- * that stands in the memory queue stays there, unless its source has ended and
- * no byte is left; who is granted a block takes it off the queue first.
+ * Moves what can be moved, at most one read beyond budget bytes. Not to be
+ * called once it has ended or broken. A relay in the memory queue stays there,
+ * unless its source has ended and no byte is left; whoever grants it a block
+ * takes it off the queue first.
  */
-enum pump relay_pump(struct relay *relay, const struct relay_context *context);
+enum pump relay_pump(struct relay *relay, const struct relay_context *context,
+                     size_t budget) WARN_UNUSED;
 
-/* Gives up: drops the bytes, returns the block and the tokens, leaves queues.
- */
+/* Gives up: drops the bytes, returns block, pipe and tokens, leaves queues. */
 void relay_drop(struct relay *relay, const struct relay_context *context);
 
 /* Whether bytes that were read are still to be written. */
-bool relay_holds_bytes(const struct relay *relay,
-                       const struct relay_context *context);
+bool relay_holds_bytes(const struct relay *relay, struct plane *plane);
+
+/*
+ * The state of a relay written down, so that the relay can go on elsewhere: in
+ * another thread, or in another process.
+ */
+struct relay_image {
+    uint64_t bytes;
+    uint64_t moved_ns;
+    uint64_t rate_full_ns; /* of the throttle's own bucket; 0 without one */
+    uint8_t wait; /* RELAY_ENDED, RELAY_BROKEN, or RELAY_SOURCE for all else */
+    uint16_t bulk;
+    uint32_t held;     /* bytes at block that are not written yet */
+    const void *block; /* the relay's own, or a copy */
+    struct pipe pipe;  /* holds bytes instead of block; read_fd -1: none does */
+};
+
+/* Takes the relay off its queues, cancels its reserved tokens and describes it.
+ * The relay keeps what it holds: it goes on if it is pumped, or is given up by
+ * relay_forget. */
+void relay_save(struct relay *relay, const struct relay_context *context,
+                struct relay_image *image);
+
+/* After relay_save: as relay_drop, but the pipe belongs to the image now. */
+void relay_forget(struct relay *relay, const struct relay_context *context);
+
+/*
+ * Takes an image up in a relay that is all-zero but for its direction. Copies
+ * the bytes of the block, and owns the pipe from then on. -1 with errno =
+ * ENOBUFS: there is no block for the bytes or no place for the pipe; nothing
+ * has changed.
+ */
+int relay_restore(struct relay *relay, const struct relay_context *context,
+                  const struct relay_image *image) WARN_UNUSED;
 
 #endif

@@ -1,19 +1,15 @@
 /*
- * udp: a plane's share of UDP: its sockets for clients, its table of sessions,
- * and the two batches through which datagrams pass. Made with the first UDP
- * listener that the plane gets; without one it costs nothing.
+ * udp: the ground of a plane's UDP: its sessions, their table, and the two
+ * batches through which datagrams pass. Made with the first UDP listener that
+ * the plane gets; without one it costs nothing.
  *
  *      clients ──▶ listener ──▶ batch up ──▶ session ──▶ its own socket
  *                  the same ◀── batch down ◀── recv ◀───── connected
  *
- * What comes for many sessions at once is taken by one call, and so are the
- * answers of many sessions given back: the batch down leaves when it is full,
- * at the end of the loop's turn, or before one of its sessions ends. Between
- * datagrams no buffer is held. What cannot go now is dropped and counted.
- *
- * A socket is bound once and for all: datagrams of one client reach the same
- * worker only while the set of sockets stays as it is. When its address is no
- * longer configured, a socket lives on until its last session has ended.
+ * One call takes what has come for many sessions, and one gives the replies of
+ * many sessions back: the batch down leaves when it is full, at the end of the
+ * loop's turn, or before one of its sessions ends. Between datagrams no buffer
+ * is held. What cannot go now is dropped and counted.
  */
 #ifndef EVPROXY_PROXY_UDP_H
 #define EVPROXY_PROXY_UDP_H
@@ -21,55 +17,70 @@
 #include "base/pool.h"
 #include "net/datagram.h"
 #include "proxy/flow.h"
+#include "proxy/listener.h"
 #include "proxy/plane.h"
 
-struct udp_session;
+/* The most that a session may take, in bytes, besides its bucket of 16. */
+#define UDP_SESSION_BYTES_MAX 256
 
-struct udp_listener {
-    struct datagram_socket socket;
-    struct endpoint endpoint; /* as configured */
-    struct service *service;  /* of new sessions; NULL: none are let in */
-    uint32_t index;           /* in the pool */
-    uint32_t instance;        /* events of a former tenant are not ours */
+/* One plane's sessions of one service, over all reloads. */
+struct udp_group {
+    struct list link; /* in udp->groups */
+    struct service_state *state;
+    struct list idle; /* by udp_session.age: the longest idle one first */
     uint32_t sessions;
-    bool kept; /* the generation has its socket */
 };
 
+struct udp_session {
+    struct flow flow; /* its place in the table; has the client's address */
+    struct list link; /* runnable, finished or deferred */
+    struct list age;  /* in its group */
+    struct wheel_timer timer;
+    struct service *service;
+    struct upstream *upstream; /* NULL: none was picked */
+    struct listener *listener;
+    struct udp_group *group; /* NULL: not in one yet */
+    struct rate rate[DIRECTIONS];
+    uint64_t born_ns;
+    uint64_t moved_ns; /* when a datagram last came, from either side */
+    uint64_t bytes[DIRECTIONS];
+    uint32_t index;    /* in the pool */
+    uint32_t instance; /* of its token */
+    uint32_t replies;
+    int fd;               /* connected to the upstream; -1: not yet */
+    bool in_source : 1;   /* its source counts it */
+    bool in_upstream : 1; /* its upstream counts it */
+    bool in_table : 1;    /* it is in the table of flows */
+    bool header_due : 1;  /* the next datagram up carries a PROXY header */
+    bool takes_gro : 1;   /* its socket takes GRO batches */
+    bool no_gso : 1;      /* what it sends cannot go as a GSO batch */
+    bool finished : 1;    /* in udp->finished: its last reply leaves */
+    bool closed : 1;      /* deferred */
+};
+
+_Static_assert(sizeof(struct udp_session) <= UDP_SESSION_BYTES_MAX,
+               "a session costs no more than its record");
+
 struct udp {
-    struct pool listeners;
     struct pool sessions;
     struct flow_table flows;
-    struct list groups; /* see udp_session.h */
-    struct list more;   /* sessions that had their turn and have more to read */
-    struct list turn;   /* on the loop's runnable list while there are such */
-    struct list finished; /* had their last reply: end when it has left */
-    struct list dead;     /* to be freed at the end of the turn */
-    uint32_t instance;    /* instance number: makes tokens unlike */
+    struct list groups;
+    struct list finished; /* sessions that end when their last reply has left */
+    bool listener_unused; /* one that is not kept has lost its last session */
     struct datagram_batch up;
     struct datagram_batch down;
     struct udp_session *owner[DATAGRAM_BATCH]; /* of each of down; NULL: it is
-                                                  not to be sent */
+                                                  not sent */
 };
 
-/* Takes the generation's UDP sockets, and lets those go that it has not. */
-void udp_apply(struct plane *plane, const struct generation *generation);
+/* NULL with errno. seed: used if the kernel has no random bytes yet. Any
+ * thread. */
+struct udp *udp_create(uint64_t seed) WARN_UNUSED;
 
-/* Lets no new session in; sockets without any are closed, and sessions that are
- * quiet end soon. */
-void udp_drain(struct plane *plane);
-
-/* Ends all sessions with cause drain. */
-void udp_reset_all(struct plane *plane);
-
-/* After udp_reset_all: closes the sockets and frees all. */
-void udp_close(struct plane *plane);
-
-/* The loop's handlers. udp_run: plane->udp->turn was on the runnable list. */
-void udp_listener_event(struct plane *plane, uint32_t index, uint32_t instance);
-void udp_run(struct plane *plane);
-void udp_batch_end(struct plane *plane);
+/* Harmless for NULL. No session is left. */
+void udp_destroy(struct udp *udp);
 
 /* Gives idle memory back. True: there may be more later. */
-bool udp_trim(struct plane *plane);
+bool udp_trim(struct udp *udp);
 
 #endif

@@ -297,22 +297,21 @@ static void on_spread_timer(struct loop *loop, struct wheel_timer *timer)
 static void on_message(struct loop *loop, struct message *message)
 {
     struct daemon *daemon = daemon_of(loop);
-    struct worker_report *report =
-        container_of(message, struct worker_report, message);
+    struct report *report = container_of(message, struct report, message);
 
-    switch ((enum worker_report_type)message->type) {
-    case WORKER_GENERATION_DONE:
+    switch ((enum report_type)message->type) {
+    case REPORT_GENERATION_DONE:
         generations_done(&daemon->generations, report->generation);
         break;
-    case WORKER_UPSTREAM_FAILED:
+    case REPORT_UPSTREAM_FAILED:
         health_upstream_failed(daemon->health, report->upstream);
         break;
-    case WORKER_DRAINED:
+    case REPORT_DRAINED:
         if (workers_drained(&daemon->workers)) {
             loop_stop(loop);
         }
         break;
-    case WORKER_BEAT:
+    case REPORT_BEAT:
         workers_answered(&daemon->workers, report->worker);
         break;
     }
@@ -372,7 +371,7 @@ static void close_household(struct daemon *daemon)
     struct message *message;
 
     while ((message = mailbox_next(&daemon->loop.mailbox)) != NULL) {
-        free(container_of(message, struct worker_report, message));
+        free(container_of(message, struct report, message));
     }
     health_destroy(daemon->health);
     close(daemon->signal_fd);

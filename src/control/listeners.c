@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "net/listen.h"
-#include "proxy/worker.h"
+#include "proxy/socket_options.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -33,15 +33,6 @@ static bool is_unix(const struct endpoint *endpoint)
 static bool is_udp(const struct listen_socket *listen)
 {
     return listen->service->config->mode == CONFIG_UDP;
-}
-
-static bool options_equal(const struct sock_options *a,
-                          const struct sock_options *b)
-{
-    return a->keepalive_s == b->keepalive_s &&
-           a->user_timeout_ms == b->user_timeout_ms &&
-           a->notsent_lowat_bytes == b->notsent_lowat_bytes &&
-           a->backlog == b->backlog && a->fastopen == b->fastopen;
 }
 
 static void release(struct listen_socket *listen)
@@ -133,7 +124,7 @@ static int bind_all(struct listen_socket *listen, unsigned workers)
 
 static int listen_all(const struct listen_socket *listen, unsigned workers)
 {
-    struct sock_options options = worker_sock_options(listen->service->config);
+    struct sock_options options = socket_options_of(listen->service->config);
 
     if (is_udp(listen)) {
         return 0; /* datagrams come from the moment it is bound */
@@ -198,11 +189,11 @@ void listeners_abandon(struct generation *wanted,
 static void adjust(const struct listen_socket *listen,
                    const struct listen_socket *before, unsigned workers)
 {
-    struct sock_options now = worker_sock_options(listen->service->config);
-    struct sock_options then = worker_sock_options(before->service->config);
+    struct sock_options now = socket_options_of(listen->service->config);
+    struct sock_options then = socket_options_of(before->service->config);
     char text[ADDR_TEXT_MAX];
 
-    if (!options_equal(&now, &then) && listen_all(listen, workers) < 0) {
+    if (!socket_options_equal(&now, &then) && listen_all(listen, workers) < 0) {
         log_write(LOG_WARN, "listen address=%s error=\"%s\"",
                   endpoint_format(&listen->endpoint, text), strerror(errno));
     }

@@ -127,7 +127,7 @@ static void add_service(struct service_sums *all,
 static void process_line(const struct generations *generations,
                          const struct workers *workers, uint64_t uptime_ns)
 {
-    const struct worker_shared *shared = &workers->shared;
+    const struct shared *shared = &workers->shared;
     struct service_sums all = generations->gone;
     uint64_t lent, peak;
 

@@ -40,8 +40,8 @@ int workers_start(struct workers *workers, const struct config *config,
     unsigned count = workers_size(config);
 
     *workers = (struct workers){.count = 0};
-    if (worker_shared_init(&workers->shared, config->buffer_size,
-                           config->buffer_memory, control) < 0) {
+    if (shared_init(&workers->shared, config->buffer_size,
+                    config->buffer_memory, control) < 0) {
         return -1;
     }
     workers->list = calloc(count, sizeof(struct worker *));
@@ -72,7 +72,7 @@ void workers_join(struct workers *workers)
 
 void workers_fini(struct workers *workers)
 {
-    worker_shared_fini(&workers->shared);
+    shared_fini(&workers->shared);
     free(workers->list);
     free(workers->answered);
 }

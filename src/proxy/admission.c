@@ -2,7 +2,7 @@
 
 bool admission_enter_process(struct plane *plane)
 {
-    struct worker_shared *shared = plane->shared;
+    struct shared *shared = plane->shared;
     uint32_t max =
         atomic_load_explicit(&shared->max_connections, memory_order_relaxed);
 

@@ -1,256 +1,244 @@
 #include "proxy/attempt.h"
 
-#include "proxy/choice.h"
-#include "proxy/listener.h"
-#include "proxy/preface.h"
-
 #include <errno.h>
 
-/* Upstream i will not be picked again for this session. A single one may be. */
-static void mark_tried(struct session *session, size_t i)
-{
-    struct notes *notes;
+/* A single upstream that refused may be starting: it is tried again after
+ * this. */
+#define PAUSE_NS (100 * NS_PER_MS)
+/* How long a connect may still take when the client has left. */
+#define ABANDONED_NS (100 * NS_PER_MS)
 
-    if (session->service->upstream_count == 1) {
-        return;
+static enum step failed(struct attempt *attempt, enum cause cause)
+{
+    attempt->cause = (uint8_t)cause;
+    return STEP_FAILED;
+}
+
+/* ---- connected ---- */
+
+/* What the upstream is told about the client. */
+static struct proxy_header make_header(const struct attempt_context *context)
+{
+    struct proxy_header header = {.source = *context->client_addr};
+
+    if (context->header != NULL) {
+        return *context->header;
     }
-    notes = session_notes(session);
-    if (notes != NULL) {
-        notes->tried[i / 64] |= UINT64_C(1) << (i % 64);
+    sock_local(context->client, &header.destination);
+    header.local = header.source.family == AF_UNIX;
+    return header;
+}
+
+/* Sends the PROXY header that the upstream's line asks for. False: the fresh
+ * socket did not take it whole. */
+static bool send_header(const struct attempt *attempt,
+                        const struct attempt_context *context)
+{
+    enum config_proxy version = choice_line(&attempt->choice)->proxy_protocol;
+    unsigned char bytes[PROXY_HEADER_V1_MAX]; /* the longer of the two */
+    struct proxy_header header;
+    size_t length;
+    size_t count;
+
+    if (version == PROXY_OFF) {
+        return true;
+    }
+    header = make_header(context);
+    length = version == PROXY_V1
+                 ? proxy_header_format_v1(&header, (char *)bytes)
+                 : proxy_header_format_v2(&header, bytes, false);
+    switch (sock_send(context->upstream, bytes, length, false, &count)) {
+    case IO_OK:
+        return count == length;
+    case IO_ERROR:
+        return true; /* the upstream is gone and may have left bytes: the relay
+                        passes them on */
+    default:
+        return false;
     }
 }
 
-/* Ends the attempt under way; the error says why. */
-static void attempt_failed(struct plane *plane, struct session *session,
-                           int error)
-{
-    enum cause cause = CAUSE_CONNECT_REFUSED;
-
-    if (connect_error_is_local(error)) {
-        cause = CAUSE_LOCAL_RESOURCE;
-        listener_pause_exhausted(plane, error);
-    } else if (error == ETIMEDOUT) {
-        cause = CAUSE_CONNECT_TIMEOUT;
-    } else if (error == ECONNRESET) {
-        cause = CAUSE_UPSTREAM_RESET;
-    } else if (error == EPROTO) {
-        cause = CAUSE_TLS_ERROR;
-    }
-    if (cause != CAUSE_LOCAL_RESOURCE) {
-        choice_blame(plane, session->service, session->upstream, cause);
-    }
-    session->cause = (uint8_t)cause;
-    sock_close(&session->sock[UPSTREAM]);
-    upstream_leave(session->upstream);
-    session->in_upstream = false;
-    session->securing = false;
-}
-
-/* The name that the upstream's certificate must have; NULL: it is a unix
- * socket, and any will do. */
-static const char *upstream_name(const struct session *session, size_t place,
+/* The name that the upstream's certificate must have. NULL: the upstream is a
+ * unix socket, and any name will do. */
+static const char *upstream_name(const struct choice *choice,
                                  char text[ADDR_TEXT_MAX])
 {
-    const struct service *service = session->service;
-    const struct address *address = &service->lines[place]->address;
+    const struct address *address = &choice_line(choice)->address;
+    const char *configured = choice->service->config->upstream_tls_name;
     struct addr addr;
 
-    if (service->config->upstream_tls_name != NULL) {
-        return service->config->upstream_tls_name;
+    if (configured != NULL) {
+        return configured;
     }
     if (address->kind == ADDRESS_NAME) {
         return address->host;
     }
-    addr_from_sockaddr(&addr, &session->upstream->endpoint.u.any);
+    addr_from_sockaddr(&addr, &choice->upstream->endpoint.u.any);
     return addr.family == AF_UNIX ? NULL : addr_format_ip(&addr, text);
 }
 
-static int secure(struct session *session)
+static int start_tls(const struct choice *choice,
+                     const struct attempt_context *context)
 {
-    size_t place = attempt_place(session);
     char text[ADDR_TEXT_MAX];
     const struct sock_peer peer = {
-        .name = upstream_name(session, place, text),
-        .place = place,
-        .other = &session->sock[CLIENT],
+        .name = upstream_name(choice, text),
+        .place = choice->place,
+        .other = context->client,
     };
 
-    return sock_start_tls(&session->sock[UPSTREAM],
-                          session->service->tls_client, &peer);
+    return sock_start_tls(context->upstream, choice->service->tls_client,
+                          &peer);
 }
 
-/* The upstream has taken the connection. */
-static void connected(struct plane *plane, struct session *session)
+static enum step connected(struct attempt *attempt,
+                           const struct attempt_context *context)
 {
-    if (!preface_send(session)) {
-        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
-    } else if (session->service->tls_client == NULL) {
-        session_established(plane, session);
-    } else if (secure(session) < 0) {
-        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
-    } else {
-        session->securing = true;
-        session_arm(plane, session);
-        session_handshake_due(plane, session);
+    if (!send_header(attempt, context)) {
+        return failed(attempt, CAUSE_LOCAL_RESOURCE);
     }
+    if (attempt->choice.service->tls_client == NULL) {
+        return STEP_DONE;
+    }
+    if (start_tls(&attempt->choice, context) < 0) {
+        return failed(attempt, CAUSE_LOCAL_RESOURCE);
+    }
+    attempt->securing = true;
+    return STEP_RUNNABLE;
 }
 
-/* Begins a connect to the upstream that was entered. True: it is under way, or
- * done, or the session has ended; false: it failed at once. */
-static bool connect_begun(struct plane *plane, struct session *session)
+/* ---- connecting ---- */
+
+static enum step try_next(struct attempt *attempt,
+                          const struct attempt_context *context)
 {
-    struct sock *sock = &session->sock[UPSTREAM];
-    uint64_t token;
-    enum connect_result result;
+    const struct choice_request request = {
+        .plane = context->plane,
+        .client = context->client_addr,
+        .kind = PLANE_SESSION,
+        .index = context->index,
+    };
 
-    session->attempts++;
-    session->stage_ns = plane->loop.now_ns;
-    result = choice_connect(session->service, session->upstream, sock,
-                            connect_stream);
-    if (result == CONNECT_BUSY) {
-        session->cause = CAUSE_CONNECT_TIMEOUT;
-        upstream_leave(session->upstream);
-        session->in_upstream = false;
-        return false;
+    if (attempt->abandoned) {
+        return failed(attempt, CAUSE_CLIENT_RESET);
     }
-    if (result == CONNECT_FAILED || result == CONNECT_LOCAL) {
-        attempt_failed(plane, session, errno);
-        return false;
-    }
-    token = loop_token(PLANE_SESSION, session->index * 2 + UPSTREAM,
-                       session->instance + session->attempts);
-    if (poller_add(&plane->loop.poller, sock->fd, token) < 0) {
-        attempt_failed(plane, session, ENOMEM);
-        return false;
-    }
-    if (result == CONNECT_DONE) {
-        sock->ready |= SOCK_WRITABLE;
-        connected(plane, session);
-    } else {
-        session_arm(plane, session);
-    }
-    return true;
-}
-
-/* Tries the single upstream again after a pause, if it may be tried again. */
-static bool pause_for_single(struct plane *plane, struct session *session)
-{
-    const struct service *service = session->service;
-
-    if (service->upstream_count != 1 || session->attempts == 0 ||
-        session->pausing) {
-        return false;
-    }
-    session->pausing = true;
-    session->stage_ns = plane->loop.now_ns;
-    session_arm(plane, session);
-    return true;
-}
-
-void attempt_begin(struct plane *plane, struct session *session)
-{
-    struct service *service = session->service;
-
-    if (session->abandoned) {
-        session_close(plane, session, CAUSE_CLIENT_RESET);
-        return;
-    }
-    while (session->attempts < service->config->connect_attempts) {
-        const struct notes *notes = session->notes;
-        ssize_t i = choice_pick(plane, service, &session->client,
-                                notes == NULL ? NULL : notes->tried);
-
-        if (i < 0) {
-            break;
-        }
-        if (pause_for_single(plane, session)) {
-            return;
-        }
-        session->pausing = false;
-        session->upstream = service->upstreams[i];
-        session->in_upstream = upstream_enter(
-            session->upstream, service->lines[i]->max_connections);
-        if (session->in_upstream && connect_begun(plane, session)) {
-            return;
-        }
-        mark_tried(session, (size_t)i);
-    }
-    session_close(plane, session,
-                  session->cause == CAUSE_NONE ? CAUSE_NO_UPSTREAM
-                                               : (enum cause)session->cause);
-}
-
-size_t attempt_place(const struct session *session)
-{
-    size_t i = 0;
-
-    while (session->service->upstreams[i] != session->upstream) {
-        i++;
-    }
-    return i;
-}
-
-static void try_next(struct plane *plane, struct session *session, int error)
-{
-    attempt_failed(plane, session, error);
-    mark_tried(session, attempt_place(session));
-    attempt_begin(plane, session);
-}
-
-void attempt_run(struct plane *plane, struct session *session)
-{
-    int error;
-
-    if (!session->securing) {
-        return;
-    }
-    switch (sock_handshake(&session->sock[UPSTREAM])) {
-    case IO_OK:
-        session->securing = false;
-        session_established(plane, session);
-        break;
-    case IO_AGAIN:
-        break; /* connect_timeout has an eye on it */
-    case IO_BUSY:
-        session_handshake_later(plane, session);
-        break;
+    attempt->begun_ns = context->plane->loop.now_ns;
+    attempt->pausing = false;
+    attempt->securing = false;
+    switch (choice_connect(&attempt->choice, &request, context->upstream,
+                           context->instance)) {
+    case CHOICE_CONNECTED:
+        context->upstream->ready |= SOCK_WRITABLE;
+        return connected(attempt, context);
+    case CHOICE_CONNECTING:
+        return STEP_WAITS;
+    case CHOICE_PAUSE:
+        attempt->pausing = true;
+        return STEP_WAITS;
     default:
-        error = errno;
-        if (error == EPROTO) {
-            session_complain(plane, session, "upstream",
-                             session->upstream->text);
-        }
-        try_next(plane, session, error);
-        break;
+        return failed(attempt, choice_cause(&attempt->choice));
     }
 }
 
-void attempt_event(struct plane *plane, struct session *session)
+static enum step fail(struct attempt *attempt,
+                      const struct attempt_context *context, int error)
 {
-    struct sock *sock = &session->sock[UPSTREAM];
+    choice_fail(&attempt->choice, context->plane, context->upstream, error);
+    return try_next(attempt, context);
+}
+
+enum step attempt_begin(struct attempt *attempt, struct service *service,
+                        const struct attempt_context *context)
+{
+    *attempt = (struct attempt){.begun_ns = 0};
+    choice_begin(&attempt->choice, service);
+    return try_next(attempt, context);
+}
+
+enum step attempt_event(struct attempt *attempt,
+                        const struct attempt_context *context)
+{
+    struct sock *sock = context->upstream;
     int error = 0;
 
-    if (session->securing) {
-        session_handshake_due(plane, session);
-        return;
+    if (attempt->securing) {
+        return STEP_RUNNABLE;
     }
     if (!(sock->ready & (SOCK_WRITABLE | SOCK_HANGUP))) {
-        return;
+        return STEP_WAITS;
     }
     if (sock->ready & SOCK_HANGUP) {
         error = sock_error(sock);
     }
-    /* It took the connection if it sent a FIN before the reset (EPIPE), or
-     * bytes, which are owed to the client. */
+    /* The upstream took the connection if it sent a FIN before the reset
+     * (EPIPE), or bytes, which are owed to the client. */
     if (error == 0 || error == EPIPE ||
         (error == ECONNRESET && sock_has_bytes(sock))) {
-        connected(plane, session);
+        return connected(attempt, context);
+    }
+    return fail(attempt, context, error);
+}
+
+enum step attempt_client_left(struct attempt *attempt,
+                              const struct attempt_context *context)
+{
+    if (!sock_has_bytes(context->client)) {
+        return failed(attempt, CAUSE_CLIENT_RESET);
+    }
+    if (!attempt->abandoned) {
+        attempt->abandoned = true;
+        attempt->begun_ns = context->plane->loop.now_ns;
+    }
+    return STEP_WAITS;
+}
+
+enum step attempt_handshake(struct attempt *attempt,
+                            const struct attempt_context *context)
+{
+    const struct choice *choice = &attempt->choice;
+    enum step step;
+
+    if (!attempt->securing) {
+        return STEP_WAITS; /* it failed while it stood in the queue */
+    }
+    step = handshake_step(context->upstream);
+    if (step != STEP_FAILED) {
+        return step;
+    }
+    if (errno == EPROTO) {
+        handshake_report_failure(context->plane, choice->service, "upstream",
+                                 choice->upstream->text);
+    }
+    return fail(attempt, context, errno);
+}
+
+/* ---- time ---- */
+
+void attempt_deadline(const struct attempt *attempt, struct deadline *earliest)
+{
+    const struct config_service *config = attempt->choice.service->config;
+
+    if (attempt->abandoned) {
+        deadline_consider(earliest, attempt->begun_ns, ABANDONED_NS,
+                          CAUSE_NONE);
+    } else if (attempt->pausing) {
+        deadline_consider(earliest, attempt->begun_ns, PAUSE_NS, CAUSE_NONE);
     } else {
-        try_next(plane, session, error);
+        deadline_consider(earliest, attempt->begun_ns,
+                          config->connect_timeout_ns, CAUSE_NONE);
     }
 }
 
-void attempt_timeout(struct plane *plane, struct session *session)
+enum step attempt_timeout(struct attempt *attempt,
+                          const struct attempt_context *context)
 {
-    try_next(plane, session, ETIMEDOUT);
+    if (attempt->abandoned || attempt->pausing) {
+        return try_next(attempt, context);
+    }
+    return fail(attempt, context, ETIMEDOUT);
+}
+
+void attempt_end(struct attempt *attempt)
+{
+    choice_drop(&attempt->choice);
 }

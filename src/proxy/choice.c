@@ -6,23 +6,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Local addresses tried for one connect when the ports of one are used up. */
+/* Local addresses tried for one connect while the ports of each are used up. */
 #define SOURCES_TRIED_MAX 4u
 
-/* What the pick asks. */
-struct question {
-    const struct service *service;
-    const uint64_t *tried;
-};
+/* ---- the pick ---- */
 
 static bool upstream_usable(void *arg, uint32_t i)
 {
-    const struct question *question = arg;
-    const struct upstream *upstream = question->service->upstreams[i];
-    const uint64_t *tried = question->tried;
-    uint32_t max = question->service->lines[i]->max_connections;
+    const struct choice *choice = arg;
+    const struct upstream *upstream = choice->service->upstreams[i];
+    uint32_t max = choice->service->lines[i]->max_connections;
 
-    if (tried != NULL && (tried[i / 64] >> (i % 64) & 1)) {
+    if (choice->tried != NULL && (choice->tried[i / 64] >> (i % 64) & 1)) {
         return false;
     }
     return upstream_up(upstream) &&
@@ -32,45 +27,86 @@ static bool upstream_usable(void *arg, uint32_t i)
 
 static uint32_t upstream_active(void *arg, uint32_t i)
 {
-    const struct question *question = arg;
+    const struct choice *choice = arg;
 
-    return atomic_load_explicit(&question->service->upstreams[i]->active,
+    return atomic_load_explicit(&choice->service->upstreams[i]->active,
                                 memory_order_relaxed);
 }
 
-ssize_t choice_pick(struct plane *plane, struct service *service,
-                    const struct addr *client, const uint64_t *tried)
+/* Sets the place of the next upstream. False: no upstream is usable. */
+static bool pick(struct choice *choice, const struct choice_request *request)
 {
-    struct question question = {service, tried};
-    struct balance_probe probe = {upstream_usable, upstream_active, &question};
-    uint64_t hash = addr_hash(client, service->config->hash_prefix_v4,
+    struct service *service = choice->service;
+    struct balance_probe probe = {upstream_usable, upstream_active, choice};
+    uint64_t hash = addr_hash(request->client, service->config->hash_prefix_v4,
                               service->config->hash_prefix_v6);
+    ssize_t place = balance_pick(&service->balance, hash,
+                                 hash_random(&request->plane->random), &probe);
 
-    return balance_pick(&service->balance, hash, hash_random(&plane->random),
-                        &probe);
+    if (place >= 0) {
+        choice->place = (uint32_t)place;
+    }
+    return place >= 0;
 }
 
-enum connect_result choice_connect(struct service *service,
-                                   const struct upstream *upstream,
-                                   struct sock *sock, choice_connect_fn connect)
+/* The upstream is not picked again for this client. A single one may be: it may
+ * be starting again. */
+static void mark_tried(struct choice *choice)
 {
-    const struct endpoint *endpoint = &upstream->endpoint;
-    int family = endpoint->u.any.sa_family;
-    struct addr source;
+    size_t count = choice->service->upstream_count;
+
+    if (count == 1) {
+        return;
+    }
+    if (choice->tried == NULL) {
+        choice->tried = calloc((count + 63) / 64, sizeof(uint64_t));
+    }
+    if (choice->tried == NULL) {
+        choice->cause = CAUSE_LOCAL_RESOURCE;
+        choice->stopped = true;
+    } else {
+        choice->tried[choice->place / 64] |= UINT64_C(1)
+                                             << (choice->place % 64);
+    }
+}
+
+/* ---- the connect ---- */
+
+static enum connect_result connect_from(const struct choice *choice,
+                                        const struct choice_request *request,
+                                        struct sock *sock,
+                                        const struct addr *source)
+{
+    const struct endpoint *endpoint = &choice->upstream->endpoint;
+
+    return request->kind == PLANE_SESSION
+               ? connect_stream(sock, endpoint, source)
+               : connect_datagram(sock, endpoint, source);
+}
+
+/* Connects from one of the service's source addresses, and from the next one
+ * when the local ports of the first are used up. */
+static enum connect_result
+connect_upstream(const struct choice *choice,
+                 const struct choice_request *request, struct sock *sock)
+{
+    struct service *service = choice->service;
+    int family = choice->upstream->endpoint.u.any.sa_family;
     enum connect_result result = CONNECT_LOCAL;
+    struct addr source;
 
     if (service->config->source_count == 0 || family == AF_UNIX) {
-        return connect(sock, endpoint, NULL);
+        return connect_from(choice, request, sock, NULL);
     }
     for (unsigned i = 0; i < SOURCES_TRIED_MAX; i++) {
         uint32_t turn = atomic_fetch_add_explicit(&service->source_cursor, 1,
                                                   memory_order_relaxed);
 
         if (!config_source(service->config, family, turn, &source)) {
-            return connect(sock, endpoint, NULL);
+            return connect_from(choice, request, sock, NULL);
         }
-        result = connect(sock, endpoint, &source);
-        /* Of ports: connect(2) says the one, and of datagrams the other. */
+        result = connect_from(choice, request, sock, &source);
+        /* Ports are used up: EADDRNOTAVAIL of a stream, EAGAIN of datagrams. */
         if (result != CONNECT_LOCAL ||
             (errno != EADDRNOTAVAIL && errno != EAGAIN)) {
             break;
@@ -79,35 +115,173 @@ enum connect_result choice_connect(struct service *service,
     return result;
 }
 
+static int watch(const struct choice_request *request, const struct sock *sock,
+                 uint32_t *instance)
+{
+    struct poller *poller = &request->plane->loop.poller;
+    uint64_t token;
+
+    *instance = plane_next_instance(request->plane);
+    token = loop_token(request->kind, request->index, *instance);
+    return request->kind == PLANE_SESSION
+               ? poller_add(poller, sock->fd, token)
+               : poller_add_datagram(poller, sock->fd, token);
+}
+
+static void leave(struct choice *choice)
+{
+    if (choice->entered) {
+        upstream_leave(choice->upstream);
+        choice->entered = false;
+    }
+}
+
+/* Connects to the upstream that was picked. False: it failed at once. */
+static bool begin_attempt(struct choice *choice,
+                          const struct choice_request *request,
+                          struct sock *sock, uint32_t *instance,
+                          enum choice_answer *answer)
+{
+    enum connect_result result;
+
+    choice->attempts++;
+    result = connect_upstream(choice, request, sock);
+    switch (result) {
+    case CONNECT_PENDING:
+    case CONNECT_DONE:
+        if (watch(request, sock, instance) < 0) {
+            choice_fail(choice, request->plane, sock, ENOMEM);
+            return false;
+        }
+        *answer = result == CONNECT_DONE ? CHOICE_CONNECTED : CHOICE_CONNECTING;
+        return true;
+    case CONNECT_BUSY:
+        /* The backlog of a unix socket is full: no fault of the upstream. */
+        choice->cause = CAUSE_CONNECT_TIMEOUT;
+        leave(choice);
+        mark_tried(choice);
+        return false;
+    default:
+        choice_fail(choice, request->plane, sock, errno);
+        return false;
+    }
+}
+
+void choice_begin(struct choice *choice, struct service *service)
+{
+    *choice = (struct choice){.service = service};
+}
+
+enum choice_answer choice_connect(struct choice *choice,
+                                  const struct choice_request *request,
+                                  struct sock *sock, uint32_t *instance)
+{
+    struct service *service = choice->service;
+    enum choice_answer answer;
+
+    while (!choice->stopped &&
+           choice->attempts < service->config->connect_attempts &&
+           pick(choice, request)) {
+        if (service->upstream_count == 1 && choice->attempts > 0 &&
+            !choice->paused) {
+            choice->paused = true;
+            return CHOICE_PAUSE;
+        }
+        choice->paused = false;
+        choice->upstream = service->upstreams[choice->place];
+        choice->entered = upstream_enter(choice->upstream,
+                                         choice_line(choice)->max_connections);
+        if (!choice->entered) {
+            mark_tried(choice); /* it filled up since the pick */
+        } else if (begin_attempt(choice, request, sock, instance, &answer)) {
+            return answer;
+        }
+    }
+    return CHOICE_NONE;
+}
+
+/* ---- the end ---- */
+
 /* Tells the log and the control thread that an upstream was taken out. */
 static void report_failed(struct plane *plane, const struct service *service,
                           struct upstream *upstream, enum cause cause)
 {
-    struct worker_report *report = calloc(1, sizeof(*report));
+    struct report *report =
+        report_create(REPORT_UPSTREAM_FAILED, plane->number);
     char name[sizeof(upstream->text) + 2];
 
     if (report == NULL) {
-        /* Nobody would ever try it again: better to go on failing. */
+        /* Nobody would ever check whether it is back: it stays in use. */
         (void)upstream_clear_down(upstream, UPSTREAM_FAILED);
         return;
     }
     log_write(LOG_WARN, "upstream service=%s address=%s state=down cause=%s",
               service->config->name,
               log_quote(upstream->text, name, sizeof(name)), cause_name(cause));
-    report->message.type = WORKER_UPSTREAM_FAILED;
-    report->worker = plane->number;
     report->upstream = upstream;
-    mailbox_post(plane->shared->control, &report->message);
+    shared_report(plane->shared, report);
 }
 
-void choice_blame(struct plane *plane, struct service *service,
+void choice_blame(struct plane *plane, const struct service *service,
                   struct upstream *upstream, enum cause cause)
 {
     const struct config_service *config = service->config;
 
-    counter_add(&upstream->counters[plane->number].failed, 1);
+    counter_add(&plane_upstream_counters(plane, upstream)->failed, 1);
     if (upstream_connect_failed(upstream, config->fail_threshold,
                                 config->fail_window_ns, plane->loop.now_ns)) {
         report_failed(plane, service, upstream, cause);
     }
+}
+
+static enum cause cause_of(int error)
+{
+    switch (error) {
+    case ETIMEDOUT:
+        return CAUSE_CONNECT_TIMEOUT;
+    case ECONNRESET:
+        return CAUSE_UPSTREAM_RESET;
+    case EPROTO:
+        return CAUSE_TLS_ERROR;
+    default:
+        return CAUSE_CONNECT_REFUSED;
+    }
+}
+
+void choice_fail(struct choice *choice, struct plane *plane, struct sock *sock,
+                 int error)
+{
+    if (connect_error_is_local(error)) {
+        choice->cause = CAUSE_LOCAL_RESOURCE;
+        plane_report_shortage(plane, error);
+    } else {
+        choice->cause = (uint8_t)cause_of(error);
+        choice_blame(plane, choice->service, choice->upstream,
+                     (enum cause)choice->cause);
+    }
+    sock_close(sock);
+    leave(choice);
+    mark_tried(choice);
+}
+
+enum cause choice_cause(const struct choice *choice)
+{
+    return choice->cause == CAUSE_NONE ? CAUSE_NO_UPSTREAM
+                                       : (enum cause)choice->cause;
+}
+
+struct upstream *choice_keep(struct choice *choice, struct plane *plane)
+{
+    counter_add(&plane_upstream_counters(plane, choice->upstream)->total, 1);
+    free(choice->tried);
+    choice->tried = NULL;
+    choice->entered = false;
+    return choice->upstream;
+}
+
+void choice_drop(struct choice *choice)
+{
+    leave(choice);
+    free(choice->tried);
+    choice->tried = NULL;
 }

@@ -1,10 +1,5 @@
 #include "proxy/preface.h"
 
-#include "base/log.h"
-#include "proxy/admission.h"
-#include "proxy/attempt.h"
-
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/param.h>
 
@@ -13,98 +8,63 @@ bool preface_is_due(const struct listen_socket *listen)
     return listen->service->config->proxy_protocol || listen->named_count > 0;
 }
 
-enum cause preface_admit(const struct service *service, const struct addr *peer)
+static bool trusts(const struct config_service *config, const struct addr *peer)
 {
-    const struct config_service *config = service->config;
-
-    if (!config->proxy_protocol) {
-        return CAUSE_NONE;
-    }
     for (size_t i = 0; i < config->proxy_from_count; i++) {
         if (network_contains(&config->proxy_from[i], peer)) {
-            return CAUSE_NONE;
+            return true;
         }
     }
-    return CAUSE_DENIED;
+    return false;
 }
 
-/* At most one line a second in all, with how many there were since the last. */
-static void refuse_header(struct plane *plane, struct session *session)
+bool preface_may_send(const struct listen_socket *listen,
+                      const struct addr *peer)
 {
-    uint32_t count = plane_complain(plane, &plane->shared->bad_headers);
-    char peer[ADDR_TEXT_MAX];
-
-    if (count > 0) {
-        log_write(LOG_WARN, "bad header service=%s from=%s count=%u",
-                  session->service->config->name,
-                  addr_format(&session->client, peer), count);
+    if (!listen->service->config->proxy_protocol ||
+        trusts(listen->service->config, peer)) {
+        return true;
     }
-    session_close(plane, session, CAUSE_BAD_HEADER);
-}
-
-/* Client and service are known now: may it come in? */
-static void admit(struct plane *plane, struct session *session)
-{
-    bool in_source;
-    enum cause cause = admission_enter_service(plane, session->service,
-                                               &session->client, &in_source);
-
-    if (cause != CAUSE_NONE) {
-        session_close(plane, session, cause);
-        return;
-    }
-    session->in_service = true;
-    session->in_source = in_source;
-    if (!session->accepted) {
-        session_accepted(plane, session);
-    }
-    preface_admitted(plane, session);
-}
-
-void preface_admitted(struct plane *plane, struct session *session)
-{
-    const struct service *service = session->service;
-
-    if (service->tls_server == NULL) {
-        session_proceed(plane, session);
-    } else if (sock_start_tls(&session->sock[CLIENT], service->tls_server,
-                              NULL) < 0) {
-        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
-    } else {
-        session_arm(plane, session);
-        if (session->sock[CLIENT].ready & SOCK_READABLE) {
-            session_handshake_due(plane, session);
+    for (size_t i = 0; i < listen->named_count; i++) {
+        if (trusts(listen->named[i]->config, peer)) {
+            return true;
         }
     }
+    return false;
 }
 
-void preface_run(struct plane *plane, struct session *session)
+void preface_begin(struct preface *preface, const struct listen_socket *listen)
 {
-    char text[ADDR_TEXT_MAX];
-
-    switch (sock_handshake(&session->sock[CLIENT])) {
-    case IO_OK:
-        session_proceed(plane, session);
-        break;
-    case IO_AGAIN:
-        break; /* header_timeout has an eye on it */
-    case IO_BUSY:
-        session_handshake_later(plane, session);
-        break;
-    default:
-        if (errno == EPROTO) {
-            session_complain(plane, session, "client",
-                             addr_format(&session->client, text));
-            session_close(plane, session, CAUSE_TLS_ERROR);
-        } else {
-            session_close(plane, session, CAUSE_CLIENT_RESET);
-        }
-        break;
-    }
+    *preface = (struct preface){.listen = listen};
 }
 
-/* Whether the service takes the name: 0 no, 1 by a wildcard, 2 exactly. */
-static int takes_name(const struct config_service *config, const char *name)
+void preface_end(struct preface *preface)
+{
+    free(preface->long_header);
+    preface->long_header = NULL;
+}
+
+static enum step failed(struct preface *preface, enum cause cause)
+{
+    preface->cause = (uint8_t)cause;
+    return STEP_FAILED;
+}
+
+/* Not everything has come. Waits for the rest if it can still come. */
+static enum step wait_for_more(struct preface *preface,
+                               const struct sock *client)
+{
+    if (client->ready & SOCK_ERROR) {
+        return failed(preface, CAUSE_CLIENT_RESET);
+    }
+    return client->ready & SOCK_HANGUP ? failed(preface, CAUSE_BAD_HEADER)
+                                       : STEP_WAITS;
+}
+
+/* ---- the server name ---- */
+
+/* How well the service fits the name: 0 not, 1 by a wildcard, 2 exactly. */
+static int match_name(const struct config_service *config, const char *name)
 {
     int best = 0;
 
@@ -116,17 +76,16 @@ static int takes_name(const struct config_service *config, const char *name)
     return best;
 }
 
-/* The service for a name ("": none was given); NULL: nobody's. */
+/* The service for a name ("": none was given); NULL: no service. */
 static struct service *route(const struct listen_socket *listen,
                              const char *name)
 {
-    struct service *rest =
+    struct service *best =
         listen->service->config->sni_count == 0 ? listen->service : NULL;
-    struct service *best = rest;
     int best_match = 0;
 
     for (size_t i = 0; i < listen->named_count; i++) {
-        int match = takes_name(listen->named[i]->config, name);
+        int match = match_name(listen->named[i]->config, name);
 
         if (match > best_match) {
             best = listen->named[i];
@@ -136,26 +95,108 @@ static struct service *route(const struct listen_socket *listen,
     return best;
 }
 
-static void choose_service(struct plane *plane, struct session *session,
-                           const char *name)
+/* Whoever sent the header may be trusted by another service of the address
+ * only. */
+static bool may_reach(const struct preface *preface,
+                      const struct service *service, const struct sock *client)
 {
-    struct service *service = route(session->notes->listen, name);
+    struct addr peer;
 
-    if (service == NULL) {
-        session_close(plane, session, CAUSE_NO_ROUTE);
-        return;
+    if (!preface->has_header) {
+        return true;
     }
-    session->service = service;
-    admit(plane, session);
+    sock_remote(client, &peer);
+    return trusts(service->config, &peer);
+}
+
+/* A client that does not speak TLS, or not well enough to be understood, asks
+ * for no name. */
+static enum step read_hello(struct preface *preface, const struct sock *client,
+                            const unsigned char *bytes, size_t count,
+                            struct service **service)
+{
+    struct client_hello hello = {.name = ""};
+    int length = client_hello_parse(bytes, count, &hello);
+    struct service *found;
+
+    if (length == 0 && count < PREFACE_BYTES_MAX) {
+        return wait_for_more(preface, client);
+    }
+    found = route(preface->listen, length > 0 ? hello.name : "");
+    if (found == NULL) {
+        return failed(preface, CAUSE_NO_ROUTE);
+    }
+    *service = found;
+    return may_reach(preface, found, client) ? STEP_DONE
+                                               : failed(preface, CAUSE_DENIED);
+}
+
+/* ---- the PROXY header ---- */
+
+static enum step take_header(struct preface *preface, struct sock *client,
+                             const struct proxy_header *header,
+                             struct service **service)
+{
+    preface->header = *header;
+    preface->has_header = true;
+    /* The ClientHello may have come with it. */
+    return preface->listen->named_count == 0 ? STEP_DONE
+                                             : preface_read(preface, client, service);
+}
+
+static enum step read_long_header(struct preface *preface, struct sock *client,
+                                  struct service **service)
+{
+    struct preface_long_header *gathered = preface->long_header;
+    struct proxy_header header;
+    size_t count;
+
+    while (gathered->count < gathered->size) {
+        switch (sock_recv(client, gathered->bytes + gathered->count,
+                          gathered->size - gathered->count, &count)) {
+        case IO_OK:
+            gathered->count += (uint32_t)count;
+            break;
+        case IO_AGAIN:
+        case IO_BUSY:
+            return STEP_WAITS;
+        case IO_EOF:
+            return failed(preface, CAUSE_BAD_HEADER);
+        default:
+            return failed(preface, CAUSE_CLIENT_RESET);
+        }
+    }
+    if (proxy_header_parse(gathered->bytes, gathered->size, &header) <= 0) {
+        return failed(preface, CAUSE_BAD_HEADER);
+    }
+    preface_end(preface);
+    return take_header(preface, client, &header, service);
+}
+
+/* A header of version 2 may be longer than what the kernel queues. Only those
+ * who may send headers get memory for it. */
+static enum step begin_long_header(struct preface *preface, struct sock *client,
+                                   const unsigned char *bytes,
+                                   struct service **service)
+{
+    uint32_t size = 16 + (((uint32_t)bytes[14] << 8) | bytes[15]);
+
+    preface->long_header = malloc(sizeof(*preface->long_header) + size);
+    if (preface->long_header == NULL) {
+        return failed(preface, CAUSE_LOCAL_RESOURCE);
+    }
+    preface->long_header->size = size;
+    preface->long_header->count = 0;
+    return read_long_header(preface, client, service);
 }
 
 /* Takes the header, whose length is known, out of the kernel's queue. */
-static bool take(struct sock *sock, unsigned char *bytes, size_t length)
+static bool consume(struct sock *client, unsigned char *bytes, size_t length)
 {
     size_t count;
 
     while (length > 0) {
-        if (sock_recv(sock, bytes, length, &count) != IO_OK) {
+        if (sock_recv(client, bytes, length, &count) != IO_OK) {
             return false;
         }
         length -= count;
@@ -163,198 +204,49 @@ static bool take(struct sock *sock, unsigned char *bytes, size_t length)
     return true;
 }
 
-/* What has come is not all of it: waits for more if there can be more. */
-static void want_more(struct plane *plane, struct session *session)
-{
-    const struct sock *sock = &session->sock[CLIENT];
-
-    if (sock->ready & SOCK_ERROR) {
-        session_close(plane, session, CAUSE_CLIENT_RESET);
-    } else if (sock->ready & SOCK_HANGUP) {
-        refuse_header(plane, session);
-    }
-}
-
-static void take_header(struct plane *plane, struct session *session,
-                        const struct proxy_header *header)
-{
-    session->notes->header = *header;
-    session->notes->has_header = true;
-    if (!header->local) {
-        session->client = header->source;
-    }
-    if (session->notes->listen->named_count == 0) {
-        admit(plane, session);
-    } else {
-        preface_event(plane, session); /* the ClientHello may be here too */
-    }
-}
-
-/*
- * A header of version 2 may be longer than what the kernel holds for a reader.
- * Such a one, which only they send who may, is gathered in memory of its own.
- */
-static void begin_long_header(struct plane *plane, struct session *session,
-                              const unsigned char *bytes)
-{
-    struct notes *notes = session->notes;
-
-    notes->long_size = 16 + (((uint32_t)bytes[14] << 8) | bytes[15]);
-    notes->long_header = malloc(notes->long_size);
-    if (notes->long_header == NULL) {
-        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
-    } else {
-        preface_event(plane, session);
-    }
-}
-
-static void read_long_header(struct plane *plane, struct session *session)
-{
-    struct notes *notes = session->notes;
-    struct proxy_header header;
-    size_t count;
-
-    while (notes->long_count < notes->long_size) {
-        switch (sock_recv(&session->sock[CLIENT],
-                          notes->long_header + notes->long_count,
-                          notes->long_size - notes->long_count, &count)) {
-        case IO_OK:
-            notes->long_count += (uint32_t)count;
-            break;
-        case IO_AGAIN:
-        case IO_BUSY:
-            return;
-        case IO_EOF:
-            refuse_header(plane, session);
-            return;
-        default:
-            session_close(plane, session, CAUSE_CLIENT_RESET);
-            return;
-        }
-    }
-    if (proxy_header_parse(notes->long_header, notes->long_size, &header) > 0) {
-        free(notes->long_header);
-        notes->long_header = NULL;
-        take_header(plane, session, &header);
-    } else {
-        refuse_header(plane, session);
-    }
-}
-
-static void read_header(struct plane *plane, struct session *session,
-                        unsigned char *bytes, size_t count)
+static enum step read_header(struct preface *preface, struct sock *client,
+                             unsigned char *bytes, size_t count,
+                             struct service **service)
 {
     struct proxy_header header;
     int length = proxy_header_parse(bytes, count, &header);
 
-    if (length == 0 && count == PREFACE_BYTES_MAX) {
-        begin_long_header(plane, session, bytes);
-    } else if (length == 0) {
-        want_more(plane, session);
-    } else if (length > 0 &&
-               take(&session->sock[CLIENT], bytes, (size_t)length)) {
-        take_header(plane, session, &header);
-    } else {
-        refuse_header(plane, session);
+    if (length == 0) {
+        return count == PREFACE_BYTES_MAX
+                   ? begin_long_header(preface, client, bytes, service)
+                   : wait_for_more(preface, client);
     }
+    if (length < 0 || !consume(client, bytes, (size_t)length)) {
+        return failed(preface, CAUSE_BAD_HEADER);
+    }
+    return take_header(preface, client, &header, service);
 }
 
-/* What is not TLS, or not to be understood, asks for no name. */
-static void read_hello(struct plane *plane, struct session *session,
-                       const unsigned char *bytes, size_t count)
+enum step preface_read(struct preface *preface, struct sock *client,
+                       struct service **service)
 {
-    struct client_hello hello = {.name = ""};
-    int length = client_hello_parse(bytes, count, &hello);
-
-    if (length == 0 && count < PREFACE_BYTES_MAX) {
-        want_more(plane, session);
-    } else {
-        choose_service(plane, session, length > 0 ? hello.name : "");
-    }
-}
-
-static void read_preface(struct plane *plane, struct session *session,
-                         unsigned char *bytes, size_t count)
-{
-    if (session->service->config->proxy_protocol &&
-        !session->notes->has_header) {
-        read_header(plane, session, bytes, count);
-    } else {
-        read_hello(plane, session, bytes, count);
-    }
-}
-
-void preface_event(struct plane *plane, struct session *session)
-{
-    struct sock *sock = &session->sock[CLIENT];
     unsigned char bytes[PREFACE_BYTES_MAX];
     size_t count;
 
-    if (session->in_service) {
-        session_handshake_due(plane, session); /* all else has come */
-        return;
+    if (!(client->ready & SOCK_READABLE)) {
+        return STEP_WAITS;
     }
-    if (!(sock->ready & SOCK_READABLE)) {
-        return;
+    if (preface->long_header != NULL) {
+        return read_long_header(preface, client, service);
     }
-    if (session->notes->long_header != NULL) {
-        read_long_header(plane, session);
-        return;
-    }
-    switch (sock_peek(sock, bytes, sizeof(bytes), &count)) {
+    switch (sock_peek(client, bytes, sizeof(bytes), &count)) {
     case IO_OK:
-        read_preface(plane, session, bytes, count);
         break;
     case IO_AGAIN:
     case IO_BUSY:
-        break; /* header_timeout has an eye on it */
+        return STEP_WAITS;
     case IO_EOF:
-        refuse_header(plane, session);
-        break;
+        return failed(preface, CAUSE_BAD_HEADER);
     default:
-        session_close(plane, session, CAUSE_CLIENT_RESET);
-        break;
+        return failed(preface, CAUSE_CLIENT_RESET);
     }
-}
-
-/* What is to be told about this session's client. */
-static struct proxy_header describe(const struct session *session)
-{
-    struct proxy_header header = {.source = session->client};
-
-    if (session->notes != NULL && session->notes->has_header) {
-        return session->notes->header;
-    }
-    sock_local(&session->sock[CLIENT], &header.destination);
-    header.local = header.source.family == AF_UNIX;
-    return header;
-}
-
-bool preface_send(struct session *session)
-{
-    enum config_proxy version = PROXY_OFF;
-    unsigned char bytes[PROXY_HEADER_V1_MAX]; /* the longer of the two */
-    struct proxy_header header;
-    size_t length;
-    size_t count;
-
-    if (session->service->sends_proxy) {
-        version =
-            session->service->lines[attempt_place(session)]->proxy_protocol;
-    }
-    if (version == PROXY_OFF) {
-        return true;
-    }
-    header = describe(session);
-    length = version == PROXY_V1
-                 ? proxy_header_format_v1(&header, (char *)bytes)
-                 : proxy_header_format_v2(&header, bytes, false);
-    switch (sock_send(&session->sock[UPSTREAM], bytes, length, false, &count)) {
-    case IO_OK:
-        return count == length;
-    case IO_ERROR:
-        return true; /* it has gone, and may have left bytes: the relay's */
-    default:
-        return false;
-    }
+    return preface->listen->service->config->proxy_protocol &&
+                   !preface->has_header
+               ? read_header(preface, client, bytes, count, service)
+               : read_hello(preface, client, bytes, count, service);
 }

@@ -1,13 +1,27 @@
 #include "proxy/relay.h"
 
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
 #include <sys/param.h>
 
-/* One pump; it may overdraw its budget by one read. */
-struct visit {
-    struct relay *relay;
-    const struct relay_context *context;
-    size_t moved; /* bytes read */
-};
+static struct sock *source_of(const struct relay *relay,
+                              const struct relay_context *context)
+{
+    return &context->sock[relay->direction];
+}
+
+static struct sock *sink_of(const struct relay *relay,
+                            const struct relay_context *context)
+{
+    return &context->sock[1 - relay->direction];
+}
+
+static struct plane_memory *memory_of(const struct relay *relay,
+                                      const struct relay_context *context)
+{
+    return &context->plane->memory[relay->direction];
+}
 
 static enum pump wait_for(struct relay *relay, enum relay_wait what)
 {
@@ -15,27 +29,26 @@ static enum pump wait_for(struct relay *relay, enum relay_wait what)
     return PUMP_WAITS;
 }
 
-static enum pump wait_in(struct relay *relay, enum relay_wait what,
-                         struct list *queue)
+/* The machine is short of something, and no event tells when that is over. */
+static enum pump wait_for_retry(struct relay *relay,
+                                const struct relay_context *context)
 {
-    list_append(queue, &relay->link);
-    return wait_for(relay, what);
+    plane_retry_later(context->plane, PLANE_RELAYS, &relay->link);
+    return wait_for(relay, RELAY_RETRY);
 }
 
-static bool in_bulk(const struct relay *relay)
-{
-    return relay->bulk >= RELAY_BULK_FROM;
-}
+/* ---- what a relay holds ---- */
 
-/* Returns the empty ring's block and the pipe. */
+/* Returns the block of the empty ring, and the pipe. */
 static void release(struct relay *relay, const struct relay_context *context)
 {
     if (relay->pipe != 0) {
-        pipe_return(context->pipes, relay->pipe);
+        pipe_return(&context->plane->pipes, relay->pipe);
         relay->pipe = 0;
     }
     if (relay->ring.block != NULL) {
-        slab_return(context->blocks, ring_detach(&relay->ring));
+        slab_return(&memory_of(relay, context)->cache,
+                    ring_detach(&relay->ring));
     }
 }
 
@@ -47,16 +60,16 @@ void relay_drop(struct relay *relay, const struct relay_context *context)
     }
     release(relay, context);
     if (context->throttle != NULL) {
-        throttle_give_up(context->throttle);
+        throttle_cancel(&context->throttle[relay->direction], context->service,
+                        (enum direction)relay->direction);
     }
 }
 
-bool relay_holds_bytes(const struct relay *relay,
-                       const struct relay_context *context)
+bool relay_holds_bytes(const struct relay *relay, struct plane *plane)
 {
     return !ring_empty(&relay->ring) ||
            (relay->pipe != 0 &&
-            pipe_at(context->pipes, relay->pipe)->bytes > 0);
+            pipe_at(&plane->pipes, relay->pipe)->bytes > 0);
 }
 
 static enum pump broke(struct relay *relay, const struct relay_context *context,
@@ -67,80 +80,75 @@ static enum pump broke(struct relay *relay, const struct relay_context *context,
     return how;
 }
 
-/* One write of what is held. */
+/* ---- writing ---- */
+
 static enum io write_some(struct relay *relay,
                           const struct relay_context *context)
 {
+    struct sock *to = sink_of(relay, context);
     size_t count = 0;
     enum io io;
 
     if (relay->pipe != 0) {
-        struct pipe *pipe = pipe_at(context->pipes, relay->pipe);
+        struct pipe *pipe = pipe_at(&context->plane->pipes, relay->pipe);
 
-        io = sock_splice_out(context->to, pipe->read_fd, pipe->bytes, &count);
+        io = sock_splice_out(to, pipe->read_fd, pipe->bytes, &count);
         pipe->bytes -= (uint32_t)count;
     } else {
         struct span span = ring_bytes(&relay->ring);
-        bool last =
-            context->from->ready & SOCK_ENDED && span.count == relay->ring.used;
+        bool last = source_of(relay, context)->ready & SOCK_ENDED &&
+                    span.count == relay->ring.used;
 
-        io = sock_send(context->to, span.bytes, span.count, last, &count);
+        io = sock_send(to, span.bytes, span.count, last, &count);
         ring_consumed(&relay->ring, count);
     }
     return io;
 }
 
-/*
- * Writes until nothing is held: true. Or false, and *answer says why the pump
- * stops.
- */
-static bool flush(struct visit *visit, enum pump *answer)
+/* Writes until nothing is held. */
+static enum pump flush(struct relay *relay, const struct relay_context *context)
 {
-    struct relay *relay = visit->relay;
-    const struct relay_context *context = visit->context;
-
-    while (relay_holds_bytes(relay, context)) {
-        if (!(context->to->ready & SOCK_WRITABLE)) {
-            *answer = wait_for(relay, RELAY_SINK);
-            return false;
+    while (relay_holds_bytes(relay, context->plane)) {
+        if (!(sink_of(relay, context)->ready & SOCK_WRITABLE)) {
+            return wait_for(relay, RELAY_SINK);
         }
         switch (write_some(relay, context)) {
         case IO_OK:
-            relay->moved_ns = context->loop->now_ns;
+            relay->moved_ns = context->plane->loop.now_ns;
             break;
         case IO_AGAIN:
             break;
         case IO_BUSY:
-            *answer = wait_in(relay, RELAY_RETRY, context->retry_queue);
-            return false;
+            return wait_for_retry(relay, context);
         default:
-            *answer = broke(relay, context, PUMP_NO_SINK);
-            return false;
+            return broke(relay, context, PUMP_NO_SINK);
         }
     }
     release(relay, context);
-    return true;
+    return PUMP_GOES_ON;
 }
 
 /* All bytes of the source are written: its end is passed on too. */
 static enum pump pass_end(struct relay *relay,
                           const struct relay_context *context)
 {
-    switch (sock_finish(context->to)) {
+    switch (sock_finish(sink_of(relay, context))) {
     case IO_OK:
-        relay->moved_ns = context->loop->now_ns;
+        relay->moved_ns = context->plane->loop.now_ns;
         relay->wait = RELAY_ENDED;
         return PUMP_ENDED;
     case IO_AGAIN:
         return wait_for(relay, RELAY_SINK);
     case IO_BUSY:
-        return wait_in(relay, RELAY_RETRY, context->retry_queue);
+        return wait_for_retry(relay, context);
     default:
         return broke(relay, context, PUMP_NO_SINK);
     }
 }
 
-/* The source gave no byte: why, and so what the pump answers. */
+/* ---- reading ---- */
+
+/* The source gave no byte. */
 static enum pump no_byte(struct relay *relay,
                          const struct relay_context *context, enum io io)
 {
@@ -148,7 +156,7 @@ static enum pump no_byte(struct relay *relay,
     case IO_AGAIN:
         return wait_for(relay, RELAY_SOURCE);
     case IO_BUSY:
-        return wait_in(relay, RELAY_RETRY, context->retry_queue);
+        return wait_for_retry(relay, context);
     case IO_EOF:
         return pass_end(relay, context);
     default:
@@ -156,15 +164,16 @@ static enum pump no_byte(struct relay *relay,
     }
 }
 
-/* There is no block. The end of the stream needs none: it must not wait for
- * those who hold theirs. */
+/* No block is free. The end of the stream needs none, and must not wait for
+ * those who hold the blocks. */
 static enum pump end_without_block(struct relay *relay,
                                    const struct relay_context *context)
 {
+    struct sock *from = source_of(relay, context);
     enum io io = IO_OK;
 
-    if (context->from->ready & SOCK_HANGUP) {
-        io = sock_peek_end(context->from);
+    if (from->ready & SOCK_HANGUP) {
+        io = sock_peek_end(from);
     }
     if (io == IO_EOF || io == IO_ERROR) {
         list_remove(&relay->link);
@@ -173,188 +182,256 @@ static enum pump end_without_block(struct relay *relay,
     return PUMP_WAITS;
 }
 
-/* A block for the ring; or false, and the relay stands in line for one. While
- * there is a line, its cache waits for a grant: nobody may overtake. */
+/* A block for the ring. False: the relay waits in the queue for one. While
+ * there is a queue, its cache waits for a grant: nobody may overtake. */
 static bool borrow_block(struct relay *relay,
                          const struct relay_context *context)
 {
-    void *block = NULL;
+    struct plane_memory *memory = memory_of(relay, context);
+    void *block =
+        list_empty(&memory->queue) ? slab_borrow(&memory->cache) : NULL;
 
-    if (list_empty(context->memory_queue)) {
-        block = slab_borrow(context->blocks);
-    }
     if (block == NULL) {
-        wait_in(relay, RELAY_MEMORY, context->memory_queue);
+        list_append(&memory->queue, &relay->link);
+        relay->wait = RELAY_MEMORY;
         return false;
     }
-    ring_attach(&relay->ring, block, context->blocks->slab->block_bytes);
+    ring_attach(&relay->ring, block, memory->cache.slab->block_bytes);
     return true;
 }
 
-static enum io read_block(struct relay *relay,
-                          const struct relay_context *context, uint64_t allowed,
-                          size_t *count)
+static bool in_bulk(const struct relay *relay)
 {
-    struct span space = ring_space(&relay->ring);
-    enum io io =
-        sock_recv(context->from, space.bytes, MIN(space.count, allowed), count);
-
-    if (io == IO_OK) {
-        ring_produced(&relay->ring, *count);
-    }
-    return io;
+    return relay->bulk >= RELAY_BULK_FROM;
 }
 
-/* Into the pipe; IO_BUSY: this is to be read into the block after all, and so
- * is an error. */
+/* Into a pipe. IO_BUSY: a block is to be used after all. Errors are left to the
+ * read into the block. */
 static enum io read_pipe(struct relay *relay,
-                         const struct relay_context *context, uint64_t allowed,
+                         const struct relay_context *context, size_t most,
                          size_t *count)
 {
+    struct pipe_pool *pipes = &context->plane->pipes;
     struct pipe *pipe;
     enum io io;
 
-    relay->pipe = pipe_borrow(context->pipes);
+    relay->pipe = pipe_borrow(pipes);
     if (relay->pipe == 0) {
         return IO_BUSY;
     }
-    pipe = pipe_at(context->pipes, relay->pipe);
-    io = sock_splice_in(context->from, pipe->write_fd, allowed, count);
+    pipe = pipe_at(pipes, relay->pipe);
+    io = sock_splice_in(source_of(relay, context), pipe->write_fd, most, count);
     if (io == IO_OK) {
         pipe->bytes = (uint32_t)*count;
     } else {
-        pipe_return(context->pipes, relay->pipe);
+        pipe_return(pipes, relay->pipe);
         relay->pipe = 0;
     }
     return io == IO_ERROR ? IO_BUSY : io;
 }
 
-static enum io read_some(struct relay *relay,
-                         const struct relay_context *context, uint64_t allowed,
-                         size_t *count)
+static void count_bytes(struct relay *relay,
+                        const struct relay_context *context, size_t count)
 {
-    enum io io = IO_BUSY;
-
-    if (in_bulk(relay) && sock_can_splice(context->from, context->to)) {
-        io = read_pipe(relay, context, allowed, count);
-    }
-    if (io == IO_BUSY) {
-        io = read_block(relay, context, allowed, count);
-    }
-    return io;
-}
-
-/* Accounts for bytes that were read. */
-static void count_bytes(struct visit *visit, size_t count)
-{
-    struct relay *relay = visit->relay;
-    const struct relay_context *context = visit->context;
-
-    if (count >= context->blocks->slab->block_bytes) {
+    if (count >= relay->ring.size) {
         relay->bulk += relay->bulk < RELAY_BULK_MOST;
     } else {
         relay->bulk -= relay->bulk > 0;
     }
-    relay->moved_ns = context->loop->now_ns;
+    relay->moved_ns = context->plane->loop.now_ns;
     relay->bytes += count;
-    visit->moved += count;
-    counter_add(context->service_bytes, count);
-    counter_add(context->upstream_bytes, count);
+    counter_add(&context->service_counters->bytes[relay->direction], count);
+    counter_add(&context->upstream_counters->bytes[relay->direction], count);
 }
 
-/* One read of at most allowed bytes. Answers as fill; *count is what came. */
-static bool read_once(struct visit *visit, uint64_t allowed, size_t *count,
-                      enum pump *answer)
+/* One read of at most that many bytes, which *count tells, into a pipe or a
+ * block. */
+static enum pump read_once(struct relay *relay,
+                           const struct relay_context *context, size_t most,
+                           size_t *count)
 {
-    struct relay *relay = visit->relay;
-    const struct relay_context *context = visit->context;
-    enum io io;
+    struct sock *from = source_of(relay, context);
+    enum io io = IO_BUSY;
+    struct span space;
 
     if (!borrow_block(relay, context)) {
-        *answer = end_without_block(relay, context);
-        return false;
+        return end_without_block(relay, context);
     }
-    io = read_some(relay, context, allowed, count);
-    if (io == IO_OK) {
-        count_bytes(visit, *count);
-        return true;
+    if (in_bulk(relay) && sock_can_splice(from, sink_of(relay, context))) {
+        io = read_pipe(relay, context, most, count);
     }
-    release(relay, context);
-    *answer = no_byte(relay, context, io);
-    return false;
+    if (io == IO_BUSY) {
+        space = ring_space(&relay->ring);
+        io = sock_recv(from, space.bytes, MIN(space.count, most), count);
+        if (io == IO_OK) {
+            ring_produced(&relay->ring, *count);
+        }
+    }
+    if (io != IO_OK) {
+        *count = 0;
+        release(relay, context);
+        return no_byte(relay, context, io);
+    }
+    count_bytes(relay, context, *count);
+    return PUMP_GOES_ON;
 }
 
-/* As many bytes as one read is for. */
-static uint64_t read_size(const struct visit *visit)
+/* The same, with tokens taken first. */
+static enum pump read_throttled(struct relay *relay,
+                                const struct relay_context *context,
+                                size_t most, size_t *count)
 {
-    return in_bulk(visit->relay) ? PIPE_BYTES
-                                 : visit->context->blocks->slab->block_bytes;
-}
-
-static bool fill_throttled(struct visit *visit, enum pump *answer)
-{
-    struct throttle *throttle = visit->context->throttle;
-    uint64_t allowed =
-        throttle_take(throttle, visit->context->loop->now_ns, read_size(visit));
-    size_t count = 0;
-    bool more;
+    enum direction direction = (enum direction)relay->direction;
+    struct throttle *throttle = &context->throttle[direction];
+    uint64_t allowed = throttle_take(throttle, context->service, direction,
+                                     context->plane->loop.now_ns, most);
+    enum pump answer;
 
     if (allowed == 0) {
-        *answer = wait_for(visit->relay, RELAY_TOKENS);
-        return false;
+        return wait_for(relay, RELAY_TOKENS);
     }
-    more = read_once(visit, allowed, &count, answer);
-    throttle_refund(throttle, allowed - count);
-    return more;
+    answer = read_once(relay, context, allowed, count);
+    throttle_refund(throttle, context->service, direction, allowed - *count);
+    return answer;
 }
 
-/* A full block and more to come: this is no short connection, and the sink's
- * options are to be set before it gets the rest. That is the session's, when it
- * has its turn. */
-static bool wants_settling(const struct visit *visit)
+/* Why nothing can be read now; PUMP_GOES_ON: a read may give bytes. */
+static enum pump before_read(struct relay *relay,
+                             const struct relay_context *context, size_t budget)
 {
-    return visit->relay->bulk > 0 && !sock_has_options(visit->context->to);
+    struct sock *from = source_of(relay, context);
+
+    if (from->ready & SOCK_ENDED) {
+        return no_byte(relay, context, sock_end(from));
+    }
+    if (!(from->ready & SOCK_READABLE)) {
+        return wait_for(relay, RELAY_SOURCE);
+    }
+    if (!(sink_of(relay, context)->ready & SOCK_WRITABLE)) {
+        return wait_for(relay, RELAY_SINK);
+    }
+    if (budget == 0) {
+        list_append(&context->plane->loop.runnable[PLANE_RELAYS], &relay->link);
+        return wait_for(relay, RELAY_TURN);
+    }
+    return PUMP_GOES_ON;
 }
 
-/* Reads once, if there is something, somebody to take it, and leave to. */
-static bool fill(struct visit *visit, enum pump *answer)
+enum pump relay_pump(struct relay *relay, const struct relay_context *context,
+                     size_t budget)
 {
-    struct relay *relay = visit->relay;
-    const struct relay_context *context = visit->context;
-    size_t count = 0;
-
-    if (context->from->ready & SOCK_ENDED) {
-        *answer = no_byte(relay, context, sock_end(context->from));
-        return false;
-    }
-    if (!(context->from->ready & SOCK_READABLE)) {
-        *answer = wait_for(relay, RELAY_SOURCE);
-        return false;
-    }
-    if (!(context->to->ready & SOCK_WRITABLE)) {
-        *answer = wait_for(relay, RELAY_SINK);
-        return false;
-    }
-    if (visit->moved >= RELAY_BUDGET_BYTES || wants_settling(visit)) {
-        *answer = wait_in(relay, RELAY_TURN, &context->loop->runnable[0]);
-        return false;
-    }
-    if (context->throttle != NULL) {
-        return fill_throttled(visit, answer);
-    }
-    return read_once(visit, read_size(visit), &count, answer);
-}
-
-enum pump relay_pump(struct relay *relay, const struct relay_context *context)
-{
-    struct visit visit = {.relay = relay, .context = context};
     enum pump answer;
 
     if (relay->wait == RELAY_MEMORY && list_linked(&relay->link)) {
         return end_without_block(relay, context);
     }
     list_remove(&relay->link);
-    while (flush(&visit, &answer) && fill(&visit, &answer)) {
+    for (;;) {
+        size_t most = in_bulk(relay)
+                          ? PIPE_BYTES
+                          : memory_of(relay, context)->cache.slab->block_bytes;
+        size_t count = 0;
+
+        answer = flush(relay, context);
+        if (answer == PUMP_GOES_ON) {
+            answer = before_read(relay, context, budget);
+        }
+        if (answer == PUMP_GOES_ON) {
+            answer = context->throttle == NULL
+                         ? read_once(relay, context, most, &count)
+                         : read_throttled(relay, context, most, &count);
+        }
+        if (answer != PUMP_GOES_ON) {
+            return answer;
+        }
+        budget -= MIN(budget, count);
     }
-    return answer;
+}
+
+/* ---- leaving and arriving ---- */
+
+void relay_save(struct relay *relay, const struct relay_context *context,
+                struct relay_image *image)
+{
+    struct span bytes = ring_bytes(&relay->ring);
+
+    /* A relay writes all it has before it reads again: the ring never wraps. */
+    assert(bytes.count == relay->ring.used);
+    list_remove(&relay->link);
+    if (relay->wait != RELAY_ENDED && relay->wait != RELAY_BROKEN) {
+        relay->wait = RELAY_SOURCE; /* it finds out anew */
+    }
+    *image = (struct relay_image){
+        .bytes = relay->bytes,
+        .moved_ns = relay->moved_ns,
+        .wait = relay->wait,
+        .bulk = relay->bulk,
+        .held = (uint32_t)bytes.count,
+        .block = bytes.bytes,
+        .pipe = {.read_fd = -1, .write_fd = -1},
+    };
+    if (relay->pipe != 0) {
+        image->pipe = *pipe_at(&context->plane->pipes, relay->pipe);
+    }
+    if (context->throttle != NULL) {
+        struct throttle *throttle = &context->throttle[relay->direction];
+
+        throttle_cancel(throttle, context->service,
+                        (enum direction)relay->direction);
+        image->rate_full_ns = atomic_load_explicit(&throttle->own.full_ns,
+                                                   memory_order_relaxed);
+    }
+}
+
+void relay_forget(struct relay *relay, const struct relay_context *context)
+{
+    if (relay->pipe != 0) {
+        pipe_give_up(&context->plane->pipes, relay->pipe);
+        relay->pipe = 0;
+    }
+    relay_drop(relay, context);
+}
+
+int relay_restore(struct relay *relay, const struct relay_context *context,
+                  const struct relay_image *image)
+{
+    bool piped = image->pipe.read_fd >= 0;
+
+    if (image->held > 0 || piped) {
+        struct plane_memory *memory = memory_of(relay, context);
+        void *block =
+            list_empty(&memory->queue) ? slab_borrow(&memory->cache) : NULL;
+
+        if (block == NULL) {
+            if (list_empty(&memory->queue)) {
+                slab_pass_on(&memory->cache); /* this one does not wait */
+            }
+            errno = ENOBUFS;
+            return -1;
+        }
+        ring_attach(&relay->ring, block, memory->cache.slab->block_bytes);
+        if (image->held > 0) {
+            assert(image->held <= relay->ring.size);
+            memcpy(ring_space(&relay->ring).bytes, image->block, image->held);
+            ring_produced(&relay->ring, image->held);
+        }
+    }
+    if (piped) {
+        relay->pipe = pipe_adopt(&context->plane->pipes, &image->pipe);
+        if (relay->pipe == 0) {
+            release(relay, context);
+            errno = ENOBUFS;
+            return -1;
+        }
+    }
+    relay->bytes = image->bytes;
+    relay->moved_ns = image->moved_ns;
+    relay->wait = image->wait;
+    relay->bulk = image->bulk;
+    if (context->throttle != NULL) {
+        atomic_store_explicit(
+            &context->throttle[relay->direction].own.full_ns,
+            image->rate_full_ns, memory_order_relaxed);
+    }
+    return 0;
 }

@@ -1,12 +1,12 @@
 #include "proxy/worker.h"
 
-#include "proxy/plane.h"
+#include "proxy/reactor.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 
-/* A command on its way: the types go on where the plane's own end. */
 enum command_type {
     COMMAND_APPLY = PLANE_MESSAGE_TYPES,
     COMMAND_DRAIN,
@@ -17,13 +17,13 @@ enum command_type {
 
 struct apply_command {
     struct message message;
-    struct generation_hold *hold;
+    struct reactor_change change;
 };
 
-/* Commands without a parameter are messages of their own: posting one that is
- * still under way changes nothing. */
+/* Commands without a parameter are messages inside the worker: posting one that
+ * is still under way changes nothing. */
 struct worker {
-    struct plane plane;
+    struct reactor reactor;
     struct message drain;
     struct message reset_all;
     struct message beat;
@@ -31,65 +31,37 @@ struct worker {
     pthread_t thread;
 };
 
-int worker_shared_init(struct worker_shared *shared, uint32_t block_bytes,
-                       uint64_t memory_bytes, struct mailbox *control)
+static void answer_beat(const struct plane *plane)
 {
-    int error;
-
-    *shared = (struct worker_shared){.control = control};
-    if (slab_init(&shared->slab[UP], block_bytes, memory_bytes / 2) < 0) {
-        return -1;
-    }
-    if (slab_init(&shared->slab[DOWN], block_bytes, memory_bytes / 2) < 0) {
-        error = errno;
-        slab_fini(&shared->slab[UP]);
-        errno = error;
-        return -1;
-    }
-    return 0;
-}
-
-void worker_shared_fini(struct worker_shared *shared)
-{
-    slab_fini(&shared->slab[UP]);
-    slab_fini(&shared->slab[DOWN]);
-}
-
-static void answer_beat(struct plane *plane)
-{
-    struct worker_report *report = calloc(1, sizeof(*report));
+    struct report *report = report_create(REPORT_BEAT, plane->number);
 
     if (report != NULL) {
-        report->message.type = WORKER_BEAT;
-        report->worker = plane->number;
-        mailbox_post(plane->shared->control, &report->message);
+        shared_report(plane->shared, report);
     }
 }
 
-static void on_message(struct loop *loop, struct message *message)
+static void on_command(struct loop *loop, struct message *message)
 {
-    struct plane *plane = plane_of(loop);
-    struct apply_command *command;
+    struct reactor *reactor = reactor_of(loop);
+    struct apply_command *apply;
 
-    switch (message->type) {
+    switch ((enum command_type)message->type) {
     case COMMAND_APPLY:
-        command = container_of(message, struct apply_command, message);
-        plane_apply(plane, command->hold);
-        free(command);
+        apply = container_of(message, struct apply_command, message);
+        reactor_apply(reactor, &apply->change);
+        free(apply);
         break;
     case COMMAND_DRAIN:
-        plane_drain(plane);
+        reactor_drain(reactor);
         break;
     case COMMAND_RESET_ALL:
-        plane_reset_all(plane);
+        reactor_reset_all(reactor);
         break;
     case COMMAND_BEAT:
-        answer_beat(plane);
+        answer_beat(&reactor->plane);
         break;
     case COMMAND_STOP:
         loop_stop(loop);
-        break;
-    default:
         break;
     }
 }
@@ -98,11 +70,12 @@ static void *run(void *arg)
 {
     struct worker *worker = arg;
 
-    loop_run(&worker->plane.loop);
+    loop_run(&worker->reactor.plane.loop);
     return NULL;
 }
 
-/* The thread inherits a mask without any signal: they are the control's. */
+/* The thread inherits a mask that blocks every signal: they are for the control
+ * thread. */
 static int start_thread(struct worker *worker)
 {
     sigset_t all, before;
@@ -115,7 +88,7 @@ static int start_thread(struct worker *worker)
     return error;
 }
 
-struct worker *worker_start(unsigned number, struct worker_shared *shared)
+struct worker *worker_start(unsigned number, struct shared *shared)
 {
     struct worker *worker = aligned_alloc(
         CACHE_LINE_BYTES, (sizeof(*worker) + CACHE_LINE_BYTES - 1) /
@@ -131,64 +104,63 @@ struct worker *worker_start(unsigned number, struct worker_shared *shared)
         .beat.type = COMMAND_BEAT,
         .stop.type = COMMAND_STOP,
     };
-    if (plane_open(&worker->plane, number, shared, on_message) < 0) {
+    if (reactor_open(&worker->reactor, number, shared, on_command) < 0) {
         goto free_worker;
     }
     error = start_thread(worker);
     if (error != 0) {
         errno = error;
-        goto close_plane;
+        goto close_reactor;
     }
     return worker;
 
-close_plane:
-    plane_close(&worker->plane);
+close_reactor:
+    reactor_close(&worker->reactor);
 free_worker:
     free(worker);
     return NULL;
 }
 
+static void post(struct worker *worker, struct message *message)
+{
+    mailbox_post(&worker->reactor.plane.loop.mailbox, message);
+}
+
 int worker_apply(struct worker *worker, struct generation *generation)
 {
-    struct apply_command *command = calloc(1, sizeof(*command));
-    struct generation_hold *hold = calloc(1, sizeof(*hold));
-    struct worker_report *done = calloc(1, sizeof(*done));
+    struct apply_command *apply = calloc(1, sizeof(*apply));
 
-    if (command == NULL || hold == NULL || done == NULL) {
-        free(command);
-        free(hold);
-        free(done);
+    if (apply == NULL || reactor_prepare(&apply->change, generation,
+                                         worker->reactor.plane.number) < 0) {
+        free(apply);
         errno = ENOMEM;
         return -1;
     }
-    hold->generation = generation;
-    hold->done = done;
-    command->message.type = COMMAND_APPLY;
-    command->hold = hold;
-    mailbox_post(&worker->plane.loop.mailbox, &command->message);
+    apply->message.type = COMMAND_APPLY;
+    post(worker, &apply->message);
     return 0;
 }
 
 void worker_drain(struct worker *worker)
 {
-    mailbox_post(&worker->plane.loop.mailbox, &worker->drain);
+    post(worker, &worker->drain);
 }
 
 void worker_reset_all(struct worker *worker)
 {
-    mailbox_post(&worker->plane.loop.mailbox, &worker->reset_all);
+    post(worker, &worker->reset_all);
 }
 
 void worker_beat(struct worker *worker)
 {
-    mailbox_post(&worker->plane.loop.mailbox, &worker->beat);
+    post(worker, &worker->beat);
 }
 
 void worker_join(struct worker *worker)
 {
-    mailbox_post(&worker->plane.loop.mailbox, &worker->stop);
+    post(worker, &worker->stop);
     pthread_join(worker->thread, NULL);
-    plane_close(&worker->plane);
+    reactor_close(&worker->reactor);
     free(worker);
 }
 
@@ -197,22 +169,9 @@ void worker_memory(const struct worker *worker, uint32_t *lent, uint32_t *peak)
     *lent = 0;
     *peak = 0;
     for (enum direction i = UP; i < DIRECTIONS; i++) {
-        const struct slab_cache *cache = &worker->plane.memory[i].cache;
+        const struct slab_cache *cache = &worker->reactor.plane.memory[i].cache;
 
         *lent += atomic_load_explicit(&cache->lent, memory_order_relaxed);
         *peak += atomic_load_explicit(&cache->peak, memory_order_relaxed);
     }
-}
-
-struct sock_options worker_sock_options(const struct config_service *config)
-{
-    return (struct sock_options){
-        /* Not rounded down to 0, which would be the kernel's two hours. */
-        .keepalive_s =
-            (uint32_t)((config->tcp_keepalive_ns + NS_PER_S - 1) / NS_PER_S),
-        .user_timeout_ms = (uint32_t)(config->tcp_user_timeout_ns / NS_PER_MS),
-        .notsent_lowat_bytes = (uint32_t)config->tcp_notsent_lowat,
-        .backlog = config->backlog,
-        .fastopen = config->tcp_fastopen,
-    };
 }

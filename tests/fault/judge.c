@@ -314,8 +314,11 @@ static void judge_plane(struct plane *plane)
             complain("a block is still lent");
         }
     }
-    if (!list_empty(&plane->retry) || !list_empty(&plane->loop.runnable[0])) {
-        complain("a relay is still queued");
+    for (unsigned i = 0; i < PLANE_QUEUES; i++) {
+        if (!list_empty(&plane->retry[i]) ||
+            !list_empty(&plane->loop.runnable[i])) {
+            complain("something is still queued");
+        }
     }
     pool_check(&plane->sessions);
     wheel_check(&plane->loop.wheel);
@@ -324,7 +327,7 @@ static void judge_plane(struct plane *plane)
 void judge_leftovers(void)
 {
     for (unsigned i = 0; i < rig.plane_count; i++) {
-        judge_plane(&rig.planes[i]);
+        judge_plane(&rig.planes[i].plane);
     }
     if (atomic_load(&rig.shared.active) != 0) {
         complain("%u connections are still counted",

@@ -50,7 +50,7 @@ static bool over(void)
         }
     }
     for (unsigned i = 0; i < rig.plane_count; i++) {
-        if (rig.planes[i].sessions.lent > 0) {
+        if (rig.planes[i].plane.sessions.lent > 0) {
             return false;
         }
     }
@@ -62,17 +62,17 @@ static bool over(void)
 /* What the control thread orders. */
 static void command(unsigned turn)
 {
-    if (turn == rig.reload_turn && !rig.planes[0].draining) {
+    if (turn == rig.reload_turn && !rig.planes[0].plane.draining) {
         kernel_trace("command  reload");
         stage_apply();
     }
     for (unsigned i = 0; i < rig.plane_count && turn == rig.drain_turn; i++) {
         kernel_trace("command  drain");
-        plane_drain(&rig.planes[i]);
+        reactor_drain(&rig.planes[i]);
     }
     for (unsigned i = 0; i < rig.plane_count && turn == rig.reset_turn; i++) {
         kernel_trace("command  reset all");
-        plane_reset_all(&rig.planes[i]);
+        reactor_reset_all(&rig.planes[i]);
     }
     stage_read_reports();
 }
@@ -88,7 +88,7 @@ static void turn_one(void)
         kernel_trace("plane    %u", which);
         limit_ms = 1;
     }
-    loop_turn(&rig.planes[which].loop, limit_ms);
+    loop_turn(&rig.planes[which].plane.loop, limit_ms);
 }
 
 static void turn_until_over(void)

@@ -10,8 +10,7 @@
 #define EVPROXY_FAULT_RIG_H
 
 #include "peer.h"
-#include "proxy/plane.h"
-#include "proxy/worker.h"
+#include "proxy/reactor.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -78,9 +77,9 @@ struct rig {
     unsigned reset_turn;
     unsigned drained; /* reports of it */
     unsigned done;    /* reports of generations */
-    struct worker_shared shared;
+    struct shared shared;
     struct mailbox control;
-    struct plane planes[PLANES_MAX];
+    struct reactor planes[PLANES_MAX];
     unsigned plane_count;
     char complaint[256];
 };

@@ -124,15 +124,12 @@ static void open_listeners(struct generation *generation)
     }
 }
 
-static void apply_to(struct plane *plane)
+static void apply_to(unsigned plane)
 {
-    struct generation_hold *hold = calloc(1, sizeof(*hold));
+    struct reactor_change change;
 
-    must(hold != NULL);
-    hold->done = calloc(1, sizeof(*hold->done));
-    must(hold->done != NULL);
-    hold->generation = rig.generation;
-    plane_apply(plane, hold);
+    must(reactor_prepare(&change, rig.generation, plane) == 0);
+    reactor_apply(&rig.planes[plane], &change);
 }
 
 /* What is in rig.text from now on. */
@@ -144,7 +141,7 @@ void stage_apply(void)
     must(rig.generation != NULL);
     open_listeners(rig.generation);
     for (unsigned i = 0; i < rig.plane_count; i++) {
-        apply_to(&rig.planes[i]);
+        apply_to(i);
     }
 }
 
@@ -155,12 +152,12 @@ void stage_open(void)
     rig.generation = NULL;
     write_config();
     must(mailbox_open(&rig.control) == 0);
-    must(worker_shared_init(&rig.shared, BLOCK_BYTES, 2 * blocks * BLOCK_BYTES,
+    must(shared_init(&rig.shared, BLOCK_BYTES, 2 * blocks * BLOCK_BYTES,
                             &rig.control) == 0);
     rig.narrow = kernel_chance(8);
     atomic_store(&rig.shared.max_connections, rig.narrow ? between(1, 3) : 64);
     for (unsigned i = 0; i < rig.plane_count; i++) {
-        must(plane_open(&rig.planes[i], i, &rig.shared, NULL) == 0);
+        must(reactor_open(&rig.planes[i], i, &rig.shared, NULL) == 0);
     }
     stage_apply();
 }
@@ -170,9 +167,9 @@ void stage_read_reports(void)
     struct message *message;
 
     while ((message = mailbox_next(&rig.control)) != NULL) {
-        rig.drained += message->type == WORKER_DRAINED;
-        rig.done += message->type == WORKER_GENERATION_DONE;
-        free(container_of(message, struct worker_report, message));
+        rig.drained += message->type == REPORT_DRAINED;
+        rig.done += message->type == REPORT_GENERATION_DONE;
+        free(container_of(message, struct report, message));
     }
 }
 
@@ -190,11 +187,11 @@ static void destroy_generation(struct generation *generation)
 void stage_close(void)
 {
     for (unsigned i = 0; i < rig.plane_count; i++) {
-        plane_close(&rig.planes[i]);
+        reactor_close(&rig.planes[i]);
     }
     stage_read_reports();
     mailbox_close(&rig.control);
-    worker_shared_fini(&rig.shared);
+    shared_fini(&rig.shared);
     destroy_generation(rig.before);
     destroy_generation(rig.generation);
 }

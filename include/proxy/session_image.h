@@ -1,0 +1,50 @@
+/*
+ * session_image: an established session written down, so that it can move to
+ * another plane, in this process or in another one. The plane's thread.
+ *
+ *      session_freeze ──▶ image ──▶ session_arrive, elsewhere
+ *            │                          │ done        │ failed
+ *            │                   session_depart   session_thaw, here
+ *
+ * Until session_depart the session keeps everything it has and can go on. How
+ * an image is carried (by a message, or in records through a socket) is not
+ * this room's business.
+ */
+#ifndef EVPROXY_PROXY_SESSION_IMAGE_H
+#define EVPROXY_PROXY_SESSION_IMAGE_H
+
+#include "proxy/session.h"
+
+/* What the image points to belongs to the session until session_depart. */
+struct session_image {
+    struct sock sock[2];
+    struct service *service;   /* which counts the connection */
+    struct upstream *upstream; /* likewise */
+    struct addr client;
+    bool in_source; /* and likewise its source, by admission_enter_service */
+    uint64_t born_ns;
+    uint32_t connect_us;
+    struct relay_image relay[DIRECTIONS];
+};
+
+/* Stops an established session and describes it. False: the session is in
+ * another phase, or TLS ends here, so it cannot move; it goes on. */
+bool session_freeze(struct plane *plane, struct session *session,
+                    struct session_image *image) WARN_UNUSED;
+
+/* A frozen session goes on here. */
+void session_thaw(struct plane *plane, struct session *session);
+
+/* A frozen session goes on elsewhere: it does not end here, and has no cause.
+ * Its descriptors and its places in all counts are the image's now. */
+void session_depart(struct plane *plane, struct session *session);
+
+/*
+ * Takes an image up. On success the session owns what the image describes. -1
+ * with errno: ESTALE if this plane does not hold the service's generation, or
+ * another for a shortage; then nothing has changed.
+ */
+int session_arrive(struct plane *plane,
+                   const struct session_image *image) WARN_UNUSED;
+
+#endif

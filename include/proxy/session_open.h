@@ -1,0 +1,28 @@
+/*
+ * session_open: a session's phases before it is established: PREFACE,
+ * HANDSHAKE and CONNECT. Runs preface, handshake and attempt, admits the client
+ * in between, and follows the answers. The plane's thread.
+ */
+#ifndef EVPROXY_PROXY_SESSION_OPEN_H
+#define EVPROXY_PROXY_SESSION_OPEN_H
+
+#include "proxy/session.h"
+
+#include <stdint.h>
+
+/* Takes an accepted connection that admission_enter_process has counted in: it
+ * becomes a session, or it is counted, logged and reset. */
+void session_open_begin(struct plane *plane, const struct listen_socket *listen,
+                        const struct sock *sock, const struct addr *client);
+
+/* The side's socket has the epoll events. */
+void session_open_event(struct plane *plane, struct session *session,
+                        enum direction side, uint32_t events);
+
+/* In CONNECT: the attempt's deadline has passed. */
+void session_open_timeout(struct plane *plane, struct session *session);
+
+/* The loop's handler of PLANE_HANDSHAKES: a step of a handshake is due. */
+void session_open_run(struct loop *loop, struct list *link);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * shared: what all workers of the process share, and what they report to the
+ * control thread. Lies below everything else of the data plane.
+ *
+ * The control thread initialises it before the first worker starts and frees it
+ * after the last one has ended.
+ */
+#ifndef EVPROXY_PROXY_SHARED_H
+#define EVPROXY_PROXY_SHARED_H
+
+#include "base/direction.h"
+#include "base/slab.h"
+#include "net/mailbox.h"
+#include "service/generation.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A kind of event that anybody can cause and that the log tells at most once a
+ * second, with the number of them. Any worker adds; the worker that moves
+ * logged_ns by compare-and-swap writes the line.
+ */
+struct limited_log {
+    _Atomic uint64_t logged_ns; /* when the last line was written; 0: never */
+    _Atomic uint32_t count;     /* events since that line */
+};
+
+struct shared {
+    struct slab slab[DIRECTIONS]; /* half of buffer_memory each */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections of the
+                              process; every worker adds and subtracts */
+    _Atomic uint32_t max_connections; /* the control thread writes, every
+                                         accept reads */
+    _Atomic uint64_t accept_paused;   /* pauses so far; any worker adds */
+    struct limited_log shortages;     /* of descriptors or memory */
+    struct limited_log bad_headers;   /* PROXY headers that were refused */
+    struct limited_log tls_errors;    /* handshakes that failed */
+    struct mailbox *control;          /* where reports go */
+};
+
+/* -1 with errno. */
+int shared_init(struct shared *shared, uint32_t block_bytes,
+                uint64_t memory_bytes, struct mailbox *control) WARN_UNUSED;
+void shared_fini(struct shared *shared);
+
+/* Counts one event. Returns 0, or how many events the caller reports in one
+ * line now. */
+uint32_t limited_log_add(struct limited_log *log, uint64_t now_ns) WARN_UNUSED;
+
+enum report_type {
+    REPORT_GENERATION_DONE, /* the generation's last session here has ended */
+    REPORT_UPSTREAM_FAILED, /* fail_threshold took the upstream out */
+    REPORT_DRAINED,         /* no session is left, and none is accepted */
+    REPORT_BEAT,            /* the answer to worker_beat */
+};
+
+/* Sent to the control mailbox; the control thread frees it. */
+struct report {
+    struct message message; /* type: enum report_type */
+    unsigned worker;
+    struct generation *generation; /* of REPORT_GENERATION_DONE */
+    struct upstream *upstream;     /* of REPORT_UPSTREAM_FAILED */
+};
+
+/* NULL with errno = ENOMEM. */
+struct report *report_create(enum report_type type,
+                             unsigned worker) WARN_UNUSED;
+
+/* Hands the report to the control thread. */
+void shared_report(struct shared *shared, struct report *report);
+
+#endif

@@ -1,0 +1,221 @@
+#include "proxy/reactor.h"
+
+#include "proxy/acceptor.h"
+#include "proxy/listener.h"
+#include "proxy/session.h"
+#include "proxy/session_dispatch.h"
+#include "proxy/session_open.h"
+#include "proxy/session_relay.h"
+#include "proxy/udp.h"
+#include "proxy/udp_listener.h"
+#include "proxy/udp_session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- handlers ---- */
+
+static void on_trim_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    struct plane *plane = plane_of(loop);
+    bool more = pipe_pool_trim(&plane->pipes);
+
+    (void)timer;
+    more |= plane->udp != NULL && udp_trim(plane->udp);
+    more |= sock_trim();
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        more |= slab_trim(&plane->memory[i].cache);
+    }
+    if (more) {
+        plane_trim_later(plane);
+    }
+}
+
+static void on_retry_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    struct plane *plane = plane_of(loop);
+
+    (void)timer;
+    for (unsigned i = 0; i < PLANE_QUEUES; i++) {
+        list_splice(&loop->runnable[i], &plane->retry[i]);
+    }
+}
+
+static void on_message(struct loop *loop, struct message *message)
+{
+    struct reactor *reactor = reactor_of(loop);
+
+    switch (message->type) {
+    case PLANE_MEMORY_UP:
+        session_relay_granted(&reactor->plane, UP);
+        break;
+    case PLANE_MEMORY_DOWN:
+        session_relay_granted(&reactor->plane, DOWN);
+        break;
+    default:
+        reactor->command(loop, message);
+        break;
+    }
+}
+
+static void on_batch_end(struct loop *loop)
+{
+    struct plane *plane = plane_of(loop);
+
+    plane->handshakes = 0;
+    acceptor_turn(plane);
+    if (plane->udp != NULL) {
+        udp_listener_turn(plane);
+    }
+}
+
+static const struct loop_owner reactor_owner = {
+    .event = {[PLANE_LISTENER] = acceptor_event,
+              [PLANE_SESSION] = session_dispatch_event,
+              [PLANE_UDP_LISTENER] = udp_listener_event,
+              [PLANE_UDP_SESSION] = udp_session_event},
+    .soon = {[PLANE_SESSION] = session_dispatch_fetch},
+    .timer = {[PLANE_SESSION] = session_dispatch_timer,
+              [PLANE_UDP_SESSION] = udp_session_timer,
+              [PLANE_TRIM] = on_trim_timer,
+              [PLANE_RETRY] = on_retry_timer,
+              [PLANE_ACCEPT] = acceptor_timer},
+    .run = {[PLANE_RELAYS] = session_relay_run,
+            [PLANE_HANDSHAKES] = session_open_run,
+            [PLANE_UDP] = udp_session_run},
+    .free_deferred = {[PLANE_RELAYS] = session_free_deferred,
+                      [PLANE_UDP] = udp_session_free_deferred},
+    .message = on_message,
+    .batch_end = on_batch_end,
+};
+
+/* ---- open and close ---- */
+
+int reactor_open(struct reactor *reactor, unsigned number,
+                 struct shared *shared, loop_message_fn command)
+{
+    if (plane_open(&reactor->plane, &reactor_owner, number, shared) < 0) {
+        return -1;
+    }
+    reactor->command = command;
+    pool_init(&reactor->plane.sessions, sizeof(struct session));
+    return 0;
+}
+
+static void free_deferred(struct plane *plane)
+{
+    for (unsigned i = 0; i < PLANE_QUEUES; i++) {
+        struct list *link;
+
+        while ((link = list_pop(&plane->loop.deferred[i])) != NULL) {
+            reactor_owner.free_deferred[i](&plane->loop, link);
+        }
+    }
+}
+
+void reactor_close(struct reactor *reactor)
+{
+    struct plane *plane = &reactor->plane;
+
+    listener_keep_none(plane);
+    acceptor_apply(plane);
+    reactor_reset_all(reactor);
+    free_deferred(plane);
+    udp_listener_close_unused(plane);
+    udp_destroy(plane->udp);
+    pool_fini(&plane->sessions);
+    plane_close(plane);
+}
+
+/* ---- generations ---- */
+
+static bool has_udp(const struct generation *generation)
+{
+    for (size_t i = 0; i < generation->listen_count; i++) {
+        if (generation->listens[i].service->config->mode == CONFIG_UDP) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void free_change(struct reactor_change *change)
+{
+    listener_free_spare(&change->listeners);
+    udp_destroy(change->udp);
+    if (change->hold != NULL) {
+        free(change->hold->done);
+        free(change->hold);
+    }
+}
+
+int reactor_prepare(struct reactor_change *change,
+                    struct generation *generation, unsigned number)
+{
+    *change = (struct reactor_change){.hold = calloc(1, sizeof(*change->hold))};
+    if (change->hold == NULL) {
+        goto fail;
+    }
+    change->hold->generation = generation;
+    change->hold->done = report_create(REPORT_GENERATION_DONE, number);
+    if (change->hold->done == NULL) {
+        goto fail;
+    }
+    change->hold->done->generation = generation;
+    if (listener_prepare(&change->listeners, generation) < 0) {
+        goto fail;
+    }
+    if (has_udp(generation)) {
+        change->udp = udp_create(generation->number * 31 + number);
+        if (change->udp == NULL) {
+            goto fail;
+        }
+    }
+    return 0;
+
+fail:
+    free_change(change);
+    errno = ENOMEM;
+    return -1;
+}
+
+void reactor_apply(struct reactor *reactor, struct reactor_change *change)
+{
+    struct plane *plane = &reactor->plane;
+    struct generation *generation = change->hold->generation;
+    struct generation *before = plane_adopt(plane, change->hold);
+
+    change->hold = NULL;
+    if (plane->udp == NULL) {
+        plane->udp = change->udp;
+        change->udp = NULL;
+    }
+    listener_apply(plane, generation, &change->listeners);
+    acceptor_apply(plane);
+    udp_listener_apply(plane, generation);
+    free_change(change);
+    plane_retire(plane, before);
+}
+
+void reactor_drain(struct reactor *reactor)
+{
+    struct plane *plane = &reactor->plane;
+
+    listener_keep_none(plane);
+    acceptor_apply(plane);
+    udp_listener_close_unused(plane);
+    plane_drain(plane);
+    if (plane->udp != NULL) {
+        udp_session_drain_all(plane);
+    }
+}
+
+void reactor_reset_all(struct reactor *reactor)
+{
+    struct plane *plane = &reactor->plane;
+
+    session_reset_all(plane);
+    if (plane->udp != NULL) {
+        udp_session_reset_all(plane);
+    }
+}

@@ -1,0 +1,300 @@
+#include "proxy/session_open.h"
+
+#include "base/log.h"
+#include "proxy/admission.h"
+#include "proxy/session_relay.h"
+#include "proxy/socket_options.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+static struct attempt_context attempt_of(struct plane *plane,
+                                         struct session *session)
+{
+    struct preface *preface = &session->opening.preface;
+
+    return (struct attempt_context){
+        .plane = plane,
+        .client = &session->sock[CLIENT],
+        .upstream = &session->sock[UPSTREAM],
+        .instance = &session->instance[UPSTREAM],
+        .index = session->index * 2 + UPSTREAM,
+        .client_addr = &session->client,
+        .header = preface->has_header ? &preface->header : NULL,
+    };
+}
+
+static void begin_connect(struct plane *plane, struct session *session);
+
+/* What follows from the answer of an opening phase. cause: of STEP_FAILED. */
+static void follow(struct plane *plane, struct session *session, enum step step,
+                   enum cause cause)
+{
+    struct list *link = &session->opening.link;
+
+    switch (step) {
+    case STEP_WAITS:
+        session_arm(plane, session);
+        break;
+    case STEP_RUNNABLE:
+        session_arm(plane, session);
+        if (!list_linked(link)) {
+            list_append(&plane->loop.runnable[PLANE_HANDSHAKES], link);
+        }
+        break;
+    case STEP_RETRY:
+        plane_retry_later(plane, PLANE_HANDSHAKES, link);
+        break;
+    case STEP_DONE:
+        if (session->phase == SESSION_HANDSHAKE) {
+            begin_connect(plane, session);
+        } else if (session->phase != SESSION_CONNECT) {
+            session_close(plane, session, CAUSE_INTERNAL);
+        } else {
+            session_relay_begin(plane, session);
+        }
+        break;
+    case STEP_FAILED:
+        session_close(plane, session, cause);
+        break;
+    }
+}
+
+static void follow_attempt(struct plane *plane, struct session *session,
+                           enum step step)
+{
+    follow(plane, session, step, (enum cause)session->opening.attempt.cause);
+}
+
+static void begin_connect(struct plane *plane, struct session *session)
+{
+    struct attempt_context context = attempt_of(plane, session);
+
+    if (!session_make_throttle(session)) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+        return;
+    }
+    session_enter(plane, session, SESSION_CONNECT);
+    follow_attempt(
+        plane, session,
+        attempt_begin(&session->opening.attempt, session->service, &context));
+}
+
+/* The client was let in. */
+static void begin_handshake(struct plane *plane, struct session *session)
+{
+    struct sock *client = &session->sock[CLIENT];
+
+    session_enter(plane, session, SESSION_HANDSHAKE);
+    if (session->service->tls_server == NULL) {
+        follow(plane, session, STEP_DONE, CAUSE_NONE);
+    } else if (sock_start_tls(client, session->service->tls_server, NULL) < 0) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+    } else {
+        follow(plane, session,
+               client->ready & SOCK_READABLE ? STEP_RUNNABLE : STEP_WAITS,
+               CAUSE_NONE);
+    }
+}
+
+static void run_client_handshake(struct plane *plane, struct session *session)
+{
+    enum step step = handshake_step(&session->sock[CLIENT]);
+    enum cause cause = CAUSE_CLIENT_RESET;
+    char text[ADDR_TEXT_MAX];
+
+    if (step == STEP_FAILED && errno == EPROTO) {
+        cause = CAUSE_TLS_ERROR;
+        handshake_report_failure(plane, session->service, "client",
+                                 addr_format(&session->client, text));
+    }
+    follow(plane, session, step, cause);
+}
+
+void session_open_run(struct loop *loop, struct list *link)
+{
+    struct session *session = container_of(link, struct session, opening.link);
+    struct plane *plane = plane_of(loop);
+    struct attempt_context context;
+
+    if (!handshake_may_step(plane)) {
+        follow(plane, session, STEP_RUNNABLE, CAUSE_NONE);
+    } else if (session->phase == SESSION_HANDSHAKE) {
+        run_client_handshake(plane, session);
+    } else {
+        context = attempt_of(plane, session);
+        follow_attempt(plane, session,
+                       attempt_handshake(&session->opening.attempt, &context));
+    }
+}
+
+static void report_bad_header(struct plane *plane,
+                              const struct session *session)
+{
+    uint32_t count =
+        limited_log_add(&plane->shared->bad_headers, plane->loop.now_ns);
+    char peer[ADDR_TEXT_MAX];
+
+    if (count > 0) {
+        log_write(LOG_WARN, "bad header service=%s from=%s count=%u",
+                  session->service->config->name,
+                  addr_format(&session->client, peer), count);
+    }
+}
+
+/* The client's socket has inherited the options of the address's default
+ * service. */
+static void replace_options(struct session *session)
+{
+    const struct service *inherited = session->opening.preface.listen->service;
+    struct sock_options before = socket_options_of(inherited->config);
+    struct sock_options options = socket_options_of(session->service->config);
+
+    if (!socket_options_equal(&before, &options)) {
+        sock_replace_options(session->sock[CLIENT].fd, &options);
+    }
+}
+
+/* Client and service are known: the client is let in, or not. */
+static void admit(struct plane *plane, struct session *session)
+{
+    const struct preface *preface = &session->opening.preface;
+    enum cause cause;
+    bool in_source;
+
+    if (preface->has_header && !preface->header.local) {
+        session->client = preface->header.source;
+    }
+    cause = admission_enter_service(plane, session->service, &session->client,
+                                    &in_source);
+    if (cause != CAUSE_NONE) {
+        session_close(plane, session, cause);
+        return;
+    }
+    session->in_service = true;
+    session->in_source = in_source;
+    if (!session->accepted) {
+        session_count_accepted(plane, session);
+    }
+    replace_options(session);
+    begin_handshake(plane, session);
+}
+
+static void read_preface(struct plane *plane, struct session *session)
+{
+    struct preface *preface = &session->opening.preface;
+
+    switch (preface_read(preface, &session->sock[CLIENT], &session->service)) {
+    case STEP_DONE:
+        admit(plane, session);
+        break;
+    case STEP_FAILED:
+        if (preface->cause == CAUSE_BAD_HEADER) {
+            report_bad_header(plane, session);
+        }
+        session_close(plane, session, (enum cause)preface->cause);
+        break;
+    default:
+        break; /* the timer is armed already */
+    }
+}
+
+static void connect_event(struct plane *plane, struct session *session,
+                          enum direction side, uint32_t events)
+{
+    struct attempt_context context = attempt_of(plane, session);
+    struct attempt *attempt = &session->opening.attempt;
+
+    if (side == UPSTREAM) {
+        follow_attempt(plane, session, attempt_event(attempt, &context));
+    } else if (events & (EPOLLERR | EPOLLHUP)) {
+        follow_attempt(plane, session, attempt_client_left(attempt, &context));
+    }
+}
+
+void session_open_event(struct plane *plane, struct session *session,
+                        enum direction side, uint32_t events)
+{
+    switch ((enum session_phase)session->phase) {
+    case SESSION_PREFACE:
+        read_preface(plane, session);
+        break;
+    case SESSION_HANDSHAKE:
+        follow(plane, session, STEP_RUNNABLE, CAUSE_NONE);
+        break;
+    default:
+        connect_event(plane, session, side, events);
+        break;
+    }
+}
+
+void session_open_timeout(struct plane *plane, struct session *session)
+{
+    struct attempt_context context = attempt_of(plane, session);
+
+    follow_attempt(plane, session,
+                   attempt_timeout(&session->opening.attempt, &context));
+}
+
+/* ---- the beginning ---- */
+
+/* Counts, logs and resets a connection that gets no session. */
+static void refuse(struct plane *plane, struct service *service,
+                   const struct sock *sock, const struct addr *client,
+                   enum cause cause)
+{
+    struct session refused = {
+        .sock = {*sock, {.fd = -1}},
+        .service = service,
+        .client = *client,
+        .born_ns = plane->loop.now_ns,
+    };
+
+    admission_leave_process(plane);
+    session_count_accepted(plane, &refused);
+    counter_add(&plane_counters(plane, service)->ended[cause], 1);
+    session_log_end(plane, &refused, cause);
+    sock_reset(&refused.sock[CLIENT]);
+}
+
+void session_open_begin(struct plane *plane, const struct listen_socket *listen,
+                        const struct sock *sock, const struct addr *client)
+{
+    struct service *service = listen->service;
+    bool preface = preface_is_due(listen);
+    enum cause cause = CAUSE_NONE;
+    struct session *session;
+    bool in_source = false;
+
+    if (!preface) {
+        cause = admission_enter_service(plane, service, client, &in_source);
+    } else if (!preface_may_send(listen, client)) {
+        cause = CAUSE_DENIED;
+    }
+    if (cause != CAUSE_NONE) {
+        refuse(plane, service, sock, client, cause);
+        return;
+    }
+    session = session_create(plane, service, client);
+    if (session == NULL) {
+        if (!preface) {
+            admission_leave_service(service, client, in_source);
+        }
+        refuse(plane, service, sock, client, CAUSE_LOCAL_RESOURCE);
+        return;
+    }
+    session->sock[CLIENT] = *sock;
+    session->in_service = !preface;
+    session->in_source = in_source;
+    preface_begin(&session->opening.preface, listen);
+    if (listen->named_count == 0) {
+        session_count_accepted(plane, session);
+    } /* else when its service is known */
+    if (session_watch(plane, session, CLIENT) < 0) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+    } else if (preface) {
+        session_arm(plane, session);
+    } else {
+        begin_handshake(plane, session);
+    }
+}

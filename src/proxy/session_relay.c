@@ -1,0 +1,160 @@
+#include "proxy/session_relay.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+
+/* ---- lingering ---- */
+
+/* Everything that the kernel took for the peer has reached it, or never will:
+ * the queue of a socket that was reset keeps its length for ever. */
+static bool nothing_is_owed(struct sock *sock)
+{
+    return sock->ready & SOCK_RESET || sock_unacknowledged(sock) == 0 ||
+           sock_error(sock) != 0;
+}
+
+/* One side was reset, and what it sent before is written to the other: that one
+ * is reset too, once its kernel has delivered it. */
+static void linger(struct plane *plane, struct session *session,
+                   enum cause cause)
+{
+    enum direction gone = cause == CAUSE_CLIENT_RESET ? CLIENT : UPSTREAM;
+    enum direction left = direction_other(gone);
+
+    (void)session_leave_phase(plane, session);
+    sock_close(&session->sock[gone]);
+    session->cause = (uint8_t)cause;
+    session->lingering = (uint8_t)left;
+    session_enter(plane, session, SESSION_LINGER);
+    if (nothing_is_owed(&session->sock[left])) {
+        session_close(plane, session, cause);
+    } else {
+        session_arm(plane, session);
+    }
+}
+
+void session_relay_linger(struct plane *plane, struct session *session)
+{
+    if (nothing_is_owed(&session->sock[session->lingering]) ||
+        plane->loop.now_ns >= session_linger_end_ns(session)) {
+        session_close(plane, session, (enum cause)session->cause);
+    } else {
+        session_arm(plane, session);
+    }
+}
+
+/* ---- relaying ---- */
+
+/* What follows from the tunnel's answer. */
+static void follow(struct plane *plane, struct session *session,
+                          enum cause cause)
+{
+    switch (cause) {
+    case CAUSE_NONE:
+        session_arm(plane, session);
+        break;
+    case CAUSE_CLIENT_RESET:
+    case CAUSE_UPSTREAM_RESET:
+        linger(plane, session, cause);
+        break;
+    default:
+        session_close(plane, session, cause);
+        break;
+    }
+}
+
+/* The relays' waits, to see whether a deadline may have changed. */
+static unsigned waits_of(const struct session *session)
+{
+    return session->relay[UP].wait << 8 | session->relay[DOWN].wait;
+}
+
+void session_relay_event(struct plane *plane, struct session *session,
+                        enum direction side, uint32_t events)
+{
+    struct tunnel tunnel = session_tunnel(plane, session);
+    unsigned waits = waits_of(session);
+    enum cause cause = tunnel_event(&tunnel, side, events);
+
+    /* While bytes just move, no deadline comes earlier. */
+    if (cause != CAUSE_NONE || waits_of(session) != waits) {
+        follow(plane, session, cause);
+    }
+}
+
+static void run_relay(struct plane *plane, struct session *session,
+                      enum direction direction)
+{
+    struct tunnel tunnel = session_tunnel(plane, session);
+
+    follow(plane, session, tunnel_run(&tunnel, direction));
+}
+
+static struct session *session_of(struct relay *relay)
+{
+    return container_of(relay - relay->direction, struct session, relay);
+}
+
+void session_relay_run(struct loop *loop, struct list *link)
+{
+    struct relay *relay = container_of(link, struct relay, link);
+
+    run_relay(plane_of(loop), session_of(relay),
+              (enum direction)relay->direction);
+}
+
+void session_relay_granted(struct plane *plane, enum direction direction)
+{
+    struct plane_memory *memory = &plane->memory[direction];
+    struct list turn = {0};
+    struct list *link;
+
+    list_splice(&turn, &memory->queue);
+    while ((link = list_pop(&turn)) != NULL) {
+        struct relay *relay = container_of(link, struct relay, link);
+        struct session *session = session_of(relay);
+
+        run_relay(plane, session, direction);
+        if (session->phase == SESSION_RELAY && relay->wait == RELAY_MEMORY) {
+            /* There was no block for it, so the cache waits again. Those that
+             * had no turn yet go before those that had one. */
+            list_splice(&turn, &memory->queue);
+            list_splice(&memory->queue, &turn);
+            return;
+        }
+    }
+    slab_pass_on(&memory->cache);
+}
+
+void session_relay_begin(struct plane *plane, struct session *session)
+{
+    struct attempt *attempt = &session->opening.attempt;
+    uint64_t now_ns = plane->loop.now_ns;
+    struct tunnel tunnel;
+
+    session->connect_us = (uint32_t)((now_ns - attempt->begun_ns) / 1000);
+    session->upstream = choice_keep(&attempt->choice, plane);
+    (void)session_leave_phase(plane, session);
+    memset(session->relay, 0, sizeof(session->relay));
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        session->relay[i].direction = (uint8_t)i;
+        session->relay[i].moved_ns = now_ns;
+    }
+    session_enter(plane, session, SESSION_RELAY);
+    tunnel = session_tunnel(plane, session);
+    follow(plane, session, tunnel_begin(&tunnel));
+}
+
+void session_relay_resume(struct plane *plane, struct session *session)
+{
+    struct tunnel tunnel = session_tunnel(plane, session);
+
+    follow(plane, session, tunnel_resume(&tunnel));
+}
+
+void session_relay_timer(struct plane *plane, struct session *session)
+{
+    struct tunnel tunnel = session_tunnel(plane, session);
+
+    follow(plane, session, tunnel_timer(&tunnel));
+}

@@ -1,0 +1,61 @@
+#include "proxy/shared.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int shared_init(struct shared *shared, uint32_t block_bytes,
+                uint64_t memory_bytes, struct mailbox *control)
+{
+    int error;
+
+    *shared = (struct shared){.control = control};
+    if (slab_init(&shared->slab[UP], block_bytes, memory_bytes / 2) < 0) {
+        return -1;
+    }
+    if (slab_init(&shared->slab[DOWN], block_bytes, memory_bytes / 2) < 0) {
+        error = errno;
+        slab_fini(&shared->slab[UP]);
+        errno = error;
+        return -1;
+    }
+    return 0;
+}
+
+void shared_fini(struct shared *shared)
+{
+    slab_fini(&shared->slab[UP]);
+    slab_fini(&shared->slab[DOWN]);
+}
+
+uint32_t limited_log_add(struct limited_log *log, uint64_t now_ns)
+{
+    uint64_t before =
+        atomic_load_explicit(&log->logged_ns, memory_order_relaxed);
+
+    atomic_fetch_add_explicit(&log->count, 1, memory_order_relaxed);
+    if (before != 0 && now_ns < before + NS_PER_S) {
+        return 0;
+    }
+    if (!atomic_compare_exchange_strong_explicit(&log->logged_ns, &before,
+                                                 now_ns, memory_order_relaxed,
+                                                 memory_order_relaxed)) {
+        return 0; /* another worker writes the line */
+    }
+    return atomic_exchange_explicit(&log->count, 0, memory_order_relaxed);
+}
+
+struct report *report_create(enum report_type type, unsigned worker)
+{
+    struct report *report = calloc(1, sizeof(*report));
+
+    if (report != NULL) {
+        report->message.type = (int)type;
+        report->worker = worker;
+    }
+    return report;
+}
+
+void shared_report(struct shared *shared, struct report *report)
+{
+    mailbox_post(shared->control, &report->message);
+}

@@ -1,0 +1,245 @@
+#include "proxy/tunnel.h"
+
+#include "proxy/socket_options.h"
+
+#include <sys/epoll.h>
+#include <sys/param.h>
+
+static enum cause fin_of(enum direction side)
+{
+    return side == CLIENT ? CAUSE_CLIENT_FIN : CAUSE_UPSTREAM_FIN;
+}
+
+static enum cause reset_of(enum direction side)
+{
+    return side == CLIENT ? CAUSE_CLIENT_RESET : CAUSE_UPSTREAM_RESET;
+}
+
+/* ---- options ---- */
+
+static void set_options(const struct tunnel *tunnel)
+{
+    struct sock *sock = &tunnel->context.sock[UPSTREAM];
+
+    if (!sock_has_options(sock)) {
+        struct sock_options options =
+            socket_options_of(tunnel->context.service->config);
+
+        sock_set_options(sock, &options);
+    }
+}
+
+/* Before the client's bytes are moved. A second request shows a connection that
+ * lasts; the first one, or an end, does not. */
+static void set_options_if_lasting(const struct tunnel *tunnel)
+{
+    if (tunnel->relay[UP].bytes > 0 &&
+        !(tunnel->context.sock[CLIENT].ready & SOCK_HANGUP)) {
+        set_options(tunnel);
+    }
+}
+
+static bool options_are_due(const struct tunnel *tunnel)
+{
+    return tunnel->begun_ns + TUNNEL_OPTIONS_NS <=
+           tunnel->context.plane->loop.now_ns;
+}
+
+/* ---- pumping ---- */
+
+static enum cause pump(const struct tunnel *tunnel, enum direction direction);
+
+/* Every byte of the source is written. */
+static enum cause stream_ended(const struct tunnel *tunnel,
+                               enum direction direction)
+{
+    enum direction back = direction_other(direction);
+
+    if (tunnel->relay[back].wait == RELAY_ENDED) {
+        return fin_of(back); /* closing sends our FIN */
+    }
+    sock_shutdown(&tunnel->context.sock[back]);
+    return CAUSE_NONE;
+}
+
+/* Writing to the sink failed. What it sent before is still to be delivered; its
+ * own relay tells when that is done. */
+static enum cause sink_was_reset(const struct tunnel *tunnel,
+                                 enum direction direction)
+{
+    enum direction sink = direction_other(direction);
+
+    switch (tunnel->relay[sink].wait) {
+    case RELAY_ENDED:
+    case RELAY_BROKEN:
+        return reset_of(sink);
+    case RELAY_SOURCE:
+        return pump(tunnel, sink);
+    default:
+        return CAUSE_NONE; /* it is queued and comes to the end by itself */
+    }
+}
+
+static enum cause pump(const struct tunnel *tunnel, enum direction direction)
+{
+    struct relay *relay = &tunnel->relay[direction];
+    struct plane *plane = tunnel->context.plane;
+    const struct sock *sink = &tunnel->context.sock[direction_other(direction)];
+    size_t budget = sock_has_options(sink)
+                        ? RELAY_BUDGET_BYTES
+                        : plane->shared->slab[direction].block_bytes;
+
+    plane_trim_later(plane);
+    switch (relay_pump(relay, &tunnel->context, budget)) {
+    case PUMP_ENDED:
+        return stream_ended(tunnel, direction);
+    case PUMP_NO_SOURCE:
+        return reset_of(direction);
+    case PUMP_NO_SINK:
+        return sink_was_reset(tunnel, direction);
+    default:
+        return CAUSE_NONE;
+    }
+}
+
+enum cause tunnel_begin(const struct tunnel *tunnel)
+{
+    enum cause cause;
+
+    if (tunnel->context.service->config->tcp_user_timeout_ns > 0) {
+        set_options(tunnel); /* it holds for the first bytes too */
+    }
+    cause = tunnel_event(tunnel, CLIENT, 0);
+    return cause == CAUSE_NONE ? tunnel_event(tunnel, UPSTREAM, 0) : cause;
+}
+
+enum cause tunnel_resume(const struct tunnel *tunnel)
+{
+    enum cause cause = CAUSE_NONE;
+
+    for (enum direction i = UP; i < DIRECTIONS && cause == CAUSE_NONE; i++) {
+        uint8_t wait = tunnel->relay[i].wait;
+
+        if (wait != RELAY_ENDED && wait != RELAY_BROKEN) {
+            cause = pump(tunnel, i);
+        }
+    }
+    return cause;
+}
+
+enum cause tunnel_event(const struct tunnel *tunnel, enum direction side,
+                        uint32_t events)
+{
+    struct sock *sock = &tunnel->context.sock[side];
+    enum direction other = direction_other(side);
+    uint8_t wait = tunnel->relay[side].wait;
+    enum cause cause = CAUSE_NONE;
+
+    /* Nothing reads this side any more, so nothing else meets the error. */
+    if (events & EPOLLERR && (wait == RELAY_ENDED || wait == RELAY_BROKEN) &&
+        sock_error(sock) != 0) {
+        return reset_of(side);
+    }
+    if ((wait == RELAY_SOURCE && sock->ready & SOCK_READABLE) ||
+        (wait == RELAY_MEMORY && sock->ready & SOCK_HANGUP)) {
+        if (side == CLIENT) {
+            set_options_if_lasting(tunnel);
+        }
+        cause = pump(tunnel, side);
+    }
+    if (cause == CAUSE_NONE && sock->ready & SOCK_WRITABLE &&
+        tunnel->relay[other].wait == RELAY_SINK) {
+        cause = pump(tunnel, other);
+    }
+    return cause;
+}
+
+enum cause tunnel_run(const struct tunnel *tunnel, enum direction direction)
+{
+    if (tunnel->relay[direction].wait == RELAY_TURN) {
+        set_options(tunnel); /* one visit was not enough */
+    }
+    return pump(tunnel, direction);
+}
+
+enum cause tunnel_timer(const struct tunnel *tunnel)
+{
+    enum cause cause = CAUSE_NONE;
+
+    if (options_are_due(tunnel)) {
+        set_options(tunnel);
+    }
+    for (enum direction i = UP; i < DIRECTIONS && cause == CAUSE_NONE; i++) {
+        if (tunnel->relay[i].wait == RELAY_TOKENS &&
+            tunnel->context.throttle[i].resume_ns <=
+                tunnel->context.plane->loop.now_ns) {
+            cause = pump(tunnel, i);
+        }
+    }
+    return cause;
+}
+
+/* ---- time ---- */
+
+static void consider_relay(const struct tunnel *tunnel,
+                           enum direction direction, struct deadline *earliest)
+{
+    const struct config_service *config = tunnel->context.service->config;
+    const struct relay *relay = &tunnel->relay[direction];
+
+    switch (relay->wait) {
+    case RELAY_SOURCE:
+        deadline_consider(earliest, relay->moved_ns, config->read_timeout_ns,
+                          CAUSE_READ_TIMEOUT);
+        break;
+    case RELAY_SINK:
+        deadline_consider(earliest, relay->moved_ns, config->write_timeout_ns,
+                          CAUSE_WRITE_TIMEOUT);
+        break;
+    case RELAY_TOKENS:
+        deadline_consider(earliest, 0,
+                          tunnel->context.throttle[direction].resume_ns,
+                          CAUSE_NONE);
+        break;
+    default:
+        break;
+    }
+}
+
+void tunnel_deadline(const struct tunnel *tunnel, struct deadline *earliest)
+{
+    const struct config_service *config = tunnel->context.service->config;
+    const struct relay *up = &tunnel->relay[UP];
+    const struct relay *down = &tunnel->relay[DOWN];
+    uint64_t moved_ns = MAX(up->moved_ns, down->moved_ns);
+
+    deadline_consider(earliest, moved_ns, config->idle_timeout_ns,
+                      CAUSE_IDLE_TIMEOUT);
+    if (up->wait == RELAY_ENDED || down->wait == RELAY_ENDED) {
+        deadline_consider(earliest, moved_ns, config->half_close_timeout_ns,
+                          CAUSE_HALF_CLOSE_TIMEOUT);
+    }
+    if (!sock_has_options(&tunnel->context.sock[UPSTREAM])) {
+        deadline_consider(earliest, tunnel->begun_ns, TUNNEL_OPTIONS_NS,
+                          CAUSE_NONE);
+    }
+    consider_relay(tunnel, UP, earliest);
+    consider_relay(tunnel, DOWN, earliest);
+}
+
+/* ---- the end ---- */
+
+bool tunnel_drop(const struct tunnel *tunnel)
+{
+    bool lost = false;
+
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        struct relay *relay = &tunnel->relay[i];
+
+        lost |= relay_holds_bytes(relay, tunnel->context.plane) ||
+                (relay->wait != RELAY_ENDED &&
+                 tunnel->context.sock[i].ready & SOCK_READABLE);
+        relay_drop(relay, &tunnel->context);
+    }
+    return lost;
+}

@@ -1,0 +1,147 @@
+#include "proxy/udp_listener.h"
+
+#include "proxy/udp_relay.h"
+#include "proxy/udp_session.h"
+
+/* Batches taken from one socket in one turn of the loop. */
+#define RECEIVE_CALLS 8
+
+/* ---- which sockets ---- */
+
+/* Whose clients come to that address now; NULL: nobody's. */
+static struct service *service_at(const struct generation *generation,
+                                  const struct endpoint *endpoint)
+{
+    for (size_t i = 0; i < generation->listen_count; i++) {
+        const struct listen_socket *socket = &generation->listens[i];
+
+        if (socket->service->config->mode == CONFIG_UDP &&
+            endpoint_equal(&socket->endpoint, endpoint)) {
+            return socket->service;
+        }
+    }
+    return NULL;
+}
+
+void udp_listener_apply(struct plane *plane,
+                        const struct generation *generation)
+{
+    struct listener *listener = NULL;
+
+    while ((listener = listener_next(plane, listener)) != NULL) {
+        if (!listener->udp) {
+            continue;
+        }
+        if (!listener->kept) {
+            /* The kernel may give it clients of an address that is back. */
+            listener->service = service_at(generation, &listener->endpoint);
+        }
+        listener_watch(plane, listener);
+    }
+    udp_listener_close_unused(plane);
+}
+
+void udp_listener_close_unused(struct plane *plane)
+{
+    struct listener *listener = listener_next(plane, NULL);
+
+    while (listener != NULL) {
+        struct listener *next = listener_next(plane, listener);
+
+        if (listener->udp && !listener->kept && listener->sessions == 0) {
+            listener_close(plane, listener);
+        }
+        listener = next;
+    }
+}
+
+void udp_listener_turn(struct plane *plane)
+{
+    udp_session_flush(plane);
+    if (plane->udp->listener_unused) {
+        plane->udp->listener_unused = false;
+        udp_listener_close_unused(plane);
+    }
+}
+
+/* ---- from clients to upstreams ---- */
+
+/* Datagrams of one session that follow one another. */
+struct run {
+    struct udp_session *session; /* NULL: none */
+    struct datagram *list[DATAGRAM_BATCH];
+    unsigned count;
+};
+
+static void run_end(struct plane *plane, struct run *run)
+{
+    if (run->session != NULL && run->count > 0) {
+        udp_session_send(plane, run->session, run->list, run->count);
+    }
+    run->session = NULL;
+    run->count = 0;
+}
+
+static struct flow_key key_of(const struct listener *listener,
+                              const struct datagram *datagram)
+{
+    return (struct flow_key){
+        .client = datagram->peer,
+        .local = datagram->local,
+        .scope = datagram->scope,
+        .listener = listener->id,
+    };
+}
+
+static void pass_up(struct plane *plane, struct listener *listener,
+                    struct run *run, struct datagram *datagram)
+{
+    struct flow_key key = key_of(listener, datagram);
+    struct udp_session *session = udp_session_find(plane, &key);
+
+    if (session == NULL || session != run->session) {
+        run_end(plane, run);
+        run->session = session != NULL
+                           ? session
+                           : udp_session_begin(plane, listener, &key);
+    }
+    if (run->session == NULL) {
+        if (listener->service != NULL) {
+            udp_relay_drop(plane, listener->service,
+                           datagram_segments(datagram));
+        }
+    } else if (udp_relay_admit(plane, run->session, UP, datagram)) {
+        run->list[run->count++] = datagram;
+    }
+}
+
+void udp_listener_event(struct loop *loop, uint32_t id, uint32_t instance,
+                        uint32_t events)
+{
+    struct plane *plane = plane_of(loop);
+    struct udp *udp = plane->udp;
+    struct listener *listener = listener_at(plane, id);
+    struct run run = {.session = NULL};
+    unsigned count;
+
+    (void)instance, (void)events;
+    if (listener == NULL) {
+        return;
+    }
+    plane_trim_later(plane);
+    for (int call = 0; call < RECEIVE_CALLS; call++) {
+        if (datagram_receive(&udp->up, &listener->datagram, DATAGRAM_BATCH) <
+            0) {
+            return;
+        }
+        count = udp->up.count;
+        for (unsigned i = 0; i < count; i++) {
+            pass_up(plane, listener, &run, &udp->up.list[i]);
+        }
+        run_end(plane, &run);
+        udp->up.count = 0;
+        if (count < DATAGRAM_BATCH) {
+            return;
+        }
+    }
+}
