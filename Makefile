@@ -6,7 +6,7 @@
 # make interop    real programs through it: nginx, redis, ssh, iperf3, ...
 # make bench      evproxy and its peers side by side; bench-full, bench-200k
 # make ktls       with TLS=1: the kernel's TLS, in a virtual machine
-# make check      format, floors, functions, headers, documents, samples
+# make check      format, floors, circles, sizes, headers, documents, samples
 # make install    DESTDIR and PREFIX as usual
 #
 # TLS=1, to any of them: with TLS, by OpenSSL 3 (libssl-dev), in build/tls.
@@ -45,7 +45,8 @@ helpers-of = $(call objects-of,$(filter-out tests/$(1)/test_%,\
 # Without TLS tls_absent.c stands for the rooms that speak it.
 TLS_ROOMS := $(wildcard src/net/tls*.c src/net/ktls.c)
 SOURCES := $(filter-out $(if $(TLS),%/tls_absent.c,\
-             $(filter-out %/tls_absent.c,$(TLS_ROOMS))),$(wildcard src/*/*.c))
+             $(filter-out %/tls_absent.c,$(TLS_ROOMS))),\
+             $(wildcard src/*/*.c src/*/*/*.c))
 OBJECTS := $(call objects-of,$(SOURCES))
 UNIT := $(call tests-of,unit)
 FAULT := $(call tests-of,fault)
@@ -178,21 +179,23 @@ ktls: $(BUILD)/evproxy $(BENCH_TOOLS) $(filter %/test_tls,$(E2E))
 
 # ---- checks ---------------------------------------------------------------
 
-OURS := $(wildcard src/*.c src/*/*.c include/*/*.h tests/*.c \
-          tests/*/*.c tests/*/*.h)
+HEADERS := $(wildcard include/*/*.h include/*/*/*.h)
+OURS := $(wildcard src/*.c src/*/*.c src/*/*/*.c tests/*.c tests/*/*.c \
+          tests/*/*.h) $(HEADERS)
 
 .PHONY: check check-format check-floors check-shape check-headers \
-        check-documents check-samples check-unit
+        check-documents check-samples check-unit check-circles
 check: check-format check-floors check-shape check-headers check-documents \
-       check-samples check-unit
+       check-samples check-unit check-circles
 
 check-format:
 	$(call say,)clang-format --dry-run -Werror $(OURS)
 check-floors:
 	$(call say,)tests/check_floors.sh
+check-circles:
+	$(call say,)tests/check_circles.sh
 check-shape:
 	$(call say,)tests/check_shape.sh $(OURS)
-HEADERS := $(wildcard include/*/*.h)
 check-headers: $(HEADERS:%.h=$(BUILD)/%.alone)
 $(BUILD)/%.alone: %.h $(HEADERS)
 	@mkdir -p $(@D)

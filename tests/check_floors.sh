@@ -1,89 +1,120 @@
 #!/bin/bash
-# Every include takes from its own floor or one below it.
+# Every include takes from its own floor or one below it, and every room has
+# its header.
 #
-# "floor/x.h" is ours and <x.h> never is; so each include line says which floor
-# it takes from, and this reads those lines only. Tests may use every floor.
+# "floor/x.h" is ours and <x.h> never is, so each include line says which floor
+# it takes from. The floor of a file is its first folder. Tests may use every
+# floor. check_circles.sh looks for circles.
 set -euo pipefail
-shopt -s nullglob
 cd "$(dirname "$0")/.."
 
-# floor:what it may use besides itself; "main" is src/main.c
+# What each floor may use besides itself: floors, or single headers of a floor.
+# A floor uses only what stands above it here. Two lines of one floor add up.
+# "main" is src/main.c.
 floors='
 base:
-wire:base
-config:base wire
-net:base
-service:base config
-proxy:base wire config net service
-control:base wire config net service proxy/worker.h
-main:base config control
+wire:    base
+config:  base wire
+net:     base
+service: base config
+proxy:   base wire config net service
+control: base wire config net service
+control: proxy/worker.h proxy/socket_options.h proxy/shared.h
+main:    base config control
 '
 
-status=0
-complain() {
-    printf '%s\n' "$1" >&2
-    status=1
-}
+mapfile -t files < <(find include src -name '*.[ch]' | sort)
+awk '
+    function report(sentence) {
+        print sentence >"/dev/stderr"
+        failed = 1
+    }
 
-# usable FLOOR HEADER: whether a file of that floor may include that header
-usable() {
-    local floor=$1 header=$2 word
-    local words
-    words=$(sed -n "s/^$floor://p" <<<"$floors")
-    for word in "$floor" $words; do
-        if [ "$header" = "$word" ] || [ "${header%%/*}" = "$word" ]; then
-            return 0
-        fi
-    done
-    return 1
-}
+    BEGIN {
+        for (i = 2; i < ARGC; i++) {
+            is_file[ARGV[i]] = 1
+        }
+    }
 
-check_file() {
-    local file=$1 floor=$2 number quote header
-    while IFS=: read -r number quote header; do
-        if [ "$quote" = '<' ]; then
-            if [ -e "include/$header" ]; then
-                complain "$file:$number: <$header> is ours: write it in quotes"
-            fi
-        elif [ ! -e "include/$header" ]; then
-            complain "$file:$number: no such header: include/$header"
-        elif ! usable "$floor" "$header"; then
-            complain "$file:$number: $floor may not use \"$header\""
-        fi
-    done < <(sed -nE '/^[ \t]*#[ \t]*include/{
-        s/^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]*).*/\1:\2/; =; p; }' "$file" |
-        paste -d : - -)
-}
+    # ---- the list of floors ----
 
-while read -r file; do
-    floor=${file#*/}
-    if [ "$file" = src/main.c ]; then
-        floor=main
-    else
-        floor=${floor%%/*}
-    fi
-    if ! grep -q "^$floor:" <<<"$floors"; then
-        complain "$file: '$floor' is no floor of the house"
-        continue
-    fi
-    check_file "$file" "$floor"
-done < <(find src include -name '*.[ch]' | sort)
+    FILENAME == "-" && NF > 0 {
+        floor = $1
+        sub(/:$/, "", floor)
+        is_floor[floor] = 1
+        usable[floor, floor] = 1
+        for (i = 2; i <= NF; i++) {
+            usable[floor, $i] = 1
+            split($i, folder, "/")
+            if (!(folder[1] in is_floor)) {
+                report("tests/check_floors.sh: " floor " uses " $i \
+                    ", which does not stand above it")
+            }
+        }
+    }
 
-# A room is a header and its source of the same name, on the same floor; what
-# stands in for a source that needs a library is x_absent.c, for the same x.h.
-for header in include/*/*.h; do
-    guard="EVPROXY_$(tr 'a-z/.' 'A-Z__' <<<"${header#include/}")"
-    if ! grep -qx "#ifndef $guard" "$header"; then
-        complain "$header: its guard is not $guard"
-    fi
-done
-for source in src/*/*.c; do
-    room=${source#src/}
-    room=${room%.c}
-    header=include/${room%_absent}.h
-    if [ ! -e "$header" ]; then
-        complain "$source: has no header $header"
-    fi
-done
+    # ---- include lines ----
 
-exit $status
+    FILENAME != "-" && FNR == 1 {
+        floor = FILENAME
+        sub(/^(include|src)\//, "", floor)
+        sub(/\/.*/, "", floor)
+        if (FILENAME == "src/main.c") {
+            floor = "main"
+        }
+        if (!(floor in is_floor)) {
+            report(FILENAME ": \"" floor "\" is no floor")
+        }
+    }
+
+    FILENAME != "-" && /^[ \t]*#[ \t]*include[ \t]*["<]/ {
+        split($0, part, /["<>]/)
+        header = part[2]
+        split(header, folder, "/")
+        place = FILENAME ":" FNR ": "
+        if (/</) {
+            if (("include/" header) in is_file) {
+                report(place "<" header "> is ours: write it in quotes")
+            }
+        } else if (!(("include/" header) in is_file)) {
+            report(place "no such header: include/" header)
+        } else if (!((floor, folder[1]) in usable) && \
+                   !((floor, header) in usable)) {
+            report(place floor " may not use \"" header "\"")
+        }
+    }
+
+    # ---- rooms: a header, and mostly a source of the same name ----
+
+    /^#ifndef / && !(FILENAME in guard) { guard[FILENAME] = $2 }
+
+    # x_absent.c stands in for an x.c that needs a library.
+    function check_source(source,  header) {
+        header = source
+        sub(/^src/, "include", header)
+        sub(/(_absent)?\.c$/, ".h", header)
+        if (!(header in is_file)) {
+            report(source ": has no header " header)
+        }
+    }
+
+    function check_header(header,  wanted) {
+        wanted = header
+        sub(/^include\//, "", wanted)
+        gsub(/[\/.]/, "_", wanted)
+        wanted = "EVPROXY_" toupper(wanted)
+        if (guard[header] != wanted) {
+            report(header ": its guard is not " wanted)
+        }
+    }
+
+    END {
+        for (i = 2; i < ARGC; i++) {
+            if (ARGV[i] ~ /^include\//) {
+                check_header(ARGV[i])
+            } else if (ARGV[i] != "src/main.c") {
+                check_source(ARGV[i])
+            }
+        }
+        exit failed
+    }' - "${files[@]}" <<<"$floors"
