@@ -183,10 +183,10 @@ HEADERS := $(wildcard include/*/*.h include/*/*/*.h)
 OURS := $(wildcard src/*.c src/*/*.c src/*/*/*.c tests/*.c tests/*/*.c \
           tests/*/*.h) $(HEADERS)
 
-.PHONY: check check-format check-floors check-shape check-headers \
+.PHONY: check check-format check-floors check-shape check-headers check-log \
         check-documents check-samples check-unit check-circles
-check: check-format check-floors check-shape check-headers check-documents \
-       check-samples check-unit check-circles
+check: check-format check-floors check-shape check-headers check-log \
+       check-documents check-samples check-unit check-circles
 
 check-format:
 	$(call say,)clang-format --dry-run -Werror $(OURS)
@@ -201,6 +201,9 @@ $(BUILD)/%.alone: %.h $(HEADERS)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsyntax-only -x c $<
 	@touch $@
+check-log:
+	$(call say,)tests/check_log.sh
+	@tests/check_causes.sh
 check-samples: $(BUILD)/evproxy
 	$(call say,)tests/check_samples.sh $(BUILD)/evproxy
 check-documents: $(BUILD)/tests/check_docs
