@@ -1,6 +1,7 @@
-/* The client: a record of 40 bytes for a connection; the messages are made
+/* The client. A connection takes a record of 40 bytes; its messages are made
  * again whenever they are needed. */
 #include "echo_load.h"
+#include "echo_message.h"
 #include "histogram.h"
 
 #include <arpa/inet.h>
@@ -19,18 +20,15 @@
 #define US_PER_S UINT64_C(1000000)
 #define NONE     UINT32_MAX
 
-/* Spread what is counted up over all 64 bits (splitmix64). */
-#define GOLDEN UINT64_C(0x9e3779b97f4a7c15)
-
 enum {
-    SOURCES = 250,      /* 4,000 connections each when there are 1,000,000 */
-    EVENTS = 512,       /* taken from one epoll_wait() */
-    OPENING_MAX = 1000, /* connections that still wait for the first echo */
+    SOURCES = 250,      /* 1,000,000 connections are 4,000 for each */
+    EVENTS = 512,       /* of one epoll_wait() */
+    OPENING_MAX = 1000, /* connections that wait for their first echo */
     REPORT_S = 10,
-    STALL_S = 60,          /* gives up opening when nothing moves so long */
-    DRAIN_S = 30,          /* waits so long, at the end, for the last echoes */
-    TICK_US = 10000,       /* the wheel's resolution ... */
-    WHEEL_SLOTS = 1 << 14, /* ... and size: a round is 164 s */
+    STALL_S = 60,          /* opening ends if nothing moves for so long */
+    DRAIN_S = 30,          /* the longest wait for the last echoes */
+    TICK_US = 10000,       /* the resolution of the wheel */
+    WHEEL_SLOTS = 1 << 14, /* one round of the wheel is 164 s */
     CONNECTIONS_MAX = 10000000,
     MESSAGE_MAX = 64 << 20,
 };
@@ -38,11 +36,11 @@ enum {
 enum state { NEW, CONNECTING, WAITING, BUSY, CLOSED };
 
 struct conn {
-    uint64_t sent_us; /* when the current message went out */
+    uint64_t sent_us; /* when the current message was sent */
     int fd;
     uint32_t message; /* number of the current message, from 0 */
-    uint32_t sent;    /* of its bytes: given to send() ... */
-    uint32_t got;     /* ... echoed and compared */
+    uint32_t sent;    /* bytes of it that were sent */
+    uint32_t got;     /* bytes of it that were echoed and compared */
     uint32_t next;    /* the next connection in the same slot of the wheel */
     uint32_t due;     /* the tick at which to send, while in the wheel */
     uint32_t state;
@@ -57,8 +55,7 @@ static bool holding;
 
 static int epoll;
 static struct conn *conns;
-static unsigned char *out; /* one message */
-static unsigned char *in;  /* what came back of it */
+static unsigned char *in; /* one message as it was echoed */
 
 static struct {
     uint64_t begun_us; /* tick 0 */
@@ -85,36 +82,6 @@ static uint64_t now_us(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * US_PER_S + (uint64_t)now.tv_nsec / 1000;
-}
-
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
-
-static uint64_t random_up_to(uint64_t max)
-{
-    static uint64_t counter = 1;
-    return mix(counter++ * GOLDEN) % (max + 1);
-}
-
-/*
- * The bytes from offset on of a connection's current message, in out. Each word
- * of 8 bytes follows from connection, message and place alone, so that any part
- * can be made without the rest.
- */
-static const unsigned char *message_from(uint32_t id, uint32_t message,
-                                         uint32_t offset)
-{
-    uint64_t key = mix(((uint64_t)id << 32 | message) + 1);
-
-    for (uint32_t i = offset / 8; i < (size + 7) / 8; i++) {
-        uint64_t word = mix(key + i * GOLDEN);
-        memcpy(out + (size_t)i * 8, &word, sizeof(word));
-    }
-    return out + offset;
 }
 
 static void drop(struct conn *conn, bool by_peer)
@@ -147,7 +114,7 @@ static void send_rest(uint32_t id)
 
     while (conn->sent < size) {
         ssize_t count =
-            send(conn->fd, message_from(id, conn->message, conn->sent),
+            send(conn->fd, echo_message(id, conn->message, conn->sent),
                  size - conn->sent, MSG_NOSIGNAL);
         if (count < 0) {
             if (errno != EAGAIN) {
@@ -179,17 +146,17 @@ static void wheel_put(uint32_t id)
     *slot = id;
 }
 
-/* After a random pause of at least min_us. */
+/* Sends the next message after a random pause of at least min_us. */
 static void schedule(uint32_t id, uint64_t now, uint64_t min_us)
 {
-    uint64_t at = now + min_us + random_up_to(max_gap_us - min_us);
+    uint64_t at = now + min_us + echo_random(max_gap_us - min_us);
     uint32_t due = (uint32_t)((at - wheel.begun_us) / TICK_US);
 
     conns[id].due = due > wheel.tick ? due : wheel.tick + 1;
     wheel_put(id);
 }
 
-/* Runs the next tick if it is due; whether more are. */
+/* Runs the next tick if it is due; true: more are due. */
 static bool wheel_run(uint64_t now)
 {
     uint32_t current = (uint32_t)((now - wheel.begun_us) / TICK_US);
@@ -236,12 +203,12 @@ static void message_done(uint32_t id)
     }
 }
 
-/* Whether it came back as it was sent, and not before it was. */
+/* Whether the bytes equal those sent, and no more came than were sent. */
 static bool is_echo(uint32_t id, uint32_t count)
 {
     const struct conn *conn = &conns[id];
     return conn->state == BUSY && conn->got + count <= conn->sent &&
-           memcmp(in, message_from(id, conn->message, conn->got), count) == 0;
+           memcmp(in, echo_message(id, conn->message, conn->got), count) == 0;
 }
 
 /* Edge-triggered: reads until nothing is left. */
@@ -251,7 +218,7 @@ static void receive(uint32_t id, bool hung_up)
 
     while (conn->state == BUSY || conn->state == WAITING) {
         uint32_t want = conn->state == BUSY ? size - conn->got : 0;
-        /* One more, to see an echo that is too long. */
+        /* One byte more shows an echo that is too long. */
         ssize_t count = recv(conn->fd, in, want + 1, 0);
         if (count < 0 && errno == EAGAIN) {
             return;
@@ -400,7 +367,7 @@ static void open_all(double rate)
 
     while (seen.started < total || seen.opening > 0) {
         uint64_t now = now_us();
-        /* No more than EVENTS in one go, or the answers would have to wait. */
+        /* No more than EVENTS at a time, so that echoes need not wait. */
         for (int i = 0; i < EVENTS && may_open(now, begun, rate); i++) {
             open_next();
         }
@@ -440,7 +407,7 @@ static void hold(double seconds)
     wheel.begun_us = begun;
     for (uint32_t id = 0; id < seen.started && max_gap_us > 0; id++) {
         if (conns[id].state == WAITING) {
-            schedule(id, begun, 0); /* every pause has begun at some time */
+            schedule(id, begun, 0); /* its first pause has begun already */
         }
     }
     for (uint64_t now = begun; now < end; now = now_us()) {
@@ -474,9 +441,9 @@ static void set_up(void)
 {
     epoll = epoll_create1(0);
     conns = calloc(total, sizeof(conns[0]));
-    out = malloc((size_t)size + 8);
+    echo_message_set_up(size);
     in = malloc((size_t)size + 1);
-    if (epoll < 0 || conns == NULL || out == NULL || in == NULL) {
+    if (epoll < 0 || conns == NULL || in == NULL) {
         echo_die("set-up: %s", strerror(errno));
     }
     for (unsigned i = 0; i < WHEEL_SLOTS; i++) {
