@@ -1,13 +1,13 @@
 #!/usr/bin/env -S python3 -B
-"""Measures evproxy and its peers side by side on loopback: for each round,
-workload and proxy, backend and proxy are started afresh, loaded, watched and
-stopped. Those that are compared take turns, so that what disturbs one disturbs
-all. At the end: a table of medians and of ratios to one of them, results.json
-and .md, and a chart for each group of workloads.
+"""Measures evproxy and its peers side by side on loopback. For each round,
+workload and proxy it starts backend and proxy, loads and watches them, and
+stops them. The proxies take turns, so a disturbance affects all of them. At
+the end it writes a table of medians and of ratios to one of the proxies,
+results.json and .md, and a chart for each group of workloads.
 
 Workloads, as family:size (-w takes families or workloads):
-  rps:C        wrk, C connections that stay: processor time, requests/s
-  cps:N        one request a connection, N at a time: the same
+  rps:C        wrk, C persistent connections: processor time, requests/s
+  cps:N        one request for each connection, N at a time: the same
   bulk:P       iperf3, P streams up: Gbit/s, processor time for a GB
   bulkR:P      the same, down
   ping:1       64 bytes there and back, on one connection
@@ -15,28 +15,28 @@ Workloads, as family:size (-w takes families or workloads):
   storm:N      N clients stop reading: resident memory at the peak and after
   syscalls:C   strace: system calls for a request (counted, never timed)
   syscallsC:N  strace: system calls for a short connection
-  udp:N        N clients of UDP, one datagram of each under way, echoed:
+  udp:N        N clients of UDP, one datagram of each in flight, echoed:
                processor time for a datagram, datagrams/s
-  udpB:N       the same, 32 of each under way
-  udpF:N       N flows, 1,200 bytes a datagram; each 16th has a short answer
-  udpG:N       the same from senders that join datagrams, as QUIC's do
+  udpB:N       the same, 32 of each in flight
+  udpF:N       N flows of 1,200-byte datagrams; each 16th has a short answer
+  udpG:N       the same from senders that use GSO, as those of QUIC do
   syscallsU:N  strace: system calls for a datagram, as udp:N
 
-With TLS=1 there are those of which the proxy ends TLS:
+With TLS=1 also those in which the proxy terminates TLS:
   tls:C        TLS 1.3, full handshakes, C at a time: processor time for each
   tlsr:C       the same, resumed
   tls12:C, tls12r:C, tlsrsa:C   TLS 1.2; a certificate of RSA, not P-256
   tlsidle:N    N quiet connections: resident bytes for each
-  tlsreq:C     64 bytes there and back, on C connections that stay
+  tlsreq:C     64 bytes there and back, on C persistent connections
   tlsbulk:P    bytes there and back at once, on P connections
 
-The proxies are in peers.json. haproxy-splice splices whenever it can: its
-option splice-auto does not take what comes over loopback for bulk. Processor
-time is the proxy's own, user and system. Judge by it: rates and latencies are
-noisy where the load shares the machine. With -p NAME=COMMAND another proxy
-takes part, for example an older build:
+The proxies are in peers.json. haproxy-splice splices whenever it can, as its
+option splice-auto does not detect bulk on loopback. Processor time is the
+proxy's user and system time. Judge by it: rates and latencies are noisy where
+the load runs on the same machine. -p NAME=COMMAND adds another proxy, for
+example an older build:
     -p 'before=DIR/evproxy -l {listen} -u {upstream} -w 2'
-or, for what has to do with TLS or UDP, -p 'before=DIR/evproxy -c {config}'.
+or, for workloads of TLS or UDP, -p 'before=DIR/evproxy -c {config}'.
 """
 
 import argparse
@@ -67,11 +67,11 @@ FULL = QUICK[:6] + ["bulkR:1", "bulkR:8", "ping:1"] + QUICK[6:10] + [
 TLS = ["tls:64", "tlsr:64", "tls12:64", "tls12r:64", "tlsrsa:64",
        "tlsreq:64", "tlsbulk:4", "tlsidle:4000"]
 
-# Counted, not timed: the same within 1 % in every round, so one is enough.
+# Counted, not timed: every round is the same within 1 %, so one is enough.
 STEADY = ("idle", "storm", "syscalls", "syscallsC", "tlsidle",
           "syscallsU")
 
-# What has to be there, and the package of Debian that has it.
+# The programs that are needed, and the Debian packages that have them.
 PACKAGES = {"haproxy": "haproxy", "nginx": "nginx", "wrk": "wrk",
             "iperf3": "iperf3", "strace": "strace", "gnuplot": "gnuplot-nox",
             "unshare": "util-linux", "hitch": "hitch", "openssl": "openssl"}
@@ -80,7 +80,7 @@ LOADS = {"rps": ["wrk", "nginx"], "cps": ["nginx"], "bulk": ["iperf3"],
          "syscallsC": ["strace", "nginx"], "syscallsU": ["strace"]}
 LOADS.update({figures.family(case): ["tls_load", "openssl"] for case in TLS})
 
-# Descriptors that the larger workloads take of one process.
+# Descriptors that the larger workloads need in one process.
 DESCRIPTORS = 20000
 
 
@@ -94,7 +94,7 @@ def missing_packages():
     return names
 
 
-def peer_is_there(name, peers):
+def peer_is_installed(name, peers):
     peer = peers[name]
     program = (peer if "command" in peer else peer["tls"])["command"].split()[0]
     if not shutil.which(program):
@@ -123,7 +123,7 @@ def pick_cases(text):
 
 
 def possible(case, many_files):
-    """Whether its programs are there; says so if not."""
+    """Whether its programs are installed; prints a line if not."""
     kind, _, size = case.partition(":")
     absent = [name for name in LOADS.get(kind, []) if not shutil.which(name)]
     if absent:
@@ -136,7 +136,7 @@ def possible(case, many_files):
 
 
 def run_one(lab, case, name, noise):
-    """One run, or the quieter of two if others used too much of the CPUs."""
+    """One run, or the quieter of two if others used the CPUs too much."""
     kind, _, size = case.partition(":")
     tries = []
     while not tries or (len(tries) < 2
@@ -157,7 +157,7 @@ def run_all(lab, cases, names, options):
         for case in cases:
             if figures.family(case) in STEADY and turn > 0:
                 continue
-            first = turn % len(names)  # another one goes first each round
+            first = turn % len(names)  # another proxy is first in each round
             for name in names[first:] + names[:first]:
                 if not takes_part(lab.peers[name], case):
                     continue
@@ -243,10 +243,11 @@ def arguments():
     add("--full", action="store_true", help="all workloads, not the quick ones")
     add("--pings", type=int, default=30000)
     add("--noise", type=float, default=1.0, metavar="SHARE",
-        help="run again, once, when other programs used more of the CPUs")
-    add("--reference", default="nginx", help="what ratios are to (%(default)s)")
+        help="repeat a run once if other programs used more of the CPUs")
+    add("--reference", default="nginx",
+        help="the proxy that ratios refer to (%(default)s)")
     add("--path", action="append", default=[], metavar="DIR",
-        help="look there first for programs; repeatable")
+        help="search this folder for programs first; repeatable")
     add("--out", default=".", metavar="DIR", help="where results go")
     return parser.parse_args()
 
@@ -257,7 +258,7 @@ def pick_peers(options, peers):
         name, is_command, command = item.partition("=")
         if is_command:
             peers[name] = {"command": command}
-            if "{config}" in command:  # as evproxy
+            if "{config}" in command:  # configured as evproxy is
                 peers[name] = {kind: dict(peers["evproxy"][kind],
                                           command=command)
                                for kind in ("tls", "udp")}
@@ -268,10 +269,10 @@ def pick_peers(options, peers):
         if name not in peers:
             sys.exit(f"bench: no such peer: {name}")
     names = names or list(peers)
-    present = [name for name in names if peer_is_there(name, peers)]
+    present = [name for name in names if peer_is_installed(name, peers)]
     for name in names:
         if name not in present:
-            print(f"left out: {name} (not there)")
+            print(f"left out: {name} (not installed)")
     return present
 
 
@@ -282,11 +283,11 @@ def main():
         + [os.environ["PATH"], "/usr/sbin"])
     isolated = bool(shutil.which("unshare")) and network.enter()
     if not isolated:
-        print("not root: no network namespace of its own, so the machine's"
-              " settings and other traffic count")
+        print("not root: no separate network namespace, so the machine's"
+              " settings and other traffic affect the results")
     missing = missing_packages()
     if missing:
-        print("not there; to have all of it:\n    apt-get install -y "
+        print("not installed; to install all:\n    apt-get install -y "
               "--no-install-recommends", *missing)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -306,7 +307,7 @@ def main():
     os.makedirs(options.out, exist_ok=True)
     open(options.out + "/runs.jsonl", "w").close()
 
-    # So that the daemons are stopped when this program is.
+    # The daemons are stopped together with this program.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     lab = Lab(options, peers, isolated)
     try:

@@ -1,4 +1,4 @@
-"""Programs that run in the background, and what /proc says of them."""
+"""Programs in the background, and their figures in /proc."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ HZ = os.sysconf("SC_CLK_TCK")
 
 
 def stat_fields(pid):
-    """What follows "pid (name) " in its stat line, or None if it is gone."""
+    """The fields after "pid (name) " in its stat file; None if it has ended."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()
@@ -22,7 +22,7 @@ def stat_fields(pid):
 
 
 def session_pids(session, zombies=False):
-    """The processes of a session; each daemon begins one."""
+    """The processes of a session; each daemon starts one."""
     pids = []
     for name in os.listdir("/proc"):
         fields = stat_fields(name) if name.isdigit() else None
@@ -33,20 +33,21 @@ def session_pids(session, zombies=False):
 
 
 def listening(port, protocol="tcp"):
-    """Whether something does. It is not asked: that would be a client."""
+    """Whether something listens. A connection would count as a client, so
+    this reads /proc."""
     with open("/proc/net/" + protocol) as file:
         next(file)
         for line in file:
             fields = line.split()
             if protocol == "tcp" and fields[3] != "0A":
-                return False  # those that listen come first
+                return False  # listeners come first
             if int(fields[1].split(":")[1], 16) == port:
                 return True
     return False
 
 
 def machine_busy_s():
-    """CPU seconds of the whole machine, other than idle, since it began."""
+    """CPU seconds of the whole machine since it started, except idle ones."""
     with open("/proc/stat") as file:
         ticks = list(map(int, file.readline().split()[1:9]))
     return (sum(ticks) - ticks[3] - ticks[4]) / HZ
@@ -59,7 +60,7 @@ def tcp_memory_mb():
 
 
 class Daemon:
-    """A background program in a session of its own."""
+    """A background program in its own session."""
 
     def __init__(self, argv, log):
         self.log = log
@@ -72,14 +73,14 @@ class Daemon:
         return session_pids(self.process.pid)
 
     def cpu_s(self):
-        """User and system time, also of children that have ended."""
+        """User and system time, with that of children that have ended."""
         ticks = 0
         for pid in session_pids(self.process.pid, zombies=True):
             ticks += sum(map(int, (stat_fields(pid) or [0] * 15)[11:15]))
         return ticks / HZ
 
     def sum_kb(self, name, key):
-        """What a file in /proc says after the key, over all processes."""
+        """The sum of a key in a file of /proc over all processes."""
         total = 0
         for pid in self.pids():
             with contextlib.suppress(OSError):
@@ -92,7 +93,7 @@ class Daemon:
         return self.sum_kb("status", "VmRSS")
 
     def proportional_kb(self):
-        """Resident, and of what processes share, each one's part."""
+        """Resident memory, in which shared memory counts once."""
         return self.sum_kb("smaps_rollup", "Pss")
 
     def descriptors(self):
@@ -111,12 +112,12 @@ class Daemon:
                                        f"{file.read()[-500:]}")
             time.sleep(0.05)
 
-    def _signal(self, number, patience):
-        """Whether all its processes have ended of it in time."""
+    def _signal(self, number, timeout_s):
+        """True if all its processes end within the given seconds."""
         for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-        end = time.time() + patience
+        end = time.time() + timeout_s
         while time.time() < end:
             self.process.poll()
             if not self.pids():
@@ -131,7 +132,8 @@ class Daemon:
 
 
 class PeakResident(threading.Thread):
-    """Samples a daemon's resident memory until stop(), which is the peak."""
+    """Samples a daemon's resident memory until stop(), which returns the
+    peak."""
 
     def __init__(self, daemon, every_s):
         super().__init__(daemon=True)

@@ -1,30 +1,29 @@
 /*
- * echo_load: a TCP echo server and client that take little memory themselves,
- * to measure proxies with very many connections.
+ * echo_load: a TCP echo server and client that use little memory, to measure
+ * proxies with very many connections.
  *
  *      echo_load server PORT [ADDRESSES]
  *
- * echoes on 127.0.1.1 .. 127.0.1.ADDRESSES, with two threads. It keeps nothing
+ * echoes on 127.0.1.1 .. 127.0.1.ADDRESSES, with two threads. It keeps no state
  * for a connection: what was read is sent back at once, and a connection that
- * does not take all of it is closed and counted. SIGTERM prints the counters as
- * a line of JSON.
+ * does not accept all of it is closed and counted. On SIGTERM it prints the
+ * counters as a line of JSON.
  *
  *      echo_load client HOST PORT N SECONDS RATE SIZE MINGAP MAXGAP [IDLE_S]
  *
  * 1. Opens N connections, at most RATE a second, from 127.0.2.1 .. 127.0.2.250
- *    in turn. Each sends a message and waits for its echo, so that none counts
- *    which only the kernel has accepted.
+ *    in turn. Each sends a message and waits for its echo, so a connection that
+ *    only the kernel has accepted does not count.
  * 2. Prints "echo_load: idle ..." on standard error, and is idle for IDLE_S.
- * 3. Prints "echo_load: hold ...", and lets each connection send a message of
- *    SIZE bytes after a random pause of MINGAP..MAXGAP seconds, counted from
- *    the last echo, for SECONDS. What a message says follows from its number
- *    and the connection's; every byte that comes back is compared. With MAXGAP
- *    0 there are no more messages.
+ * 3. Prints "echo_load: hold ...". For SECONDS, each connection sends a message
+ *    of SIZE bytes after a random pause of MINGAP..MAXGAP seconds since its
+ * last echo. Every byte that comes back is compared (see echo_message.h). With
+ *    MAXGAP 0 there are no more messages.
  * 4. Prints "echo_load: end ..." and one line of JSON on standard output. The
  *    latencies are those of step 3, or of the first messages if MAXGAP is 0.
  *
  * Exit status: 0 if all N connections were held and every byte was right, 1 if
- * not, 2 if it could not begin.
+ * not, 2 if the set-up failed.
  */
 #include "echo_load.h"
 

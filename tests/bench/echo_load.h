@@ -1,6 +1,6 @@
 /*
- * echo_load: what its server and its client share. Each is one process; a
- * failure to set up ends it with status 2.
+ * echo_load: what the server and the client share. Each is one process, which
+ * ends with status 2 if its set-up fails.
  */
 #ifndef EVPROXY_BENCH_ECHO_LOAD_H
 #define EVPROXY_BENCH_ECHO_LOAD_H
@@ -11,13 +11,13 @@
 noreturn __attribute__((format(printf, 1, 2))) void echo_die(const char *format,
                                                              ...);
 
-/* The number that the text is; dies unless it is one from min to max. */
+/* Parses a number; ends the program unless it is from min to max. */
 double echo_number(const char *what, const char *text, double min, double max);
 
-/* Sends small messages at once. */
+/* Turns Nagle's algorithm off. */
 void echo_nodelay(int fd);
 
-/* With the arguments after the mode; return the exit status. */
+/* They take the arguments after the mode and return the exit status. */
 int echo_server(int argc, char **argv);
 int echo_client(int argc, char **argv);
 

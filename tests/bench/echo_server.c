@@ -1,4 +1,4 @@
-/* The server: no state for a connection but its descriptor. */
+/* The server. A connection has no state except its descriptor. */
 #include "echo_load.h"
 
 #include <arpa/inet.h>
@@ -20,14 +20,14 @@ enum {
     ADDRESSES_MAX = 250,
     BACKLOG = 65535,
     EVENTS = 512,
-    SCRATCH_BYTES = 256 * 1024, /* a thread's one buffer */
-    SHORTAGE_US = 10000,        /* to wait when nothing can be accepted */
+    SCRATCH_BYTES = 256 * 1024, /* the buffer of a thread */
+    SHORTAGE_US = 10000,        /* pause when no descriptor or memory is left */
 };
 
-/* What epoll hands back: the descriptor, and whether it listens. */
+/* In the data of an epoll event: the descriptor listens. */
 #define LISTENER (UINT64_C(1) << 32)
 
-/* Added to by both threads, read at the end by main. */
+/* Both threads add to them; main reads them at the end. */
 static struct {
     atomic_uint_fast64_t accepted;
     atomic_uint_fast64_t accept_errors;
@@ -68,7 +68,7 @@ static void open_listener(int epoll, unsigned number)
     watch(epoll, fd, LISTENER);
 }
 
-static void take_clients(int epoll, int listener)
+static void accept_clients(int epoll, int listener)
 {
     for (;;) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
@@ -124,7 +124,7 @@ static void *run(void *unused)
         for (int i = 0; i < count; i++) {
             int fd = (int)(uint32_t)events[i].data.u64;
             if (events[i].data.u64 & LISTENER) {
-                take_clients(epoll, fd);
+                accept_clients(epoll, fd);
             } else {
                 echo(fd, scratch);
             }

@@ -1,11 +1,11 @@
-"""From the runs to medians, ratios, tables and charts."""
+"""Turns runs into medians, ratios, tables and charts."""
 
 import os
 import shutil
 import statistics
 import subprocess
 
-# For each workload: the measure, what it is called, and which is better.
+# For each workload: the measures, their labels, and which is better.
 MORE, LESS, NEITHER = "+", "-", ""
 MEASURES = {
     "rps": [("cpu_us", "CPU us/request", LESS), ("per_s", "requests/s", MORE),
@@ -49,25 +49,25 @@ TITLES = {
     "bulkR": "bulk, server to client, streams: {}",
     "ping": "64-byte round trips, connections: {}",
     "idle": "{} idle connections",
-    "storm": "{} readers that stop",
+    "storm": "{} stalled readers",
     "syscalls": "system calls of requests, {} connections",
     "syscallsC": "system calls of short connections, {} at a time",
     "udp": "UDP, one datagram at a time, clients: {}",
     "udpB": "UDP, 32 datagrams at a time, clients: {}",
     "udpF": "UDP, flows of 1,200 bytes: {}",
-    "udpG": "UDP, flows of 1,200 bytes, joined: {}",
+    "udpG": "UDP, flows of 1,200 bytes, GSO: {}",
     "syscallsU": "system calls of UDP, clients: {}",
     "tls": "TLS 1.3 handshakes, {} at a time",
     "tlsr": "TLS 1.3 handshakes, resumed, {} at a time",
     "tls12": "TLS 1.2 handshakes, {} at a time",
     "tls12r": "TLS 1.2 handshakes, resumed, {} at a time",
     "tlsrsa": "TLS 1.3 handshakes, RSA, {} at a time",
-    "tlsreq": "round trips by TLS, {} connections",
+    "tlsreq": "round trips over TLS, {} connections",
     "tlsbulk": "TLS, bytes there and back, streams: {}",
     "tlsidle": "{} idle TLS connections",
 }
 
-# Each chart: its panels, each with a title, a unit, and its groups of bars:
+# The panels of each chart: a title, a unit, and groups of bars, each of them
 # (workload, measure, label).
 CHARTS = {
     "requests": [
@@ -91,7 +91,7 @@ CHARTS = {
     "memory": [
         ("Resident memory of an idle connection", "bytes",
          [("idle:9000", "bytes_per_connection", "9,000 held")]),
-        ("2,000 readers that stop: resident memory", "MB",
+        ("2,000 stalled readers: resident memory", "MB",
          [("storm:2000", "resident_start_mb", "before"),
           ("storm:2000", "resident_peak_mb", "at the peak"),
           ("storm:2000", "resident_after_mb", "5 s after")]),
@@ -107,7 +107,7 @@ CHARTS = {
          [("udp:1000", measure, "1,000 clients"),
           ("udpB:8", measure, "8, 32 at a time"),
           ("udpF:8", measure, "8 flows"),
-          ("udpG:8", measure, "8 flows, joined")])
+          ("udpG:8", measure, "8 flows, GSO")])
         for title, unit, measure in (
             ("Processor time of the proxy for a datagram", "microseconds",
              "cpu_us"),
@@ -132,7 +132,7 @@ def family(case):
 
 
 def variant(case):
-    """What a peer must have to take part."""
+    """The entry in peers.json that a proxy needs for the workload."""
     for kind in ("tls", "udp"):
         if family(case).startswith(kind):
             return kind
@@ -154,7 +154,7 @@ def spread(values):
 
 def collect(rows, reference):
     """{case: {measure: {peer: {"median", "spread", "ratio"}}}}. The ratio is
-    the median of those to the reference in the same round."""
+    the median of the ratios to the reference in the same round."""
     result = {}
     for case in dict.fromkeys(row["case"] for row in rows):
         for measure, _, _ in MEASURES[family(case)]:
@@ -191,7 +191,7 @@ def cell(entry, better):
 
 
 def tables(results, peers, reference):
-    """Text: a table a workload, of medians, ratios and spreads."""
+    """Text: a table for each workload, of medians, ratios and spreads."""
     lines = []
     for case, measures in results.items():
         columns = [entry for entry in MEASURES[family(case)]
@@ -208,7 +208,7 @@ def tables(results, peers, reference):
 
 
 def best_peer(entries, better):
-    """The median of the best that is neither evproxy nor a yardstick."""
+    """The best median of a proxy other than evproxy and the yardstick."""
     values = [entry["median"] for peer, entry in entries.items()
               if peer not in (OURS, YARDSTICK)]
     if not values:
@@ -217,7 +217,7 @@ def best_peer(entries, better):
 
 
 def markdown(results, peers):
-    """A table of the medians, with our ratio to the best peer at the end."""
+    """A table of the medians; the last column is our ratio to the best peer."""
     lines = ["| | " + " | ".join(peers) + " | to the best peer |",
              "| --- " * (len(peers) + 2) + "|"]
     for case, measures in results.items():
@@ -262,7 +262,7 @@ def panel(results, peers, heading, unit, groups):
 
 
 def chart(results, peers, name, folder, caption):
-    """Draws one chart; whether there was anything to draw."""
+    """Draws one chart; False if there is nothing to draw."""
     panels = [text for text in (panel(results, peers, *spec)
                                 for spec in CHARTS[name]) if text]
     if not panels:
@@ -287,7 +287,7 @@ set multiplot layout {len(panels)},1 title "{caption}" font "sans-serif,10"
 
 
 def charts(results, peers, folder, caption):
-    """Draws what can be drawn; the paths."""
+    """Draws all charts that have data, and returns their paths."""
     caption = caption.replace('"', "'")
     if not shutil.which("gnuplot"):
         return []

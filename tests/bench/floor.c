@@ -3,11 +3,11 @@
  *
  *      floor LISTEN_PORT UPSTREAM_PORT [THREADS] [BLOCK_BYTES]
  *
- * One SO_REUSEPORT listener and one edge-triggered epoll set a thread, one
- * scratch block a thread; a read, a write, nothing else. It has no limits, no
- * timers and no buffers: where a peer is slow, it spins. Its processor time a
- * request is what the kernel charges for four system calls and the wakes; a
- * proxy is measured as a ratio to it.
+ * Each thread has one SO_REUSEPORT listener, one edge-triggered epoll set and
+ * one scratch block. It reads and writes, and nothing else: it has no limits,
+ * no timers and no buffers, and spins when a peer is slow. Its processor time
+ * for a request is the kernel's part: four system calls and the wake-ups. The
+ * time of a proxy is given as a ratio to it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -65,7 +65,7 @@ static void watch(int epoll, int fd, struct side *side)
     epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-/* The record stays, on purpose: later events of the batch may name it. */
+/* The record is not freed: later events of the batch may refer to it. */
 static void close_pair(struct side *side)
 {
     close(side->fd);
@@ -92,7 +92,7 @@ static bool send_all(int fd, const char *bytes, size_t count)
     return true;
 }
 
-static void pass_end(struct side *side)
+static void forward_end(struct side *side)
 {
     side->ended = true;
     shutdown(side->peer->fd, SHUT_WR);
@@ -110,7 +110,7 @@ static void pump(struct side *side, char *block)
             return;
         }
         if (got == 0) {
-            pass_end(side);
+            forward_end(side);
             return;
         }
         if (got < 0 || !send_all(side->peer->fd, block, (size_t)got)) {
@@ -120,8 +120,8 @@ static void pump(struct side *side, char *block)
     } while ((size_t)got == block_bytes);
 }
 
-/* Connecting blocks: on loopback it takes no time worth a state. */
-static void pair_up(int epoll, int client)
+/* connect() blocks: on loopback it takes too little time to need a state. */
+static void connect_pair(int epoll, int client)
 {
     int upstream = socket(AF_INET, SOCK_STREAM, 0);
     struct side *sides = calloc(2, sizeof(*sides));
@@ -141,11 +141,11 @@ static void pair_up(int epoll, int client)
     watch(epoll, upstream, &sides[1]);
 }
 
-static void take_clients(int epoll, int listener)
+static void accept_clients(int epoll, int listener)
 {
     int client;
     while ((client = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
-        pair_up(epoll, client);
+        connect_pair(epoll, client);
     }
 }
 
@@ -163,7 +163,7 @@ static void *run(void *unused)
         for (int i = 0; i < count; i++) {
             struct side *side = events[i].data.ptr;
             if (side == NULL) {
-                take_clients(epoll, listener);
+                accept_clients(epoll, listener);
             } else if (side->fd >= 0) {
                 pump(side, block);
             }

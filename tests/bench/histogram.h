@@ -1,6 +1,6 @@
 /*
- * histogram: counts of durations in microseconds, log-linear: exact below 64,
- * then 32 buckets for each power of two, which are 3 % wide.
+ * histogram: counts of durations in microseconds. It is exact below 64; above,
+ * each power of two has 32 buckets, which are 3 % wide.
  */
 #ifndef EVPROXY_BENCH_HISTOGRAM_H
 #define EVPROXY_BENCH_HISTOGRAM_H
@@ -17,7 +17,7 @@ struct histogram {
 
 void histogram_add(struct histogram *histogram, uint64_t us);
 
-/* The upper end of the bucket in which that share of the samples is reached. */
+/* The quantile of that share: the upper end of the bucket that holds it. */
 uint64_t histogram_at(const struct histogram *histogram, double share);
 
 #endif

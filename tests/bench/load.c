@@ -16,7 +16,7 @@ struct load load = {.connections = 64,
                     .bytes = 64,
                     .burst = 1,
                     .window = 1,
-                    .patience_ms = 200};
+                    .timeout_ms = 200};
 
 const char LOAD_REQUEST_CLOSE[] =
     "GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
@@ -35,7 +35,7 @@ noreturn void load_die(const char *what)
     exit(1);
 }
 
-bool load_take_address(const char *text)
+bool load_set_target(const char *text)
 {
     char host[INET_ADDRSTRLEN];
     const char *colon = strrchr(text, ':');
@@ -50,7 +50,7 @@ bool load_take_address(const char *text)
     return inet_pton(AF_INET, host, &load.target.sin_addr) == 1;
 }
 
-bool load_take_option(int option)
+bool load_set_option(int option)
 {
     switch (option) {
     case 'c':
@@ -93,7 +93,7 @@ int64_t load_now_ns(void)
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-/* Takes turns over the source addresses: one has too few ports. */
+/* Uses the source addresses in turn: one address has too few ports. */
 static int bind_source(int fd)
 {
     static int turn;

@@ -1,7 +1,7 @@
 /*
- * load: what the servers and clients of netload, and tls_load, share: options,
- * sockets, time and latencies. One thread, IPv4 only, on loopback. What makes a
- * measurement worthless ends the program.
+ * load: what netload and tls_load share: options, sockets, time and latencies.
+ * One thread, IPv4 only, on loopback. An error that would spoil the measurement
+ * ends the program.
  */
 #ifndef EVPROXY_BENCH_LOAD_H
 #define EVPROXY_BENCH_LOAD_H
@@ -14,22 +14,22 @@
 
 enum {
     LOAD_BUFFER_BYTES = 65536,
-    LOAD_EVENTS = 256, /* taken from one epoll_wait() */
-    LOAD_STUCK_S = 5,  /* a connection that stands still so long is lost */
+    LOAD_EVENTS = 256, /* of one epoll_wait() */
+    LOAD_STUCK_S = 5,  /* a connection without progress for so long is lost */
     LOAD_BACKLOG = 16384,
 };
 
 struct load {
     struct sockaddr_in target;
-    int connections;  /* -c */
-    long total;       /* -n; 0: the mode's default, or no end */
-    double seconds;   /* -d; 0: until total */
-    long bytes;       /* -b */
-    int sources;      /* -s: clients come from 127.0.2.1 .. 127.0.2.N */
-    long burst;       /* -k: datagrams to a burst */
-    long patience_ms; /* -p: for an answer to a datagram */
-    long window;      /* -w: bursts of a client that are under way */
-    bool joined;      /* -g: a burst is one UDP_SEGMENT message */
+    int connections; /* -c */
+    long total;      /* -n; 0: the mode's default, or no end */
+    double seconds;  /* -d; 0: until total */
+    long bytes;      /* -b */
+    int sources;     /* -s: clients come from 127.0.2.1 .. 127.0.2.N */
+    long burst;      /* -k: datagrams to a burst */
+    long timeout_ms; /* -p: wait for an answer to a datagram */
+    long window;     /* -w: bursts of a client without an answer */
+    bool gso;        /* -g: a burst is one GSO batch (UDP_SEGMENT) */
     char buffer[LOAD_BUFFER_BYTES];
 };
 
@@ -40,11 +40,11 @@ extern const char LOAD_REQUEST_KEEP[];
 
 noreturn void load_die(const char *what);
 
-/* "ADDRESS:PORT" becomes load.target; false: it is no such thing. */
-bool load_take_address(const char *text);
+/* Sets load.target from "ADDRESS:PORT"; false: it is malformed. */
+bool load_set_target(const char *text);
 
-/* Sets what -c, -n, -d, -b or -s gives, of getopt(3); false: it is another. */
-bool load_take_option(int option);
+/* Sets the option from getopt(3): -c, -n, -d, -b or -s; false: another one. */
+bool load_set_option(int option);
 
 /* Allows many files, ignores SIGPIPE and fills the buffer. */
 void load_prepare(void);
@@ -59,13 +59,13 @@ void load_watch(int epoll, int op, int fd, uint32_t events, uint32_t tag);
 
 void *load_allocate(size_t count, size_t size);
 
-/* Prints what was printed so far, and READY; goes on at a line, or the end, of
- * standard input. */
+/* Waits for a line on standard input, or its end. load_ready prints READY and
+ * flushes standard output before. */
 void load_ready(void);
 void load_wait_line(void);
 
-/* Durations in ns, and the one that the given share of them does not exceed,
- * in us. Sort once before asking. */
+/* Collects durations in ns. After load_latency_sort, load_latency_us returns
+ * the quantile of that share, in us. */
 void load_latency_add(int64_t ns);
 void load_latency_sort(void);
 double load_latency_us(double share);

@@ -1,4 +1,4 @@
-/* hold and storm: many connections that then do nothing. */
+/* hold and storm: many connections are opened and then idle. */
 #include "load.h"
 
 #include <errno.h>
@@ -6,30 +6,30 @@
 #include <unistd.h>
 
 enum {
-    OPENING_MAX = 256,         /* connections that are being set up at a time */
-    STORM_QUEUE_BYTES = 65536, /* what the kernel takes for a stalled reader */
+    OPENING_MAX = 256,         /* connections that are opened at a time */
+    STORM_QUEUE_BYTES = 65536, /* receive buffer of a reader that stopped */
 };
 
-struct guest {
+struct client {
     int fd;
     bool sent;
-    bool over; /* it has read what it wanted, or failed */
+    bool done; /* it has read all bytes, or failed */
     long got;
 };
 
 static struct {
     int epoll;
     bool storm;
-    struct guest *guests;
+    struct client *clients;
     int started;
     int opening;
     int good;
     int failed;
 } held;
 
-static void conclude(struct guest *guest, bool good)
+static void finish(struct client *client, bool good)
 {
-    guest->over = true;
+    client->done = true;
     held.opening--;
     if (good) {
         held.good++;
@@ -41,59 +41,59 @@ static void conclude(struct guest *guest, bool good)
 static void begin(uint32_t number)
 {
     const int queue = STORM_QUEUE_BYTES;
-    struct guest *guest = &held.guests[number];
+    struct client *client = &held.clients[number];
 
     held.started++;
     held.opening++;
-    guest->fd = load_dial(true);
-    if (guest->fd < 0) {
-        conclude(guest, false);
+    client->fd = load_dial(true);
+    if (client->fd < 0) {
+        finish(client, false);
         return;
     }
     if (held.storm) {
-        setsockopt(guest->fd, SOL_SOCKET, SO_RCVBUF, &queue, sizeof(queue));
+        setsockopt(client->fd, SOL_SOCKET, SO_RCVBUF, &queue, sizeof(queue));
     }
-    load_watch(held.epoll, EPOLL_CTL_ADD, guest->fd,
+    load_watch(held.epoll, EPOLL_CTL_ADD, client->fd,
                EPOLLIN | EPOLLOUT | EPOLLET, number);
 }
 
-/* Storm's first byte starts the server; hold's are to come back. */
-static bool send_first(struct guest *guest)
+/* The first byte of storm starts the server; hold expects an echo. */
+static bool send_first(struct client *client)
 {
     long count = held.storm ? 1 : load.bytes;
-    guest->sent = true;
-    return write(guest->fd, load.buffer, (size_t)count) == count;
+    client->sent = true;
+    return write(client->fd, load.buffer, (size_t)count) == count;
 }
 
 static void handle(const struct epoll_event *event)
 {
-    struct guest *guest = &held.guests[event->data.u32];
+    struct client *client = &held.clients[event->data.u32];
 
-    if (guest->over) {
+    if (client->done) {
         return;
     }
-    if (!guest->sent && (event->events & EPOLLOUT) && !send_first(guest)) {
-        conclude(guest, false);
+    if (!client->sent && (event->events & EPOLLOUT) && !send_first(client)) {
+        finish(client, false);
         return;
     }
-    while (guest->sent && guest->got < load.bytes) {
+    while (client->sent && client->got < load.bytes) {
         ssize_t got =
-            read(guest->fd, load.buffer, (size_t)(load.bytes - guest->got));
+            read(client->fd, load.buffer, (size_t)(load.bytes - client->got));
         if (got < 0 && errno == EAGAIN) {
             return;
         }
         if (got <= 0) {
-            conclude(guest, false);
+            finish(client, false);
             return;
         }
-        guest->got += got;
+        client->got += got;
     }
-    if (guest->sent) {
-        conclude(guest, true);
+    if (client->sent) {
+        finish(client, true);
     }
 }
 
-/* Until all are there, or nothing has happened for too long. */
+/* Until all are open, or nothing has happened for too long. */
 static void open_all(void)
 {
     struct epoll_event events[LOAD_EVENTS];
@@ -117,15 +117,15 @@ static int run(bool storm)
 {
     held.storm = storm;
     held.epoll = load_epoll();
-    held.guests =
-        load_allocate((size_t)load.connections, sizeof(held.guests[0]));
+    held.clients =
+        load_allocate((size_t)load.connections, sizeof(held.clients[0]));
     open_all();
     printf("{\"n\": %d, \"failed\": %d, \"stuck\": %d}\n", held.good,
            held.failed, load.connections - held.good - held.failed);
     load_ready();
     for (int i = 0; i < held.started; i++) {
-        if (held.guests[i].fd >= 0) {
-            close(held.guests[i].fd);
+        if (held.clients[i].fd >= 0) {
+            close(held.clients[i].fd);
         }
     }
     puts("CLOSED");

@@ -1,4 +1,4 @@
-/* rate: one HTTP request a connection, a number of them in flight. */
+/* rate: one HTTP request for each connection, many in flight. */
 #include "load.h"
 
 #include <errno.h>
@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 enum {
-    SCAN_NS = 200 * 1000 * 1000, /* between two looks for the stuck */
+    SCAN_NS = 200 * 1000 * 1000, /* between two scans for stuck connections */
 };
 
 static const char GOOD[] = "HTTP/1.1 200";
 
-enum { NOT_DIALED = -1, UNUSED = -2 }; /* for a slot's descriptor */
+enum { NOT_DIALED = -1, UNUSED = -2 }; /* instead of a slot's descriptor */
 
 struct slot {
     int fd;
@@ -22,7 +22,7 @@ struct slot {
     int64_t begun_ns;
 };
 
-enum progress { GOING_ON, WHOLE, FAILED };
+enum progress { PENDING, COMPLETE, FAILED };
 
 static struct {
     int epoll;
@@ -39,7 +39,7 @@ static bool all_started(void)
     return load.total > 0 && rate.started >= load.total;
 }
 
-/* A dial that fails is tried again at the next scan. */
+/* A dial that fails is repeated at the next scan. */
 static void dial(uint32_t number)
 {
     struct slot *slot = &rate.slots[number];
@@ -68,10 +68,10 @@ static enum progress read_answer(struct slot *slot)
     for (;;) {
         ssize_t got = read(slot->fd, load.buffer, sizeof(load.buffer));
         if (got < 0) {
-            return errno == EAGAIN ? GOING_ON : FAILED;
+            return errno == EAGAIN ? PENDING : FAILED;
         }
         if (got == 0) {
-            return slot->got >= (long)sizeof(GOOD) - 1 ? WHOLE : FAILED;
+            return slot->got >= (long)sizeof(GOOD) - 1 ? COMPLETE : FAILED;
         }
         if (slot->got == 0 &&
             (got < (long)sizeof(GOOD) - 1 ||
@@ -94,7 +94,7 @@ static enum progress advance(struct slot *slot, uint32_t events)
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
         return read_answer(slot);
     }
-    return GOING_ON;
+    return PENDING;
 }
 
 static void handle(const struct epoll_event *event)
@@ -103,9 +103,9 @@ static void handle(const struct epoll_event *event)
     struct slot *slot = &rate.slots[number];
 
     switch (advance(slot, event->events)) {
-    case GOING_ON:
+    case PENDING:
         return;
-    case WHOLE:
+    case COMPLETE:
         rate.done++;
         load_latency_add(load_now_ns() - slot->begun_ns);
         break;
@@ -132,7 +132,7 @@ static void scan(int64_t now)
     }
 }
 
-static bool over(void)
+static bool all_ended(void)
 {
     long ended = rate.done + rate.errors + rate.stuck;
     return load.total > 0 && ended >= load.total;
@@ -144,7 +144,7 @@ static void run_until(int64_t end)
     int64_t scanned = load_now_ns();
     int64_t now;
 
-    while ((now = load_now_ns()) < end && !over()) {
+    while ((now = load_now_ns()) < end && !all_ended()) {
         int count = epoll_wait(rate.epoll, events, LOAD_EVENTS, 100);
         for (int i = 0; i < count; i++) {
             handle(&events[i]);

@@ -1,4 +1,4 @@
-/* reqs and ping: requests over connections that stay. */
+/* reqs and ping: requests over persistent connections. */
 #include "load.h"
 
 #include <errno.h>
@@ -10,27 +10,27 @@
 
 enum {
     REQUESTS = 2000,   /* unless -n says more */
-    WARM_REQUESTS = 2, /* on each connection; the second takes the usual way */
+    WARM_REQUESTS = 2, /* on each connection; only the first is slow */
     PINGS = 20000,     /* unless -n says more */
     WARM_PINGS = 1000,
-    PATIENCE_MS = 10000, /* for the next answer */
+    ANSWER_TIMEOUT_MS = 10000,
 };
 
-struct caller {
+struct client {
     int fd;
-    long got; /* of its current answer */
+    long got; /* bytes of its current answer */
     int64_t begun_ns;
 };
 
 static struct {
     int epoll;
-    struct caller *callers;
+    struct client *clients;
     long answer_bytes;
     long sent;
     long done;
 } requests;
 
-/* The length of the answer in the buffer, 0 while its head is not whole. */
+/* The length of the answer in the buffer; 0: its head is incomplete. */
 static long answer_length(void)
 {
     const char *body = strstr(load.buffer, "\r\n\r\n");
@@ -46,7 +46,7 @@ static long answer_length(void)
     return body + 4 - load.buffer + atol(strchr(length, ':') + 1);
 }
 
-/* Reads one whole answer on a blocking socket; its length. */
+/* Reads one whole answer on a blocking socket and returns its length. */
 static long read_answer(int fd)
 {
     long got = 0;
@@ -72,42 +72,42 @@ static void write_all(int fd, const char *bytes, size_t count)
     }
 }
 
-static void ask(struct caller *caller)
+static void send_request(struct client *client)
 {
-    caller->begun_ns = load_now_ns();
-    write_all(caller->fd, LOAD_REQUEST_KEEP, strlen(LOAD_REQUEST_KEEP));
+    client->begun_ns = load_now_ns();
+    write_all(client->fd, LOAD_REQUEST_KEEP, strlen(LOAD_REQUEST_KEEP));
 }
 
-static void connect_caller(struct caller *caller, uint32_t number)
+static void connect_client(struct client *client, uint32_t number)
 {
-    caller->fd = load_dial(false);
-    if (caller->fd < 0) {
+    client->fd = load_dial(false);
+    if (client->fd < 0) {
         load_die("connect");
     }
     for (int i = 0; i < WARM_REQUESTS; i++) {
-        ask(caller);
-        requests.answer_bytes = read_answer(caller->fd);
+        send_request(client);
+        requests.answer_bytes = read_answer(client->fd);
     }
-    fcntl(caller->fd, F_SETFL, O_NONBLOCK);
-    load_watch(requests.epoll, EPOLL_CTL_ADD, caller->fd, EPOLLIN, number);
+    fcntl(client->fd, F_SETFL, O_NONBLOCK);
+    load_watch(requests.epoll, EPOLL_CTL_ADD, client->fd, EPOLLIN, number);
 }
 
-static void hear(struct caller *caller)
+static void receive(struct client *client)
 {
-    ssize_t got = read(caller->fd, load.buffer, sizeof(load.buffer));
+    ssize_t got = read(client->fd, load.buffer, sizeof(load.buffer));
     if (got <= 0) {
         load_die("answer");
     }
-    caller->got += got;
-    if (caller->got < requests.answer_bytes) {
+    client->got += got;
+    if (client->got < requests.answer_bytes) {
         return;
     }
-    caller->got = 0;
+    client->got = 0;
     requests.done++;
-    load_latency_add(load_now_ns() - caller->begun_ns);
+    load_latency_add(load_now_ns() - client->begun_ns);
     if (requests.sent < load.total) {
         requests.sent++;
-        ask(caller);
+        send_request(client);
     }
 }
 
@@ -117,17 +117,17 @@ static void run_requests(void)
 
     for (int i = 0; i < load.connections && requests.sent < load.total; i++) {
         requests.sent++;
-        ask(&requests.callers[i]);
+        send_request(&requests.clients[i]);
     }
     while (requests.done < load.total) {
         int count =
-            epoll_wait(requests.epoll, events, LOAD_EVENTS, PATIENCE_MS);
+            epoll_wait(requests.epoll, events, LOAD_EVENTS, ANSWER_TIMEOUT_MS);
         if (count == 0) {
             errno = ETIMEDOUT;
             load_die("answer");
         }
         for (int i = 0; i < count; i++) {
-            hear(&requests.callers[events[i].data.u32]);
+            receive(&requests.clients[events[i].data.u32]);
         }
     }
 }
@@ -136,10 +136,10 @@ int load_run_requests(void)
 {
     load.total = load.total > 0 ? load.total : REQUESTS;
     requests.epoll = load_epoll();
-    requests.callers =
-        load_allocate((size_t)load.connections, sizeof(requests.callers[0]));
+    requests.clients =
+        load_allocate((size_t)load.connections, sizeof(requests.clients[0]));
     for (int i = 0; i < load.connections; i++) {
-        connect_caller(&requests.callers[i], (uint32_t)i);
+        connect_client(&requests.clients[i], (uint32_t)i);
     }
     load_ready();
 

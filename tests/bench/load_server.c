@@ -1,4 +1,4 @@
-/* The servers. What a client does not take at once is kept for it. */
+/* The servers. Bytes that a client cannot take yet are kept for it. */
 #include "load.h"
 
 #include <errno.h>
@@ -9,17 +9,17 @@
 
 enum {
     DESCRIPTORS_MAX = 1 << 16,
-    PUSH_QUEUE_BYTES = 64 * 1024, /* of the kernel, for each client */
+    PUSH_QUEUE_BYTES = 64 * 1024, /* send buffer of each client */
 };
 
-/* What echo could not send yet; by descriptor. */
+/* Bytes that echo could not send yet, by descriptor. */
 struct rest {
-    char *bytes; /* NULL: nothing */
+    char *bytes; /* NULL: none */
     size_t at;
     size_t count;
 };
 
-/* Serves an event on a client's socket; false: the client is gone. */
+/* Handles an event on a client's socket; false: the client has gone. */
 typedef bool (*serve_fn)(int epoll, int fd, uint32_t events);
 
 static struct rest *rests;
@@ -42,7 +42,7 @@ static int open_listener(int queue_bytes)
     return fd;
 }
 
-static void take_client(int epoll, int listener)
+static void accept_client(int epoll, int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
     if (fd >= DESCRIPTORS_MAX) {
@@ -71,7 +71,7 @@ static noreturn void serve(serve_fn serve_client, int queue_bytes)
         for (int i = 0; i < count; i++) {
             int fd = (int)events[i].data.u32;
             if (fd == listener) {
-                take_client(epoll, listener);
+                accept_client(epoll, listener);
             } else if (!serve_client(epoll, fd, events[i].events)) {
                 rest_drop(&rests[fd]);
                 close(fd);

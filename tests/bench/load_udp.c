@@ -1,11 +1,12 @@
 /*
- * udp and udpecho: datagrams, many at a system call. A client is an address of
- * its own in 127.1.0.0 and above; all share one socket, so that the load costs
- * less than what it loads.
+ * udp and udpecho: datagrams, many in one system call. Each client is an
+ * address from 127.1.0.0 on. All share one socket, so the load uses less
+ * processor time than the proxy.
  *
- * A client sends bursts of -k datagrams. The last of each asks for an answer,
- * and as long as fewer than -w bursts have none it sends the next. One that
- * gets no answer takes what it had under way for lost and begins anew.
+ * A client sends bursts of -k datagrams. The last datagram of a burst requests
+ * an answer. The client sends the next burst while fewer than -w are pending.
+ * After -p milliseconds without an answer it counts the pending bursts as lost
+ * and starts again.
  */
 #include "load.h"
 
@@ -19,30 +20,30 @@
 #include <sys/socket.h>
 
 enum {
-    BATCH = 64,        /* messages to one system call */
-    ANSWER_BYTES = 16, /* unless a burst is one datagram: that is echoed */
+    BATCH = 64,        /* messages in one system call */
+    ANSWER_BYTES = 16, /* a burst of one datagram is echoed whole */
     QUEUE_BYTES = 16 << 20,
     WARM_AT_ONCE = 64,
     CLIENTS_FROM = 0x7f010000,
 };
 
-static int64_t patience_ns(void)
+static int64_t timeout_ns(void)
 {
-    return load.patience_ms * INT64_C(1000000);
+    return load.timeout_ms * INT64_C(1000000);
 }
 
-/* At the head of each datagram. */
-struct note {
+/* The first bytes of each datagram. */
+struct request {
     uint32_t client;
     uint32_t burst;
-    uint32_t answer_bytes; /* 0: none is wanted */
+    uint32_t answer_bytes; /* 0: none */
 };
 
 struct client {
-    uint32_t sent; /* bursts */
-    uint32_t under_way;
-    uint32_t forgotten; /* answers to bursts before it are too late */
-    int64_t heard_ns;
+    uint32_t sent;    /* bursts */
+    uint32_t pending; /* bursts without an answer */
+    uint32_t oldest;  /* burst whose answer still counts */
+    int64_t answered_ns;
 };
 
 union control {
@@ -51,63 +52,63 @@ union control {
               CMSG_SPACE(sizeof(uint16_t))];
 };
 
-/* What one system call takes or gives, each message at the same place. */
-struct post {
+/* The messages of one system call; arrays have the same index. */
+struct batch {
     struct mmsghdr headers[BATCH];
-    struct iovec parts[BATCH];
-    struct sockaddr_in names[BATCH];
+    struct iovec iovs[BATCH];
+    struct sockaddr_in addresses[BATCH];
     union control controls[BATCH];
     char *bytes;
     size_t stride; /* of one message */
     unsigned count;
 };
 
-static struct post in;
-static struct post out;
+static struct batch in;
+static struct batch out;
 
 static struct {
     int fd;
     struct client *clients;
-    long datagrams; /* of bursts that were answered, and their answers */
+    long datagrams; /* of answered bursts, and their answers */
     long lost;      /* bursts */
-    long wrong;     /* answers that are not as they should be */
+    long wrong;     /* answers of a wrong size, client or address */
 } udp;
 
-static void post_init(struct post *post, size_t stride)
+static void batch_init(struct batch *batch, size_t stride)
 {
-    post->stride = stride;
-    post->bytes = load_allocate(BATCH, stride);
+    batch->stride = stride;
+    batch->bytes = load_allocate(BATCH, stride);
     for (size_t i = 0; i < BATCH; i++) {
-        post->parts[i].iov_base = post->bytes + i * stride;
-        post->headers[i].msg_hdr = (struct msghdr){
-            .msg_name = &post->names[i],
-            .msg_iov = &post->parts[i],
+        batch->iovs[i].iov_base = batch->bytes + i * stride;
+        batch->headers[i].msg_hdr = (struct msghdr){
+            .msg_name = &batch->addresses[i],
+            .msg_iov = &batch->iovs[i],
             .msg_iovlen = 1,
         };
     }
 }
 
-static int take(int fd, int flags)
+static int receive_batch(int fd, int flags)
 {
     for (size_t i = 0; i < BATCH; i++) {
         struct msghdr *header = &in.headers[i].msg_hdr;
 
-        in.parts[i].iov_len = in.stride;
-        header->msg_namelen = sizeof(in.names[i]);
+        in.iovs[i].iov_len = in.stride;
+        header->msg_namelen = sizeof(in.addresses[i]);
         header->msg_control = &in.controls[i];
         header->msg_controllen = sizeof(in.controls[i]);
     }
     return recvmmsg(fd, in.headers, BATCH, flags, NULL);
 }
 
-static void give(int fd)
+static void send_batch(int fd)
 {
     unsigned done = 0;
 
     while (done < out.count) {
         int put = sendmmsg(fd, &out.headers[done], out.count - done, 0);
 
-        /* An error is the next one's alone: it is lost, or refused. */
+        /* An error concerns the first message only: skip it. */
         done += put > 0 ? (unsigned)put : 1;
     }
     out.count = 0;
@@ -132,24 +133,24 @@ static int open_socket(void)
 
 static void answer(unsigned i)
 {
-    struct note note;
+    struct request request;
 
-    if (in.headers[i].msg_len < sizeof(note)) {
+    if (in.headers[i].msg_len < sizeof(request)) {
         return;
     }
-    memcpy(&note, in.parts[i].iov_base, sizeof(note));
-    if (note.answer_bytes == 0) {
+    memcpy(&request, in.iovs[i].iov_base, sizeof(request));
+    if (request.answer_bytes == 0) {
         return;
     }
     out.headers[out.count].msg_hdr = (struct msghdr){
-        .msg_name = &in.names[i],
-        .msg_namelen = sizeof(in.names[i]),
-        .msg_iov = &out.parts[out.count],
+        .msg_name = &in.addresses[i],
+        .msg_namelen = sizeof(in.addresses[i]),
+        .msg_iov = &out.iovs[out.count],
         .msg_iovlen = 1,
     };
-    out.parts[out.count].iov_base = in.parts[i].iov_base;
-    out.parts[out.count].iov_len =
-        MIN(note.answer_bytes, in.headers[i].msg_len);
+    out.iovs[out.count].iov_base = in.iovs[i].iov_base;
+    out.iovs[out.count].iov_len =
+        MIN(request.answer_bytes, in.headers[i].msg_len);
     out.count++;
 }
 
@@ -157,17 +158,17 @@ int load_serve_udp(void)
 {
     int fd = open_socket();
 
-    post_init(&in, LOAD_BUFFER_BYTES);
+    batch_init(&in, LOAD_BUFFER_BYTES);
     if (bind(fd, (struct sockaddr *)&load.target, sizeof(load.target)) != 0) {
         load_die("bind");
     }
     for (;;) {
-        int got = take(fd, MSG_WAITFORONE);
+        int got = receive_batch(fd, MSG_WAITFORONE);
 
         for (int i = 0; i < got; i++) {
             answer((unsigned)i);
         }
-        give(fd);
+        send_batch(fd);
     }
 }
 
@@ -178,7 +179,7 @@ static uint32_t answer_bytes(long burst)
     return burst == 1 ? (uint32_t)load.bytes : ANSWER_BYTES;
 }
 
-/* From which address it leaves, and, with -g, where the kernel divides it. */
+/* Sets the source address and, with -g, the segment size of the GSO batch. */
 static void write_control(unsigned place, uint32_t client, long datagrams)
 {
     struct in_pktinfo info = {.ipi_spec_dst.s_addr =
@@ -203,43 +204,43 @@ static void write_control(unsigned place, uint32_t client, long datagrams)
     }
 }
 
-/* A message of that many datagrams, in the batch out. */
+/* Adds a message of that many datagrams to the batch out. */
 static void write_message(uint32_t client, long datagrams, bool last)
 {
     struct client *it = &udp.clients[client];
     unsigned place = out.count++;
-    char *bytes = out.parts[place].iov_base;
+    char *bytes = out.iovs[place].iov_base;
 
-    out.names[place] = load.target;
+    out.addresses[place] = load.target;
     out.headers[place].msg_hdr.msg_namelen = sizeof(load.target);
-    out.parts[place].iov_len = (size_t)(datagrams * load.bytes);
+    out.iovs[place].iov_len = (size_t)(datagrams * load.bytes);
     write_control(place, client, datagrams);
     for (long i = 0; i < datagrams; i++) {
-        struct note note = {.client = client, .burst = it->sent};
+        struct request request = {.client = client, .burst = it->sent};
 
         if (last && i == datagrams - 1) {
-            note.answer_bytes = answer_bytes(load.burst);
+            request.answer_bytes = answer_bytes(load.burst);
         }
-        memcpy(bytes + i * load.bytes, &note, sizeof(note));
+        memcpy(bytes + i * load.bytes, &request, sizeof(request));
     }
     if (out.count == BATCH) {
-        give(udp.fd);
+        send_batch(udp.fd);
     }
 }
 
 static void send_burst(uint32_t client)
 {
     struct client *it = &udp.clients[client];
-    long messages = load.joined ? 1 : load.burst;
+    long messages = load.gso ? 1 : load.burst;
 
     for (long i = 0; i < messages; i++) {
         write_message(client, load.burst / messages, i == messages - 1);
     }
     it->sent++;
-    it->under_way++;
+    it->pending++;
 }
 
-static bool to_its_address(unsigned i, uint32_t client)
+static bool has_address_of(unsigned i, uint32_t client)
 {
     struct msghdr *header = &in.headers[i].msg_hdr;
     struct cmsghdr *part = CMSG_FIRSTHDR(header);
@@ -252,25 +253,25 @@ static bool to_its_address(unsigned i, uint32_t client)
     return info.ipi_addr.s_addr == htonl(CLIENTS_FROM + client);
 }
 
-/* The client of an answer in the batch in; NULL: it is to be passed over. */
+/* The client of an answer in the batch in; NULL: the answer does not count. */
 static struct client *read_answer(unsigned i, int64_t now_ns)
 {
     struct client *it;
-    struct note note;
+    struct request request;
 
-    memcpy(&note, in.parts[i].iov_base, sizeof(note));
+    memcpy(&request, in.iovs[i].iov_base, sizeof(request));
     if (in.headers[i].msg_len != answer_bytes(load.burst) ||
-        note.client >= (uint32_t)load.connections ||
-        !to_its_address(i, note.client)) {
+        request.client >= (uint32_t)load.connections ||
+        !has_address_of(i, request.client)) {
         udp.wrong++;
         return NULL;
     }
-    it = &udp.clients[note.client];
-    if (note.burst < it->forgotten || it->under_way == 0) {
+    it = &udp.clients[request.client];
+    if (request.burst < it->oldest || it->pending == 0) {
         return NULL;
     }
-    it->under_way--;
-    it->heard_ns = now_ns;
+    it->pending--;
+    it->answered_ns = now_ns;
     return it;
 }
 
@@ -279,9 +280,9 @@ static uint32_t number_of(const struct client *client)
     return (uint32_t)(client - udp.clients);
 }
 
-/* Takes what is there, waiting a little for it; more: those who got an answer
- * go on. */
-static void turn(bool more)
+/* Waits a little for answers and counts them. With more, the clients that got
+ * one send the next burst. */
+static void receive_answers(bool more)
 {
     struct pollfd poll_fd = {.fd = udp.fd, .events = POLLIN};
     int64_t now_ns;
@@ -290,7 +291,7 @@ static void turn(bool more)
     if (poll(&poll_fd, 1, 20) <= 0) {
         return;
     }
-    got = take(udp.fd, MSG_DONTWAIT);
+    got = receive_batch(udp.fd, MSG_DONTWAIT);
     now_ns = load_now_ns();
     for (int i = 0; i < got; i++) {
         struct client *it = read_answer((unsigned)i, now_ns);
@@ -302,42 +303,42 @@ static void turn(bool more)
             }
         }
     }
-    give(udp.fd);
+    send_batch(udp.fd);
 }
 
-static void begin(struct client *client, int64_t now_ns, long window)
+static void fill_window(struct client *client, int64_t now_ns, long window)
 {
-    client->heard_ns = now_ns;
-    while (client->under_way < (uint32_t)window) {
+    client->answered_ns = now_ns;
+    while (client->pending < (uint32_t)window) {
         send_burst(number_of(client));
     }
 }
 
-static void begin_again(int64_t now_ns, uint32_t first, uint32_t end,
-                        long window)
+static void restart_silent(int64_t now_ns, uint32_t first, uint32_t end,
+                           long window)
 {
     for (uint32_t i = first; i < end; i++) {
         struct client *it = &udp.clients[i];
 
-        if (it->under_way > 0 && it->heard_ns + patience_ns() < now_ns) {
-            udp.lost += it->under_way;
-            it->under_way = 0;
-            it->forgotten = it->sent;
-            begin(it, now_ns, window);
+        if (it->pending > 0 && it->answered_ns + timeout_ns() < now_ns) {
+            udp.lost += it->pending;
+            it->pending = 0;
+            it->oldest = it->sent;
+            fill_window(it, now_ns, window);
         }
     }
-    give(udp.fd);
+    send_batch(udp.fd);
 }
 
 static bool all_answered(uint32_t first, uint32_t end)
 {
-    while (first < end && udp.clients[first].under_way == 0) {
+    while (first < end && udp.clients[first].pending == 0) {
         first++;
     }
     return first == end;
 }
 
-/* One burst of each client there and back: each has its session. */
+/* One burst of each client and its answer: the proxy has all sessions. */
 static void warm_up(void)
 {
     uint32_t count = (uint32_t)load.connections;
@@ -346,12 +347,12 @@ static void warm_up(void)
         uint32_t end = MIN(first + WARM_AT_ONCE, count);
 
         for (uint32_t i = first; i < end; i++) {
-            begin(&udp.clients[i], load_now_ns(), 1);
+            fill_window(&udp.clients[i], load_now_ns(), 1);
         }
-        give(udp.fd);
+        send_batch(udp.fd);
         while (!all_answered(first, end)) {
-            turn(false);
-            begin_again(load_now_ns(), first, end, 1);
+            receive_answers(false);
+            restart_silent(load_now_ns(), first, end, 1);
         }
     }
 }
@@ -361,18 +362,18 @@ static void run(void)
     uint32_t count = (uint32_t)load.connections;
     int64_t now_ns = load_now_ns();
     int64_t end_ns = now_ns + (int64_t)(load.seconds * 1e9);
-    int64_t look_ns = now_ns + patience_ns();
+    int64_t check_ns = now_ns + timeout_ns();
 
     for (uint32_t i = 0; i < count; i++) {
-        begin(&udp.clients[i], now_ns, load.window);
+        fill_window(&udp.clients[i], now_ns, load.window);
     }
-    give(udp.fd);
+    send_batch(udp.fd);
     while (load.total > 0 ? udp.datagrams < load.total : now_ns < end_ns) {
-        turn(true);
+        receive_answers(true);
         now_ns = load_now_ns();
-        if (now_ns > look_ns) {
-            begin_again(now_ns, 0, count, load.window);
-            look_ns = now_ns + patience_ns();
+        if (now_ns > check_ns) {
+            restart_silent(now_ns, 0, count, load.window);
+            check_ns = now_ns + timeout_ns();
         }
     }
 }
@@ -388,8 +389,8 @@ int load_run_udp(void)
         errno = EINVAL;
         load_die("-k and -b");
     }
-    post_init(&in, LOAD_BUFFER_BYTES);
-    post_init(&out, LOAD_BUFFER_BYTES);
+    batch_init(&in, LOAD_BUFFER_BYTES);
+    batch_init(&out, LOAD_BUFFER_BYTES);
     udp.clients =
         load_allocate((size_t)load.connections, sizeof(udp.clients[0]));
     udp.fd = open_socket();

@@ -1,6 +1,6 @@
 /*
- * netload: the small servers and clients that the benchmark needs and that wrk
- * and iperf3 do not offer.
+ * netload: small servers and clients for the benchmark, which wrk and iperf3 do
+ * not offer.
  *
  *      netload MODE ADDRESS:PORT [-c connections] [-n total] [-d seconds]
  *              [-b bytes] [-s sources] [-k burst] [-w window] [-p ms]
@@ -8,22 +8,21 @@
  *
  * Servers, until killed:
  *   echo   sends back what arrives
- *   push   after the first byte, sends without end
- *   udpecho  sends a datagram back, or as much of it as was asked for
- * Clients; each prints one line of JSON. Those with phases print READY, and go
- * on when a line, or the end, of standard input has come:
- *   rate   one HTTP request a connection, -c in flight, for -d seconds or until
- *          -n connections
- *   reqs   -n requests over -c connections that stay. Phases: all are connected
- *          and warm; all requests are done
- *   ping   -n round trips of -b bytes to an echo server, one by one
- *   hold   -c connections, each has -b bytes echoed, then is idle. Phases: all
- *          are connected; all are closed
- *   storm  -c connections to a push server, each reads -b bytes, then nothing.
+ *   push   sends without end after the first byte
+ *   udpecho  sends a datagram back, or the part of it that was requested
+ * Clients; each prints one line of JSON. A mode with phases prints READY
+ * between them, and waits for a line on standard input or its end: rate   one
+ * HTTP request for each connection, -c in flight, for -d seconds or until -n
+ * connections reqs   -n requests over -c persistent connections. Phases: all
+ * are connected and warm; all requests are done ping   -n round trips of -b
+ * bytes to an echo server, one at a time hold   -c connections, each has -b
+ * bytes echoed and is then idle. Phases: all are connected; all are closed
+ *   storm  -c connections to a push server, each reads -b bytes and then stops.
  *          Phases as for hold
- *   udp    -c clients send bursts of -k datagrams of -b bytes, as long as fewer
- *          than -w of them are without their answer (see load_udp.c). Phases:
- *          each had an answer; -d seconds, or -n datagrams, are over
+ *   udp    -c clients send bursts of -k datagrams of -b bytes while fewer than
+ *          -w bursts are unanswered (see load_udp.c). -g sends a burst as one
+ *          GSO batch, -p is the timeout of an answer in ms. Phases: each client
+ *          had an answer; -d seconds or -n datagrams are over
  */
 #include "load.h"
 
@@ -56,26 +55,26 @@ static bool parse_options(int argc, char **argv)
             load.window = atol(optarg);
             break;
         case 'p':
-            load.patience_ms = atol(optarg);
+            load.timeout_ms = atol(optarg);
             break;
         case 'g':
-            load.joined = true;
+            load.gso = true;
             break;
         default:
-            if (!load_take_option(option)) {
+            if (!load_set_option(option)) {
                 return false;
             }
         }
     }
     return load.connections > 0 && load.sources > 0 && load.bytes > 0 &&
            load.bytes <= LOAD_BUFFER_BYTES && load.burst > 0 &&
-           load.window > 0 && load.patience_ms > 0;
+           load.window > 0 && load.timeout_ms > 0;
 }
 
 int main(int argc, char **argv)
 {
     optind = 3; /* after the mode and the address */
-    if (argc < 3 || !load_take_address(argv[2]) || !parse_options(argc, argv)) {
+    if (argc < 3 || !load_set_target(argv[2]) || !parse_options(argc, argv)) {
         fputs("usage: netload MODE ADDRESS:PORT [-c connections] [-n total] "
               "[-d seconds] [-b bytes] [-s sources] [-k burst] [-w window] "
               "[-p ms] [-g]\n",

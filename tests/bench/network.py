@@ -1,4 +1,4 @@
-"""A network namespace with loopback and known settings, for root."""
+"""A network namespace with loopback and known settings. Needs root."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ SETTINGS = {
     "core/somaxconn": ["16384"],
 }
 
-# For the stalled readers: the kernel's memory for TCP is one for the machine.
+# For the stalled readers: all namespaces share the kernel's memory for TCP.
 SMALL_BUFFERS = {
     "ipv4/tcp_rmem": ["4096 65536 131072"],
     "ipv4/tcp_wmem": ["4096 16384 131072"],
@@ -45,7 +45,7 @@ def loopback_up():
 
 
 def enter():
-    """Starts this program again in a namespace; False without the right to."""
+    """Starts this program again in a namespace; False if not permitted."""
     if os.geteuid() != 0:
         return False
     if os.environ.get(INSIDE) != "1":

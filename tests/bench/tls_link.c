@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 enum {
-    /* A prime, so that no record or buffer is a multiple of the pattern. */
+    /* A prime: no record or buffer is a multiple of the pattern. */
     PATTERN_BYTES = 65521,
     PIECE_BYTES = 16384, /* a record */
 };
@@ -15,11 +15,11 @@ enum {
 static struct {
     SSL_CTX *context;
     bool resume;
-    unsigned char pattern[PATTERN_BYTES + PIECE_BYTES]; /* wraps by itself */
+    unsigned char pattern[PATTERN_BYTES + PIECE_BYTES]; /* repeats its start */
 } tls;
 
-/* Keeps the newest, of several tickets of a connection, too. */
-static int take_session(SSL *ssl, SSL_SESSION *session)
+/* Keeps the newest: a connection may get several tickets. */
+static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_link *link = SSL_get_app_data(ssl);
 
@@ -57,7 +57,7 @@ void tls_link_set_up(const struct tls_link_options *options)
     if (options->resume) {
         SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT |
                                                     SSL_SESS_CACHE_NO_INTERNAL);
-        SSL_CTX_sess_set_new_cb(context, take_session);
+        SSL_CTX_sess_set_new_cb(context, keep_session);
     }
     tls.context = context;
     tls.resume = options->resume;
@@ -85,8 +85,8 @@ bool tls_link_dial(struct tls_link *link, int epoll, uint32_t tag)
     return true;
 }
 
-/* Why a call of OpenSSL gave the result. */
-static enum tls_step reason(struct tls_link *link, int result)
+/* What the result of an OpenSSL call means for the step. */
+static enum tls_step step_of(struct tls_link *link, int result)
 {
     int error = SSL_get_error(link->ssl, result);
 
@@ -96,13 +96,13 @@ static enum tls_step reason(struct tls_link *link, int result)
                : TLS_FAILED;
 }
 
-enum tls_step tls_link_greet(struct tls_link *link)
+enum tls_step tls_link_handshake(struct tls_link *link)
 {
     int result = SSL_do_handshake(link->ssl);
-    return result == 1 ? TLS_DONE : reason(link, result);
+    return result == 1 ? TLS_DONE : step_of(link, result);
 }
 
-/* Sends what is still to be sent of the total. */
+/* Sends the rest of the total. */
 static enum tls_step send_rest(struct tls_link *link, long total)
 {
     while (link->sent < total) {
@@ -111,20 +111,20 @@ static enum tls_step send_rest(struct tls_link *link, long total)
             SSL_write(link->ssl, tls.pattern + link->sent % PATTERN_BYTES,
                       rest < PIECE_BYTES ? (int)rest : PIECE_BYTES);
         if (result <= 0) {
-            return reason(link, result);
+            return step_of(link, result);
         }
         link->sent += result;
     }
     return TLS_DONE;
 }
 
-/* Takes and compares what has come. */
-static enum tls_step take_rest(struct tls_link *link, long total)
+/* Receives and compares the rest of the total. */
+static enum tls_step receive_rest(struct tls_link *link, long total)
 {
     while (link->got < total) {
         int result = SSL_read(link->ssl, load.buffer, PIECE_BYTES);
         if (result <= 0) {
-            return reason(link, result);
+            return step_of(link, result);
         }
         if (memcmp(load.buffer, tls.pattern + link->got % PATTERN_BYTES,
                    (size_t)result) != 0) {
@@ -138,7 +138,7 @@ static enum tls_step take_rest(struct tls_link *link, long total)
 static enum tls_step there_and_back(struct tls_link *link, long total)
 {
     enum tls_step sent = send_rest(link, total);
-    enum tls_step taken = take_rest(link, total);
+    enum tls_step taken = receive_rest(link, total);
 
     if (sent == TLS_FAILED || taken == TLS_FAILED) {
         return TLS_FAILED;
@@ -156,14 +156,14 @@ enum tls_step tls_link_stream(struct tls_link *link)
     return there_and_back(link, load.total);
 }
 
-/* After our own end; true: the other side's has come, one way or another. */
+/* After our end; true: the peer has ended as well, in TLS or without. */
 static bool has_ended(struct tls_link *link, int error)
 {
     link->cut = error == SSL_ERROR_SSL || error == SSL_ERROR_SYSCALL;
     return link->cut || error == SSL_ERROR_ZERO_RETURN;
 }
 
-enum tls_step tls_link_part(struct tls_link *link)
+enum tls_step tls_link_shutdown(struct tls_link *link)
 {
     char byte;
     int result;

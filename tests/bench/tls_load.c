@@ -1,24 +1,25 @@
 /*
- * tls_load: clients that speak TLS, for what netload, wrk and iperf3 do not
- * offer. The server behind the proxy is netload's echo.
+ * tls_load: TLS clients for what netload, wrk and iperf3 do not offer. The
+ * server behind the proxy is netload's echo.
  *
  *      tls_load MODE ADDRESS:PORT [-c connections] [-n total] [-d seconds]
  *               [-b bytes] [-s sources] [-2] [-r] [-k]
  *
- *   -2   TLS 1.2, not the best that both have
+ *   -2   TLS 1.2, not the newest version that both have
  *   -r   each connection resumes the session of the one before
- *   -k   kernel TLS, where there is one
+ *   -k   kernel TLS where available
  *
- * Each mode prints one line of JSON. Those with phases print READY, and go on
- * when a line, or the end, of standard input has come:
+ * Each mode prints one line of JSON. A mode with phases prints READY between
+ * them, and waits for a line on standard input or its end:
  *   rate    connects, has -b bytes echoed and closes, -c at a time, for -d
  *           seconds or until -n connections
- *   hold    -c connections, each has -b bytes echoed, then is idle. Phases: all
- *           are connected; all are closed
- *   reqs    the same, then -b bytes there and back on each without a pause, for
+ *   hold    -c connections, each has -b bytes echoed and is then idle. Phases:
+ *           all are connected; all are closed
+ *   reqs    as hold, then -b bytes there and back on each without a pause, for
  *           -d seconds or until -n. Phases: all are connected; all is done
- *   stream  -c connections, on each -n bytes there and back at once, compared.
- *           Exit status 1 if anything was lost, or an end was not by TLS
+ *   stream  -c connections, -n bytes in both directions at once on each, every
+ *           byte compared. Exit status 1 if a byte was lost, or a stream ended
+ *           without a close_notify
  */
 #include "tls_load.h"
 #include "load.h"
@@ -56,7 +57,7 @@ static bool parse_options(int argc, char **argv,
             options->kernel = true;
             break;
         default:
-            if (!load_take_option(option)) {
+            if (!load_set_option(option)) {
                 return false;
             }
         }
@@ -70,7 +71,7 @@ int main(int argc, char **argv)
     struct tls_link_options options = {0};
 
     optind = 3; /* after the mode and the address */
-    if (argc < 3 || !load_take_address(argv[2]) ||
+    if (argc < 3 || !load_set_target(argv[2]) ||
         !parse_options(argc, argv, &options)) {
         fputs("usage: tls_load MODE ADDRESS:PORT [-c connections] [-n total] "
               "[-d seconds] [-b bytes] [-s sources] [-2] [-r] [-k]\n",

@@ -1,4 +1,4 @@
-/* What the modes do: callers, each with a connection that takes its steps. */
+/* The modes. Each client has a connection, which runs the steps of the mode. */
 #include "load.h"
 #include "tls_link.h"
 #include "tls_load.h"
@@ -6,27 +6,27 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { OPENING_MAX = 256 /* handshakes of hold at a time */ };
+enum { OPENING_MAX = 256 /* handshakes at a time, for hold */ };
 
-struct caller {
+struct client {
     struct tls_link link;
     int step;
-    int64_t begun_ns; /* the connection, or the current request */
+    int64_t begun_ns; /* of the connection, or of the current request */
 };
 
 struct mode {
     const tls_step_fn *steps;
     int step_count;
-    /* When all steps are done; true: the caller has new ones to take. */
-    bool (*done)(struct caller *caller);
+    /* Called when all steps are done; true: the client starts over. */
+    bool (*done)(struct client *client);
 };
 
 static struct {
     const struct mode *mode;
     int epoll;
-    struct caller *callers;
+    struct client *clients;
     long started;
-    long open; /* under way */
+    long open; /* running their steps */
     long done;
     long resumed;
     long cut;
@@ -35,77 +35,77 @@ static struct {
     int64_t moved_ns;
 } run;
 
-static void begin(struct caller *caller)
+static void begin(struct client *client)
 {
     run.started++;
-    caller->step = 0;
-    caller->begun_ns = load_now_ns();
-    if (!tls_link_dial(&caller->link, run.epoll,
-                       (uint32_t)(caller - run.callers))) {
+    client->step = 0;
+    client->begun_ns = load_now_ns();
+    if (!tls_link_dial(&client->link, run.epoll,
+                       (uint32_t)(client - run.clients))) {
         run.errors++;
         return;
     }
     run.open++;
 }
 
-static void finish(struct caller *caller)
+static void finish(struct client *client)
 {
     run.open--;
-    run.cut += caller->link.cut;
-    tls_link_close(&caller->link);
+    run.cut += client->link.cut;
+    tls_link_close(&client->link);
 }
 
-static void step_done(struct caller *caller)
+static void step_done(struct client *client)
 {
-    if (run.mode->steps[caller->step] == tls_link_greet) {
-        run.resumed += SSL_session_reused(caller->link.ssl);
-    } else if (run.mode->steps[caller->step] == tls_link_echo) {
-        load_latency_add(load_now_ns() - caller->begun_ns);
+    if (run.mode->steps[client->step] == tls_link_handshake) {
+        run.resumed += SSL_session_reused(client->link.ssl);
+    } else if (run.mode->steps[client->step] == tls_link_echo) {
+        load_latency_add(load_now_ns() - client->begun_ns);
     }
-    caller->step++;
+    client->step++;
 }
 
-static enum tls_step advance(struct caller *caller)
+static enum tls_step advance(struct client *client)
 {
-    while (caller->step < run.mode->step_count) {
-        enum tls_step step = run.mode->steps[caller->step](&caller->link);
+    while (client->step < run.mode->step_count) {
+        enum tls_step step = run.mode->steps[client->step](&client->link);
         if (step != TLS_DONE) {
             return step;
         }
-        step_done(caller);
+        step_done(client);
     }
     return TLS_DONE;
 }
 
-static void fail(struct caller *caller)
+static void fail(struct client *client)
 {
     run.errors++;
-    finish(caller);
+    finish(client);
 }
 
-static bool is_under_way(const struct caller *caller)
+static bool is_running(const struct client *client)
 {
-    return caller->link.ssl != NULL && caller->step < run.mode->step_count;
+    return client->link.ssl != NULL && client->step < run.mode->step_count;
 }
 
-static void handle(struct caller *caller)
+static void handle(struct client *client)
 {
-    while (is_under_way(caller)) {
-        switch (advance(caller)) {
+    while (is_running(client)) {
+        switch (advance(client)) {
         case TLS_WAITS:
             return;
         case TLS_FAILED:
-            fail(caller);
+            fail(client);
             return;
         case TLS_DONE:
-            if (!run.mode->done(caller)) {
+            if (!run.mode->done(client)) {
                 return;
             }
         }
     }
 }
 
-/* Until nothing is under way, or nothing has moved for too long. */
+/* Until no client runs, or nothing has happened for too long. */
 static void serve(void)
 {
     struct epoll_event events[LOAD_EVENTS];
@@ -115,7 +115,7 @@ static void serve(void)
            load_now_ns() - run.moved_ns < LOAD_STUCK_S * INT64_C(1000000000)) {
         int count = epoll_wait(run.epoll, events, LOAD_EVENTS, 100);
         for (int i = 0; i < count; i++) {
-            handle(&run.callers[events[i].data.u32]);
+            handle(&run.clients[events[i].data.u32]);
         }
         run.moved_ns = count > 0 ? load_now_ns() : run.moved_ns;
     }
@@ -125,8 +125,8 @@ static void set_up(const struct mode *mode)
 {
     run.mode = mode;
     run.epoll = load_epoll();
-    run.callers =
-        load_allocate((size_t)load.connections, sizeof(run.callers[0]));
+    run.clients =
+        load_allocate((size_t)load.connections, sizeof(run.clients[0]));
     run.begun_ns = load_now_ns();
 }
 
@@ -148,7 +148,7 @@ static void print_result(void)
     fflush(stdout);
 }
 
-/* ---- rate: new connections without end --------------------------------- */
+/* ---- rate: new connections --------------------------------------------- */
 
 static bool is_over(long begun)
 {
@@ -158,25 +158,25 @@ static bool is_over(long begun)
     return load.seconds > 0 && seconds_so_far() > load.seconds;
 }
 
-static bool rate_done(struct caller *caller)
+static bool rate_done(struct client *client)
 {
     run.done++;
-    finish(caller);
+    finish(client);
     if (!is_over(run.started)) {
-        begin(caller);
+        begin(client);
     }
-    return false; /* the next event says that it is connected */
+    return false; /* the new one waits for its first event */
 }
 
 int tls_run_rate(void)
 {
-    static const tls_step_fn steps[] = {tls_link_greet, tls_link_echo,
-                                        tls_link_part};
+    static const tls_step_fn steps[] = {tls_link_handshake, tls_link_echo,
+                                        tls_link_shutdown};
     static const struct mode mode = {steps, 3, rate_done};
 
     set_up(&mode);
     for (int i = 0; i < load.connections; i++) {
-        begin(&run.callers[i]);
+        begin(&run.clients[i]);
     }
     serve();
     print_result();
@@ -185,50 +185,50 @@ int tls_run_rate(void)
 
 /* ---- stream: bytes there and back --------------------------------------- */
 
-static bool stream_done(struct caller *caller)
+static bool stream_done(struct client *client)
 {
-    run.done += caller->link.got;
-    finish(caller);
+    run.done += client->link.got;
+    finish(client);
     return false;
 }
 
 int tls_run_stream(void)
 {
-    static const tls_step_fn steps[] = {tls_link_greet, tls_link_stream,
-                                        tls_link_part};
+    static const tls_step_fn steps[] = {tls_link_handshake, tls_link_stream,
+                                        tls_link_shutdown};
     static const struct mode mode = {steps, 3, stream_done};
 
     set_up(&mode);
     for (int i = 0; i < load.connections; i++) {
-        begin(&run.callers[i]);
+        begin(&run.clients[i]);
     }
     serve();
     print_result();
     return run.errors + run.open + run.cut > 0;
 }
 
-/* ---- hold and reqs: connections that stay ------------------------------- */
+/* ---- hold and reqs: persistent connections ------------------------------ */
 
-/* Leaves it open, and begins another one. */
-static bool settle(struct caller *caller)
+/* Leaves the connection open and begins the next one. */
+static bool keep_open(struct client *client)
 {
-    (void)caller;
+    (void)client;
     run.done++;
     run.open--;
     if (run.started < load.connections) {
-        begin(&run.callers[run.started]);
+        begin(&run.clients[run.started]);
     }
     return false;
 }
 
 static void open_all(void)
 {
-    static const tls_step_fn steps[] = {tls_link_greet, tls_link_echo};
-    static const struct mode mode = {steps, 2, settle};
+    static const tls_step_fn steps[] = {tls_link_handshake, tls_link_echo};
+    static const struct mode mode = {steps, 2, keep_open};
 
     set_up(&mode);
     while (run.started < load.connections && run.started < OPENING_MAX) {
-        begin(&run.callers[run.started]);
+        begin(&run.clients[run.started]);
     }
     serve();
     print_result();
@@ -238,8 +238,8 @@ static void open_all(void)
 static void close_all(void)
 {
     for (long i = 0; i < run.started; i++) {
-        if (run.callers[i].link.ssl != NULL) {
-            tls_link_close(&run.callers[i].link);
+        if (run.clients[i].link.ssl != NULL) {
+            tls_link_close(&run.clients[i].link);
         }
     }
 }
@@ -254,38 +254,38 @@ int tls_run_hold(void)
     return 0;
 }
 
-static void ask(struct caller *caller)
+static void start_request(struct client *client)
 {
-    caller->step = 0;
-    caller->link.sent = caller->link.got = 0;
-    caller->begun_ns = load_now_ns();
+    client->step = 0;
+    client->link.sent = client->link.got = 0;
+    client->begun_ns = load_now_ns();
 }
 
-static bool asked(struct caller *caller)
+static bool request_done(struct client *client)
 {
     run.done++;
     if (is_over(run.done)) {
         run.open--;
         return false;
     }
-    ask(caller);
+    start_request(client);
     return true;
 }
 
 int tls_run_requests(void)
 {
     static const tls_step_fn steps[] = {tls_link_echo};
-    static const struct mode mode = {steps, 1, asked};
+    static const struct mode mode = {steps, 1, request_done};
 
     open_all();
     run.mode = &mode;
     run.done = run.open = 0;
     run.begun_ns = load_now_ns();
     for (long i = 0; i < run.started; i++) {
-        if (run.callers[i].link.ssl != NULL) {
+        if (run.clients[i].link.ssl != NULL) {
             run.open++;
-            ask(&run.callers[i]);
-            handle(&run.callers[i]);
+            start_request(&run.clients[i]);
+            handle(&run.clients[i]);
         }
     }
     serve();

@@ -1,21 +1,21 @@
-"""The workloads that speak TLS to the proxy and plain TCP to the backend. The
-clients are tls_load; the figures are of the proxy alone."""
+"""Workloads with TLS from client to proxy and plain TCP to the backend. The
+clients are tls_load; the figures are those of the proxy alone."""
 
 import contextlib
 import json
 import subprocess
 import time
 
-# What openssl is asked for, by the kind of key.
+# Options of openssl req, by the kind of key.
 KEYS = {"ec": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
         "rsa": ["rsa:2048"]}
 
 
 class TlsWorkloads:
-    """Those of Lab, which has the rest."""
+    """A base of Lab, whose methods these use."""
 
     def certificate(self, key):
-        """Paths, as a peer's configuration may name them; made once."""
+        """Paths by their names in peers.json; the files are made once."""
         base = f"{self.dir}/{key}"
         paths = {"certificate": base + ".crt", "key": base + ".key",
                  "pem": base + ".pem"}
@@ -34,7 +34,7 @@ class TlsWorkloads:
         return paths
 
     def handshakes(self, name, in_flight, flags=(), key="ec"):
-        """A connection each: a handshake, 64 bytes there and back, an end."""
+        """Connections with a handshake, 64 bytes there and back, and an end."""
         seconds = self.options.seconds
         with self.running(name, "echo", self.certificate(key)) as (
                 proxy, backend, address):
@@ -57,7 +57,7 @@ class TlsWorkloads:
         return self.handshakes(name, in_flight)
 
     def tlsr(self, name, in_flight):
-        """The same, but each resumes the session of the one before."""
+        """The same, but each resumes the session before."""
         return self.handshakes(name, in_flight, ["-r"])
 
     def tls12(self, name, in_flight):
@@ -73,7 +73,7 @@ class TlsWorkloads:
         return self.handshakes(name, in_flight, key="rsa")
 
     def tlsreq(self, name, connections):
-        """64 bytes there and back on connections that stay."""
+        """64 bytes there and back on persistent connections."""
         argv = ["reqs", "-c", str(connections), "-s", "16",
                 "-d", str(self.options.seconds)]
         with self.running(name, "echo", self.certificate("ec")) as (
@@ -94,7 +94,7 @@ class TlsWorkloads:
                 "cpu_us": round(used * 1e6 / said["n"], 3)}
 
     def tlsbulk(self, name, streams):
-        """Both ways at once, every byte compared by the client."""
+        """Both directions at once; the client compares every byte."""
         total = self.options.seconds * 500_000_000
         with self.running(name, "echo", self.certificate("ec")) as (
                 proxy, backend, address):
@@ -110,7 +110,7 @@ class TlsWorkloads:
         return result
 
     def tlsidle(self, name, count):
-        """Connections that have each carried a message, and are quiet."""
+        """Idle connections that have each carried a message."""
         argv = ["hold", "-c", str(count), "-s", "16", "-b", "512"]
         with self.running(name, "echo", self.certificate("ec")) as (
                 proxy, _, address):

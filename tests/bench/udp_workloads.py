@@ -1,17 +1,17 @@
-"""The workloads of datagrams: clients and server are of netload."""
+"""Workloads of datagrams. Clients and server are netload."""
 
 import json
 
 BACKEND = "udpecho"
 
-# How many datagrams, and of what size, by the kind of workload.
+# Options of netload, by the kind of workload.
 SHAPES = {"udp": ["-w", "1"], "udpB": ["-w", "32"],
           "udpF": ["-w", "4", "-k", "16", "-b", "1200"],
           "udpG": ["-w", "4", "-k", "16", "-b", "1200", "-g"]}
 
 
 class UdpWorkloads:
-    """Those of Lab, which has the rest."""
+    """A base of Lab, whose methods these use."""
 
     def datagrams(self, name, clients, kind):
         seconds = self.options.seconds
@@ -24,7 +24,7 @@ class UdpWorkloads:
         return result
 
     def udp(self, name, clients):
-        """Echoed one by one."""
+        """Echoed, one at a time."""
         return self.datagrams(name, clients, "udp")
 
     def udpB(self, name, clients):
@@ -36,7 +36,7 @@ class UdpWorkloads:
         return self.datagrams(name, clients, "udpF")
 
     def udpG(self, name, clients):
-        """The same, from senders that join."""
+        """The same, from senders that use GSO."""
         return self.datagrams(name, clients, "udpG")
 
     def syscallsU(self, name, clients):

@@ -1,5 +1,5 @@
-"""The workloads. Each is run against one proxy, started afresh with its
-backend, and answers with a dictionary of what was measured."""
+"""The workloads. Each starts one proxy and its backend, and returns a
+dictionary of the figures."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ from daemons import (Daemon, PeakResident, listening, machine_busy_s,
 from tls_workloads import TlsWorkloads
 
 HOST = "127.0.0.1"
-FIRST_PORT, PORTS = 18000, 3000  # below those that the system gives out
+FIRST_PORT, PORTS = 18000, 3000  # below the ephemeral ports
 WRK_UNITS_US = {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}
 WARM_PINGS = 1000  # as in load_requests.c
 
@@ -40,7 +40,7 @@ http {{
 
 
 def fill(text, values):
-    """Text with each known {name} replaced."""
+    """The text with each known {name} replaced."""
     return re.sub(r"\{(\w+)\}",
                   lambda found: values.get(found.group(1), found.group(0)),
                   text)
@@ -51,17 +51,17 @@ def per(total, count, digits=3):
 
 
 class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
-    """Where the workloads find the proxies, a scratch folder and ports."""
+    """Gives the workloads proxies, backends, a folder and ports."""
 
     def __init__(self, options, peers, isolated):
         self.options = options
         self.peers = peers
-        self.isolated = isolated  # in a network namespace of our own
+        self.isolated = isolated  # in a separate network namespace
         self.port = FIRST_PORT
         self.dir = tempfile.mkdtemp(prefix="evproxy-bench-")
         os.chmod(self.dir, 0o755)
 
-    # ---- what is measured, and what stands behind it ----------------------
+    # ---- proxies and backends ---------------------------------------------
 
     def free_port(self):
         while True:  # a new one each time
@@ -112,7 +112,7 @@ class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
     @contextlib.contextmanager
     def running(self, name, kind, certificate=None):
         """Backend and proxy: (proxy, backend, address for the load). With a
-        certificate TLS ends in the proxy."""
+        certificate the proxy terminates TLS."""
         protocol = "udp" if kind == udp_workloads.BACKEND else "tcp"
         backend, address = self.start_backend(kind, protocol)
         proxy = None
@@ -126,10 +126,10 @@ class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
                 proxy.stop()
             backend.stop()
 
-    # ---- what the load says, and what it costs ----------------------------
+    # ---- loads and their processor time -----------------------------------
 
     def measure(self, proxy, backend, argv, timeout):
-        """Runs a client to its end: its output, and what everyone used."""
+        """Runs a client to its end: its output, and the time that all used."""
         peak = PeakResident(proxy, 0.5)
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         own, busy, begun = time.process_time(), machine_busy_s(), time.time()
@@ -158,8 +158,8 @@ class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
         return out, result
 
     def rps(self, name, connections):
-        """wrk over connections that stay. Those that are to be opened first
-        get a time of their own."""
+        """wrk over persistent connections. Many connections get more seconds,
+        as they are opened first."""
         seconds = self.options.seconds + connections // 2000
         with self.running(name, "http") as (proxy, backend, address):
             out, result = self.measure(proxy, backend, [
@@ -184,7 +184,7 @@ class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
         return result
 
     def cps(self, name, in_flight):
-        """One request a connection."""
+        """One request for each connection."""
         with self.running(name, "http") as (proxy, backend, address):
             out, result = self.measure(proxy, backend, [
                 "netload", "rate", address, "-c", str(in_flight), "-s", "16",
@@ -230,11 +230,11 @@ class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
                                        pings + WARM_PINGS))
         return result
 
-    # ---- connections that are held ----------------------------------------
+    # ---- idle and stalled connections -------------------------------------
 
     @contextlib.contextmanager
     def phases(self, argv, timeout=60, program="netload"):
-        """A client with phases: (read a line, go on). The whole has a time."""
+        """A client with phases: (read a line, go on), with a time limit."""
         client = subprocess.Popen([program] + argv, stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, text=True)
         timer = threading.Timer(timeout, client.kill)
@@ -253,7 +253,7 @@ class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
             client.stdout.close()
 
     def held(self, name, kind, argv, hold_s, after_s):
-        """Connects, holds, disconnects: what memory does meanwhile."""
+        """Connects, holds and disconnects: the memory at each step."""
         with self.running(name, kind) as (proxy, _, address):
             start_kb, start_fds = proxy.resident_kb(), proxy.descriptors()
             peak = PeakResident(proxy, 0.1)
@@ -280,7 +280,7 @@ class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
                                             count, 0)}
 
     def idle(self, name, count):
-        """Connections that have each carried a message, and are quiet."""
+        """Idle connections that have each carried a message."""
         return self.held(name, "echo", ["hold", "-c", str(count), "-b", "512"],
                          2, 3)
 
@@ -298,7 +298,8 @@ class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
     # ---- system calls -----------------------------------------------------
 
     def strace(self, proxy):
-        """Begins to count; what it returns ends that: calls by name."""
+        """Starts to count. The function that it returns stops, and returns the
+        calls by name."""
         path = self.dir + "/strace.out"
         argv = ["strace", "-c", "-f", "-q", "-U", "calls,name", "-o", path]
         for pid in proxy.pids():
@@ -326,13 +327,13 @@ class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
                 "by_name": often}
 
     def syscalls(self, name, connections):
-        """System calls for a request on a connection that stays."""
+        """System calls for a request on a persistent connection."""
         return self.counted(name, "http", [
             "reqs", "-c", str(connections),
             "-n", str(max(4000, 10 * connections))])
 
     def counted(self, name, kind, load):
-        """Between the phases of a load."""
+        """System calls between the phases of a load."""
         with self.running(name, kind) as (proxy, _, address):
             with self.phases([load[0], address] + load[1:]) as (read, go_on):
                 if read().strip() != "READY":

@@ -1,20 +1,20 @@
 #!/bin/bash
-# Very many connections through evproxy, in a virtual machine, where no limit
-# of this one counts. Every byte that comes back is compared.
+# Very many connections through evproxy, in a virtual machine, so the limits of
+# this machine do not matter. Every byte that comes back is compared.
 #
 #   vm/bench-200k.sh EVPROXY TOOLS OUT
 #
-# TOOLS has echo_load and gostdnet; OUT takes the machine and large.jsonl, to
-# which each result is added. From the environment:
+# The folder TOOLS has echo_load and gostdnet. OUT receives the machine and
+# large.jsonl, to which each result is added. From the environment:
 #   N        connections (200000); several: "20000 100000 200000"
 #   PEERS    to compare with: haproxy, nginx, gostdnet, comma-separated (none)
 #   RATE     new connections a second, at most (3000)
-#   MEMORY   of the machine, in MB (16384; it takes only what it uses)
+#   MEMORY   of the machine, in MB (16384; only what it uses is allocated)
 #   KERNEL   the kernel's path (the newest in /boot)
 #
-# For each N the same is first run with no proxy, once, and kept: what a proxy
-# takes, user and kernel memory together, is the difference. Emulation is slow:
-# 200,000 connections take 3 to 20 minutes. Run it under nice(1).
+# For each N a run without a proxy is made once and kept. The memory of a proxy,
+# user and kernel together, is the difference to it. Emulation is slow: 200,000
+# connections take 3 to 20 minutes. Run it under nice(1).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -27,7 +27,7 @@ PATH=$tools:$PATH:/usr/sbin
 rate=${RATE:-3000}
 memory=${MEMORY:-16384}
 # A source has 64,512 ports for an address, and connect() gets slow when half of
-# them are taken: so there are enough addresses for a million connections.
+# them are used. These addresses are enough for a million connections.
 addresses=64
 idle_s=20
 hold_s=60
@@ -47,9 +47,9 @@ case ,$peers, in *,nginx,*) need nginx 'nginx libnginx-mod-stream' ;; esac
 case ,$peers, in *,gostdnet,*) need gostdnet golang-go ;; esac
 [ -e "$kernel" ] || missing+=(linux-image-cloud-amd64)
 if [ ${#missing[@]} -gt 0 ]; then
-    echo 'not there:' >&2
+    echo 'not installed:' >&2
     echo "    apt-get install -y --no-install-recommends ${missing[*]}" >&2
-    echo '(or KERNEL=... names a kernel that is not in /boot)' >&2
+    echo '(or KERNEL=... names a kernel outside /boot)' >&2
     exit 1
 fi
 
@@ -60,7 +60,7 @@ KERNEL=$kernel "$here/build.sh" "$out/vm"
 upstreams=$(printf ',127.0.1.%d:7000' $(seq "$addresses"))
 upstreams=${upstreams#,}
 
-# with_servers FILE: a configuration, its line {servers} once for each server
+# with_servers FILE: prints it, with a line for each server for {servers}
 with_servers() {
     local line i
     while IFS= read -r line; do
@@ -78,7 +78,7 @@ with_servers() {
     done <"$1"
 }
 
-# payload NAME COMMAND [PROGRAM_OR_FILE...]: into $work/payload
+# payload NAME COMMAND [PROGRAM_OR_FILE...]: fills $work/payload
 payload() {
     local name=$1 command=$2 file
     shift 2
@@ -98,7 +98,7 @@ SIZE=800 ADDRESSES=$addresses NAME='$name' COMMAND='$command'
 TEXT
 }
 
-# boot FILE: the result goes there
+# boot FILE: boots the machine and writes the result to the file
 boot() {
     local status=0
     "$here/run.sh" "$out/vm" "$work/payload" "$memory" "$limit_s" |

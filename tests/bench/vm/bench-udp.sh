@@ -1,13 +1,13 @@
 #!/bin/bash
-# Very many UDP sessions, in a virtual machine: what each of them takes.
+# The memory of very many UDP sessions, in a virtual machine.
 #
 #   vm/bench-udp.sh EVPROXY TOOLS OUT
 #
-# TOOLS has netload; OUT takes the machine and udp.jsonl, to which each result
-# is added. From the environment:
+# The folder TOOLS has netload. OUT receives the machine and udp.jsonl, to which
+# each result is added. From the environment:
 #   N        sessions (100000)
 #   PEERS    to compare with: nginx (none)
-#   MEMORY   of the machine, in MB (8192; it takes only what it uses)
+#   MEMORY   of the machine, in MB (8192; only what it uses is allocated)
 #   KERNEL   the kernel's path (the newest in /boot)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,12 +22,12 @@ kernel=${KERNEL:-$(find /boot -name 'vmlinuz-*' 2>/dev/null | sort -V |
     tail -n 1)}
 for program in qemu-system-x86_64 busybox netload ${PEERS:+"$PEERS"}; do
     if ! command -v "$program" >/dev/null; then
-        echo "not there: $program" >&2
+        echo "not installed: $program" >&2
         exit 1
     fi
 done
 if [ ! -e "$kernel" ]; then
-    echo 'no kernel: linux-image-cloud-amd64 has one, or KERNEL names it' >&2
+    echo 'no kernel: install linux-image-cloud-amd64, or set KERNEL' >&2
     exit 1
 fi
 

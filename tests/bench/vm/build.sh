@@ -1,12 +1,13 @@
 #!/bin/bash
-# Makes what vm/run.sh boots: a kernel of Debian, and an initramfs of busybox.
+# Makes the machine that vm/run.sh boots: Debian's kernel and an initramfs with
+# busybox.
 #
 #   vm/build.sh DIR          writes DIR/vmlinuz and DIR/initramfs.cpio
 #
-# KERNEL names the kernel; without it, it is the newest in /boot. In the machine
-# /init brings up loopback, lifts the limits on files and sockets, runs
+# KERNEL names the kernel; the default is the newest in /boot. In the machine,
+# /init brings up loopback, raises the limits on files and sockets, runs
 # /payload/run.sh with the serial line as its output, prints "VM-EXIT <status>"
-# and turns it off.
+# and powers off.
 set -euo pipefail
 
 dir=${1:?where to}
@@ -56,7 +57,7 @@ allow vm/overcommit_memory 1
 allow vm/max_map_count 4000000
 ulimit -n 3000000
 
-# The payload's libraries, where its programs look for them.
+# The programs of the payload look for their libraries here.
 for folder in lib lib64 usr; do
     [ -d /payload/$folder ] && ln -s /payload/$folder /$folder
 done

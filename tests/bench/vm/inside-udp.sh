@@ -1,19 +1,19 @@
 #!/bin/sh
-# Runs in the virtual machine, as /payload/run.sh: what N UDP sessions cost.
+# Runs in the virtual machine, as /payload/run.sh: the memory of N UDP sessions.
 # bench-udp.sh makes the payload.
 #
 # From /payload/settings: N, NAME and COMMAND of the proxy, which stays in the
 # foreground and listens on 127.0.0.1:5201.
 #
-# The last line is "RESULT {...}": resident bytes for each session, when all of
-# them have had one datagram there and one back and are quiet, and after two
-# more of each; and how many sockets for datagrams there were, less those of
-# the load. Exit status: 0 if every answer came to whom it was for.
+# The last line is "RESULT {...}". It has the resident bytes for each session:
+# when each has had a datagram in both directions and is idle, and after two
+# more of each. It also has the number of UDP sockets, less those of the load.
+# Exit status: 0 if every answer reached the right client.
 set -u
 
 . /payload/settings
 
-proxy_pids() { # all share the session that setsid made
+proxy_pids() { # all are in the session that setsid started
     cat /proc/[0-9]*/stat 2>/dev/null |
         awk -v s="$proxy" '{ pid = $1; sub(/^.*\) /, "") } $4 == s { print pid }'
 }

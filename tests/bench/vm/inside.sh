@@ -1,27 +1,27 @@
 #!/bin/sh
-# Runs in the virtual machine, as /payload/run.sh: what N proxied connections
-# cost. bench-200k.sh makes the payload.
+# Runs in the virtual machine, as /payload/run.sh: the memory of N proxied
+# connections. bench-200k.sh makes the payload.
 #
 # From /payload/settings: N RATE SIZE MINGAP MAXGAP HOLD_S IDLE_S, as for
 # "echo_load client"; ADDRESSES of the echo server; NAME and COMMAND of the
 # proxy, which stays in the foreground and listens on 127.0.0.1:5201. With an
-# empty COMMAND the client talks straight to the server: the baseline.
+# empty COMMAND the client talks directly to the server: the baseline.
 #
 # The last line is "RESULT {...}". In it "idle" and "active" were sampled half
 # way through the client's idle phase and its hold phase:
-#   resident_kb  of all the proxy's processes, from smaps_rollup
-#   used_kb      by how much MemFree fell since before the proxy's start: user
-#                and kernel memory of proxy, client and server (there is no
-#                disk, so no page cache comes and goes). MemAvailable would not
-#                do: it takes the inodes of open sockets for reclaimable.
+#   resident_kb  of all processes of the proxy, from smaps_rollup
+#   used_kb      by how much MemFree has fallen since before the proxy started:
+#                user and kernel memory of proxy, client and server (without a
+#                disk the page cache does not change). MemAvailable is unfit: it
+#                counts the inodes of open sockets as reclaimable.
 # Exit status: 0 if every connection was held and every byte was right.
 set -u
 
 . /payload/settings
 server_port=7000 proxy_port=5201
 
-# All processes of the proxy share the session that setsid made. Few processes
-# are started below, as each takes long in an emulated CPU.
+# All processes of the proxy are in the session that setsid started. Few
+# processes are started below, as each takes long on an emulated CPU.
 proxy_stat() { # AWK_PROGRAM, for each, with $0 what follows "pid (name) "
     cat /proc/[0-9]*/stat 2>/dev/null |
         awk -v s="$proxy" "{ pid = \$1; sub(/^.*\\) /, \"\") } \$4 == s $1"
@@ -51,7 +51,7 @@ wait_listen() { # PORT
     echo "nothing listens on port $1"
     exit 3
 }
-wait_phase() { # NAME: until the client has said that it begins
+wait_phase() { # NAME: until the client reports that it begins
     until grep -q "^echo_load: $1 " /tmp/client.err; do
         if ! kill -0 "$client" 2>/dev/null; then
             echo 'the client has ended'
@@ -61,8 +61,8 @@ wait_phase() { # NAME: until the client has said that it begins
     done
 }
 
-# sample NAME NEXT: the state right now, as JSON. It is copied first and
-# evaluated then, so that the evaluation is not in it.
+# sample NAME NEXT: the current state, as JSON. It is copied before it is
+# evaluated, so the evaluation does not change it.
 sample() {
     d=/tmp/$1
     mkdir -p "$d"

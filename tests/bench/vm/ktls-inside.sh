@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs in the virtual machine, as /payload/run.sh, which ktls.sh makes: bytes
-# through an evproxy that ends TLS, without the kernel's TLS and then with it.
+# Runs in the virtual machine, as /payload/run.sh: bytes through an evproxy that
+# terminates TLS, without kernel TLS and then with it. ktls.sh makes the
+# payload.
 set -u
 
 server=127.0.0.1:7000
@@ -26,7 +27,7 @@ wait_listen() { # PORT
     echo "nothing listens on port $1"
     exit 3
 }
-stat_of() { # NAME: the kernel's counter, 0 where there is none
+stat_of() { # NAME: the kernel's counter, 0 if there is none
     awk -v name="$1" '$1 == name { n = $2 } END { print n + 0 }' \
         /proc/net/tls_stat 2>/dev/null || echo 0
 }
@@ -45,7 +46,8 @@ check() { # WHAT COMMAND...
     [ $verdict = right ] || echo "$said"
 }
 
-# A record, several, and much; the client's own share of the counters is none.
+# Streams of one record, of two and of many. The client does not use kernel TLS,
+# so the counters are those of evproxy.
 streams() {
     evproxy -c /tmp/evproxy.ini &
     daemon=$!

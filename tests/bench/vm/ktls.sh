@@ -1,17 +1,17 @@
 #!/bin/bash
 # Kernel TLS, end to end, in a virtual machine: Debian's kernel has it as a
-# module, and the machine that this runs on may have none.
+# module, and this machine may not have it.
 #
 #   vm/ktls.sh EVPROXY TOOLS OUT [TEST...]
 #
-# TOOLS has netload and tls_load, of a build with TLS=1; OUT takes the machine;
-# each TEST is an end-to-end test, to be run in there as well. Everything is done
-# twice, without the module and with it. From the environment:
+# The folder TOOLS has netload and tls_load, built with TLS=1. OUT receives the
+# machine. Each TEST is an end-to-end test that runs in the machine as well.
+# Everything runs twice, without the module and with it. From the environment:
 #   KERNEL   the kernel's path (the newest in /boot)
 #   MODULES  its modules (those of the same version in /lib/modules)
 #
 # Exit status: 0 if every byte and every end was right, both times, and the
-# kernel counted what evproxy left to it.
+# kernel's counters show that it encrypted.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -33,9 +33,9 @@ if [ ! -e "$kernel" ] || [ ! -e "$modules/kernel/net/tls/tls.ko" ]; then
     missing+=(linux-image-cloud-amd64)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
-    echo 'not there:' >&2
+    echo 'not installed:' >&2
     echo "    apt-get install -y --no-install-recommends ${missing[*]}" >&2
-    echo '(or KERNEL=... and MODULES=... name a kernel that is elsewhere)' >&2
+    echo '(or KERNEL=... and MODULES=... name a kernel elsewhere)' >&2
     exit 1
 fi
 
@@ -61,6 +61,6 @@ openssl req -x509 -nodes -days 30 -subj /CN=bench.test -newkey ec \
     -out "$payload/certificate.pem" 2>/dev/null
 cp "$here/ktls-inside.sh" "$payload/run.sh"
 
-# What makes encryption bearable in an emulated CPU.
+# Encryption on an emulated CPU is too slow without these instructions.
 VM_CPU='qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+aes,+pclmulqdq,+rdrand' \
     "$here/run.sh" "$out/vm" "$payload" 1024 "${LIMIT_S:-900}"

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Copies programs, and the libraries that they need, into a payload.
+# Copies programs and their libraries into a payload.
 #
 #   vm/payload.sh DIR PROGRAM...
 #
-# Each (a path, or a name in $PATH) goes to DIR/bin; a shared object, such as a
-# module of nginx, to DIR/modules. Libraries and the loader keep their absolute
-# paths under DIR, from where the machine's /init links them into place.
+# A program (a path, or a name in $PATH) goes to DIR/bin; a shared object, such
+# as a module of nginx, to DIR/modules. Libraries and the loader keep their
+# absolute paths under DIR; /init of the machine links them into place.
 set -euo pipefail
 
 dir=${1:?where to}

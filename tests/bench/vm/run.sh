@@ -4,12 +4,12 @@
 #   vm/run.sh DIR PAYLOAD [MEMORY_MB] [LIMIT_S]
 #
 # DIR is that of vm/build.sh. PAYLOAD is /payload in the machine, which runs
-# PAYLOAD/run.sh with busybox's sh. Exit status: that of run.sh; 124 if there
-# was no end within the limit, 125 if the machine died.
+# PAYLOAD/run.sh with busybox's sh. Exit status: that of run.sh; 124 if it did
+# not end within the limit, 125 if the machine died.
 #
-# VM_ACCEL: of qemu, by default software emulation; VM_CPU, VM_SMP and
-# VM_APPEND: its model of a CPU, their number, and more of the kernel's command
-# line. The defaults leave out what is slow to emulate: "rep movsb" copies,
+# VM_ACCEL is qemu's accelerator, by default software emulation. VM_CPU is the
+# CPU model, VM_SMP the number of CPUs, VM_APPEND is added to the command line of
+# the kernel. The defaults turn off what is slow to emulate: "rep movsb" copies,
 # mitigations, saving of vector registers. The size of a socket or of a buffer
 # does not depend on them.
 set -euo pipefail

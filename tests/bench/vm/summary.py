@@ -1,8 +1,8 @@
 #!/usr/bin/env -S python3 -B
-"""What very many connections cost, from the results of the virtual machine.
+"""The memory of very many connections, from the results of the virtual machine.
 
-  summary.py add RESULT BASELINE   the result, less the run without a proxy
-  summary.py show FILE             the last result of each proxy as a table
+  summary.py add RESULT BASELINE   prints the result less the run with no proxy
+  summary.py show FILE             prints the last result of each proxy
 """
 
 import json

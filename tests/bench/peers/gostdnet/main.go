@@ -1,6 +1,6 @@
-// gostdnet is the plain TCP proxy on Go's net package, for comparison: two
-// goroutines a connection, each of which copies one direction through a buffer
-// of 16 KB from a pool. A hash of the client's address picks the upstream.
+// gostdnet is a plain TCP proxy on Go's net package, for comparison. Each
+// connection has two goroutines, each of which copies one direction through a
+// buffer of 16 KB from a pool. A hash of the client's address picks the upstream.
 //
 //	gostdnet -listen 127.0.0.1:5201 -upstreams 127.0.1.1:7000,127.0.1.2:7000
 package main
@@ -27,7 +27,7 @@ func copyDirection(dst, src *net.TCPConn) {
 	_, err := io.CopyBuffer(struct{ io.Writer }{dst},
 		struct{ io.Reader }{src}, buffer[:])
 	pool.Put(buffer)
-	if err != nil { // broken: so the other direction ends, too
+	if err != nil { // broken: the other direction ends as well
 		dst.Close()
 		src.Close()
 		return
@@ -71,7 +71,7 @@ func main() {
 	}
 	for {
 		conn, err := listener.Accept()
-		if err != nil { // such as too many open files: again a little later
+		if err != nil { // such as too many open files: retry later
 			log.Print(err)
 			time.Sleep(10 * time.Millisecond)
 			continue
