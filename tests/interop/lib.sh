@@ -1,7 +1,7 @@
 # What the interop scripts share: a directory, ports, children, and checks.
 #
-# To be sourced. Everything is on loopback, and everything that is started is
-# stopped by its process id when the script ends, the last one first.
+# Source this file. Everything is on loopback. When the script ends, the
+# programs that it started are stopped by their process ids, the last one first.
 
 set -uo pipefail
 
@@ -34,7 +34,7 @@ report() {
     fi
 }
 
-# check WHAT COMMAND...: passes if the command does; else shows what it said
+# check WHAT COMMAND...: passes if the command succeeds, else shows its output
 check() {
     local what=$1 status=0
     shift
@@ -49,7 +49,7 @@ check() {
     return "$status"
 }
 
-# need PROGRAM...: without them there is nothing to test, which is a failure
+# need PROGRAM...: fails and ends the script if one is not installed
 need() {
     local program
     for program in "$@"; do
@@ -60,19 +60,19 @@ need() {
     done
 }
 
-# answers PORT: whether something listens there. It is not asked: a connection
-# would be a client to some servers.
-answers() {
+# listens PORT: whether a program listens there. It reads /proc, as some servers
+# would take a connection for a client.
+listens() {
     grep -qE "^ *[0-9]+: [0-9A-F]+:$(printf '%04X' "$1") [0-9A-F:]+ 0A " \
         /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
-# free_port: one below those that the system gives out by itself
+# free_port: an unused port below the ephemeral ones
 free_port() {
     local port
     while :; do
         port=$((20000 + RANDOM % 10000))
-        if ! answers "$port"; then
+        if ! listens "$port"; then
             echo "$port"
             return
         fi
@@ -87,10 +87,10 @@ start() {
     children+=($!)
 }
 
-# wait_for NAME PORT: until it listens; gives up when it has not after 10 s
+# wait_for NAME PORT: waits until it listens, at most 10 s
 wait_for() {
     local end=$((SECONDS + 10))
-    until answers "$2"; do
+    until listens "$2"; do
         if [ $SECONDS -ge $end ]; then
             report 1 "$1 starts"
             sed 's/^/# /' "$dir/$1.log"
@@ -100,8 +100,8 @@ wait_for() {
     done
 }
 
-# start_nginx PORT... <<TEXT: with those servers, which listen there. It may
-# write to $dir/www and to $dir/tmp, and to nothing else.
+# start_nginx PORT... <<TEXT: nginx with the servers of the text, which listen
+# on these ports. Its files are in $dir/www and $dir/tmp.
 start_nginx() {
     local port
     mkdir -p "$dir/www" "$dir/tmp"
@@ -134,8 +134,9 @@ TEXT
     done
 }
 
-# certificate NAME [OPTION...]: $dir/NAME.key, and $dir/NAME.pem of that name
-# (and of 127.0.0.1), signed by itself unless the options of openssl req differ
+# certificate NAME [OPTION...]: makes $dir/NAME.key and $dir/NAME.pem for that
+# name and 127.0.0.1. It is self-signed unless options of openssl req say
+# otherwise.
 certificate() {
     local name=$1
     shift
@@ -145,15 +146,18 @@ certificate() {
         -keyout "$dir/$name.key" -out "$dir/$name.pem" "$@" 2>/dev/null
 }
 
-# start_proxy PORT: evproxy in front of that port; its own is in $through
+# start_proxy PORT [OPTION...]: evproxy in front of that port; it listens on
+# $through
 start_proxy() {
+    local port=$1
+    shift
     through=$(free_port)
-    start evproxy "$EVPROXY" -l "127.0.0.1:$through" -u "127.0.0.1:$1"
+    start evproxy "$EVPROXY" -l "127.0.0.1:$through" -u "127.0.0.1:$port" "$@"
     proxy=${children[-1]}
     wait_for evproxy "$through"
 }
 
-# start_services PORT...: evproxy with $dir/evproxy.ini, which listens there
+# start_services PORT...: evproxy with $dir/evproxy.ini, which listens on these
 start_services() {
     local port
     start evproxy "$EVPROXY" -c "$dir/evproxy.ini"
@@ -163,8 +167,8 @@ start_services() {
     done
 }
 
-# stats_add_up: by the last stats lines every service had connections, all have
-# ended, each is counted under one cause, and no buffer is lent
+# stats_add_up: in the last stats lines every service has had connections, all
+# have ended, each is counted under one cause, and no buffer is lent
 stats_add_up() {
     awk '
         /^(<6>)?stats service=[^ ]+ active=/ {
@@ -176,15 +180,15 @@ stats_add_up() {
                     ended += pair[2]
                 }
             }
-            ill[count["service"]] = count["accepted"] == 0 ||
+            bad[count["service"]] = count["accepted"] == 0 ||
                 count["active"] > 0 || count["accepted"] != ended
         }
         /^(<6>)?stats uptime_s=/ { idle = / buffers_lent=0 / }
         END {
-            for (service in ill) {
-                failed = failed || ill[service]
+            for (service in bad) {
+                failed = failed || bad[service]
             }
-            exit !(idle && length(ill) > 0 && !failed)
+            exit !(idle && length(bad) > 0 && !failed)
         }' "$dir/evproxy.log"
 }
 
@@ -201,8 +205,8 @@ every_connection_ended() {
     return 1
 }
 
-# stop_proxy: every connection was counted out, and it stops as it should. It
-# is the one started last.
+# stop_proxy: checks that every connection has ended and that evproxy stops with
+# status 0. evproxy must be the last child.
 stop_proxy() {
     check 'every connection has ended with a cause, no buffer is lent' \
         every_connection_ended

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Two nginx sites with TLS behind one address of evproxy, which tells them apart
-# by the server name and decrypts nothing.
+# Two nginx sites with TLS behind one address of evproxy, which selects the site
+# by the server name (SNI) and decrypts nothing.
 . "${0%/*}/lib.sh"
 need nginx openssl curl
 
@@ -35,14 +35,14 @@ upstream = 127.0.0.1:$b
 sni = b.example
 TEXT
 
-# curl_says NAME: the site of that name answers, with its own certificate
-curl_says() {
+# curl_reaches NAME: the site of that name answers, with its own certificate
+curl_reaches() {
     curl -sS --max-time 10 --cacert "$dir/$1.pem" \
         --resolve "$1:$through:127.0.0.1" "https://$1:$through/" |
         grep -x "site ${1%.example}"
 }
 
-# subject NAME OPTION...: whose certificate openssl is shown
+# subject NAME OPTION...: openssl receives the certificate of that name
 subject() {
     local name=$1
     shift
@@ -51,20 +51,20 @@ subject() {
         grep "subject=CN = $name"
 }
 
-# nobody NAME: the connection is let go
-nobody() {
+# refused NAME: the connection fails
+refused() {
     ! openssl s_client -connect "127.0.0.1:$through" -servername "$1" \
         </dev/null
 }
 
 start_services "$through"
 
-check 'curl gets site a' curl_says a.example
-check 'curl gets site b' curl_says b.example
+check 'curl gets site a' curl_reaches a.example
+check 'curl gets site b' curl_reaches b.example
 check 'openssl s_client, TLS 1.3, sees the certificate of a' \
     subject a.example -tls1_3
 check 'openssl s_client, TLS 1.2, sees the certificate of b' \
     subject b.example -tls1_2
-check 'a name that nobody takes is let go' nobody c.example
-check 'a client without a name is let go' nobody ''
+check 'a name of no service is refused' refused c.example
+check 'a client without a name is refused' refused ''
 stop_proxy

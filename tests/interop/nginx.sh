@@ -8,8 +8,8 @@ mkdir "$dir/www"
 head -c 1024 /dev/urandom >"$dir/www/small"
 head -c 4194304 /dev/urandom >"$dir/www/large"
 
-# wrk_is_content FILE CONNECTIONS [OPTION...]: every answer whole, none failed
-wrk_is_content() {
+# load FILE CONNECTIONS [OPTION...]: every answer is whole, none failed
+load() {
     local file=$1 connections=$2
     shift 2
     wrk -t 2 -c "$connections" -d 3s "$@" \
@@ -23,8 +23,8 @@ start_nginx "$port" <<TEXT
 TEXT
 start_proxy "$port"
 
-check 'wrk, 64 connections, 1 KB' wrk_is_content small 64
-check 'wrk, 16 connections, 4 MB' wrk_is_content large 16
+check 'wrk, 64 connections, 1 KB' load small 64
+check 'wrk, 16 connections, 4 MB' load large 16
 check 'wrk, a connection for each request' \
-    wrk_is_content small 16 -H 'Connection: close'
+    load small 16 -H 'Connection: close'
 stop_proxy

@@ -1,5 +1,5 @@
 #!/bin/bash
-# psql and pgbench through evproxy to a PostgreSQL cluster of its own.
+# psql and pgbench through evproxy to a temporary PostgreSQL cluster.
 . "${0%/*}/lib.sh"
 need psql
 for bin in /usr/lib/postgresql/*/bin; do
@@ -20,12 +20,12 @@ fi
 export PGUSER=postgres PGDATABASE=postgres PGHOST=127.0.0.1
 export PGCONNECT_TIMEOUT=10
 
-# The same rows straight and through the proxy.
+# rows_are_the_same: directly and through the proxy
 rows_are_the_same() {
     local rows='copy (select i, md5(i::text) from generate_series(1, 500000) i)
                 to stdout'
-    psql -qAt -p "$port" -c "$rows" >"$dir/straight" &&
-        psql -qAt -p "$through" -c "$rows" | cmp - "$dir/straight"
+    psql -qAt -p "$port" -c "$rows" >"$dir/direct" &&
+        psql -qAt -p "$through" -c "$rows" | cmp - "$dir/direct"
 }
 
 # pgbench [OPTION...]: no transaction failed

@@ -1,25 +1,24 @@
 #!/bin/bash
-# PROXY headers between evproxy and others, in both directions: from HAProxy and
-# curl to evproxy, from evproxy to nginx and HAProxy. nginx answers with what it
-# was told of the client.
+# PROXY headers in both directions: from HAProxy and curl to evproxy, from
+# evproxy to nginx and HAProxy. nginx answers with the addresses in the header.
 . "${0%/*}/lib.sh"
 need haproxy nginx curl
 
 plain=$(free_port)
-told=$(free_port)
-start_nginx "$plain" "$told" <<TEXT
+with_header=$(free_port)
+start_nginx "$plain" "$with_header" <<TEXT
     server {
         listen 127.0.0.1:$plain;
         return 200 "plain\n";
     }
     server {
-        listen 127.0.0.1:$told proxy_protocol;
+        listen 127.0.0.1:$with_header proxy_protocol;
         return 200 "\$proxy_protocol_addr \$proxy_protocol_server_addr \$proxy_protocol_server_port\n";
     }
 TEXT
 
-# Headers come in to the first two services, and go out of the other four: to
-# nginx and to HAProxy, and on from one that came in.
+# The first two services receive headers. All but the first send them, to nginx
+# or to HAProxy; relay sends what it received.
 inlet=$(free_port)
 relay=$(free_port)
 outlet1=$(free_port)
@@ -37,17 +36,17 @@ proxy_protocol = on
 proxy_protocol_from = 127.0.0.0/8
 [service relay]
 listen = 127.0.0.1:$relay
-upstream = 127.0.0.1:$told proxy_protocol=v2
+upstream = 127.0.0.1:$with_header proxy_protocol=v2
 proxy_protocol = on
 proxy_protocol_from = 127.0.0.0/8
 [service outlet1]
 listen = 127.0.0.1:$outlet1
 listen = [::1]:$outlet1
-upstream = 127.0.0.1:$told proxy_protocol=v1
+upstream = 127.0.0.1:$with_header proxy_protocol=v1
 [service outlet2]
 listen = 127.0.0.1:$outlet2
 listen = [::1]:$outlet2
-upstream = 127.0.0.1:$told proxy_protocol=v2
+upstream = 127.0.0.1:$with_header proxy_protocol=v2
 [service haproxy1]
 listen = 127.0.0.1:$haproxy1
 upstream = 127.0.0.1:$accepting proxy_protocol=v1
@@ -56,9 +55,9 @@ listen = 127.0.0.1:$haproxy2
 upstream = 127.0.0.1:$accepting proxy_protocol=v2
 TEXT
 
-# HAProxy's front ends, each a way to send a header to the inlet (its name says
-# which) or to the relay; and one that takes headers and answers by itself. The
-# connection's own addresses are the ones that it tells.
+# Each frontend of HAProxy sends another kind of header to inlet or to relay;
+# its name says which. The addresses in the header are those of the connection
+# to HAProxy. One more frontend accepts headers and answers the request.
 front_of=()
 sender() {
     local name=$1 to=$2 options=$3 port
@@ -100,7 +99,7 @@ wait_for haproxy "$accepting"
 
 start_services "$inlet" "$relay" "$outlet1" "$outlet2" "$haproxy1" "$haproxy2"
 
-# fetch URL [OPTION...]: what is answered
+# fetch URL [OPTION...]: prints the answer
 fetch() {
     curl -sS --max-time 10 --noproxy '*' "$@"
 }
@@ -114,7 +113,7 @@ answer_is() {
     [ "$got" = "$want" ]
 }
 
-# client_of SERVICE ADDRESS: one of its connections was that client's
+# client_of SERVICE ADDRESS: the log has a connection of that client
 client_of() {
     local end=$((SECONDS + 5))
     until grep -Eq "conn service=$1 client=$2:[0-9]+ .*cause=(client|upstream)_fin" \
@@ -126,13 +125,13 @@ client_of() {
     done
 }
 
-# from_haproxy PORT SOURCE: a request from that address, which evproxy is told
+# from_haproxy PORT SOURCE: evproxy logs the address that HAProxy sends
 from_haproxy() {
     answer_is plain --interface "$2" "http://127.0.0.1:$1/" &&
         client_of inlet "${2//./\\.}"
 }
 
-# many_from_haproxy PORT: a header before each of many connections, not one lost
+# many_from_haproxy PORT: 50 connections with a header, none of them fails
 many_from_haproxy() {
     local i
     for ((i = 0; i < 50; i++)); do

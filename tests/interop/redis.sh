@@ -28,6 +28,6 @@ wait_for redis "$port"
 start_proxy "$port"
 
 check 'redis-benchmark, one request at a time' benchmark 20000
-check 'redis-benchmark, 16 in the pipe' benchmark 100000 -P 16
-check 'a value of 16 MB comes back as it was' large_value
+check 'redis-benchmark, 16 requests pipelined' benchmark 100000 -P 16
+check 'a value of 16 MB comes back unchanged' large_value
 stop_proxy

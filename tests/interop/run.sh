@@ -1,5 +1,5 @@
 #!/bin/bash
-# Real programs through evproxy, on loopback, each with a server of its own.
+# Real programs through evproxy, on loopback, each with its own server.
 #
 #   EVPROXY=build/evproxy tests/interop/run.sh [NAME...]
 #

@@ -1,5 +1,6 @@
 #!/bin/bash
-# ssh and scp through evproxy to an sshd of its own: a command, 1 GB each way.
+# ssh and scp through evproxy to a temporary sshd: a command, 1 GB in each
+# direction.
 . "${0%/*}/lib.sh"
 need ssh scp ssh-keygen sha256sum
 sshd=$(PATH=$PATH:/usr/sbin command -v sshd)

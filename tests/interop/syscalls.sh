@@ -1,8 +1,8 @@
 #!/bin/bash
-# What a connection costs, counted: system calls of a request and of a short
-# connection, and that a quiet connection holds no block and no pipe, not even
-# after it was busy. strace slows evproxy down; that changes no count but that
-# of the waits, which are shared by more events than they would be.
+# Counts the system calls of a request and of a short connection, and checks
+# that an idle connection holds no block and no pipe, even after it was busy.
+# strace slows evproxy down, so one epoll_wait() returns more events than usual;
+# it changes no other count.
 . "${0%/*}/lib.sh"
 need nginx strace "${NETLOAD:?names the load generator of tests/bench}"
 
@@ -17,8 +17,8 @@ head -c 600 /dev/zero >"$dir/www/small"
 head -c "$bulk_bytes" /dev/zero >"$dir/www/large"
 cp "$dir/www/small" "$dir/www/index.html"
 
-# count_calls COMMAND...: all of evproxy's while the command runs. strace has
-# attached to every thread when its list of them says so.
+# count_calls COMMAND...: counts evproxy's system calls while the command runs.
+# TracerPid of a thread shows that strace has attached to it.
 count_calls() {
     local tracer status=0 end=$((SECONDS + 10)) task
     strace -c -f -q -U calls,name -o "$dir/calls" -p "$proxy" 2>/dev/null &
@@ -39,7 +39,7 @@ count_calls() {
     return "$status"
 }
 
-# at_most LIMIT UNITS: of the calls that were counted, for each unit
+# at_most LIMIT UNITS: each unit took at most so many of the counted calls
 at_most() {
     cat "$dir/calls"
     awk -v limit="$1" -v units="$2" '
@@ -50,7 +50,7 @@ at_most() {
         }' "$dir/calls"
 }
 
-# The client says when all its connections are there and warm, and waits.
+# The client prints READY when all its connections are open and warm, and waits.
 run_requests() {
     local result
     echo >&"${client[1]}"
@@ -78,8 +78,8 @@ pipes() {
     find "/proc/$proxy/fd" -lname 'pipe:*' | wc -l
 }
 
-# nothing_is_held CONNECTIONS: so many are there, and within 10 s no block is
-# lent and no pipe is open but those of the start: unused ones are closed
+# nothing_is_held CONNECTIONS: so many are open, and within 10 s no block is
+# lent and only the pipes of the start are open, as unused ones are closed
 nothing_is_held() {
     local end=$((SECONDS + 10))
     while [ $SECONDS -lt $end ]; do
@@ -96,7 +96,7 @@ nothing_is_held() {
     return 1
 }
 
-# fetch FD: a large answer over a connection that stays open
+# fetch FD: receives a large answer on a connection that stays open
 fetch() {
     local line
     printf 'GET /large HTTP/1.1\r\nHost: bench\r\n\r\n' >&"$1"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# TLS that ends in evproxy, and TLS that begins in it: curl, wrk and openssl as
-# clients, nginx as the upstream. A build without TLS has nothing to test here.
+# TLS terminated by evproxy, and TLS from evproxy to the upstream. Clients are
+# curl, wrk and openssl, the upstream is nginx. Does nothing in a build without
+# TLS.
 . "${0%/*}/lib.sh"
 if ! "$EVPROXY" -V | grep -qw tls; then
     echo '# this build has no TLS'
@@ -69,7 +70,7 @@ $verified = other.example
 TEXT
 start_services "$ends" "$begins" "$both" "$strict" "$wrong"
 
-# fetch PORT FILE [OPTION...]: over TLS, from the site that it should be
+# fetch PORT FILE [OPTION...]: over TLS, with the certificate of site.example
 fetch() {
     local port=$1 file=$2
     shift 2
@@ -82,7 +83,7 @@ page() {
     fetch "$@" | grep -x 'it is the page'
 }
 
-# speaks VERSION PORT OPTION...: the page, by that version of HTTP
+# speaks VERSION PORT OPTION...: fetches the page with that version of HTTP
 speaks() {
     local version=$1 port=$2
     shift 2
@@ -91,18 +92,18 @@ speaks() {
     grep -qx "$version" "$dir/version" && grep -qx 'it is the page' "$dir/page"
 }
 
-# without_tls PORT FILE: where TLS only begins
+# without_tls PORT FILE: from a service without TLS to its clients
 without_tls() {
     curl -sS --max-time 60 --noproxy '*' "http://127.0.0.1:$1/$2"
 }
 
-# same_large COMMAND...: what it writes is the large file
+# same_large COMMAND...: it prints the large file
 same_large() {
     "$@" | sha256sum | cut -d ' ' -f 1 >"$dir/sum"
     sha256sum <"$dir/www/large" | cut -d ' ' -f 1 | cmp - "$dir/sum"
 }
 
-# tls_errors SERVICE: how many of its connections have ended so
+# tls_errors SERVICE: how many of its connections ended with tls_error
 tls_errors() {
     kill -USR1 "$proxy"
     sleep 0.1
@@ -110,7 +111,7 @@ tls_errors() {
         sed 's/.* ended_tls_error=\([0-9]*\) .*/\1/'
 }
 
-# refused SERVICE COMMAND...: the command fails, and by no fault of its own
+# refused SERVICE COMMAND...: the command fails, and evproxy counts a tls_error
 refused() {
     local service=$1 before end=$((SECONDS + 5))
     shift
@@ -123,7 +124,7 @@ refused() {
     done
 }
 
-# request PORT OPTION...: by openssl, which tells of the handshake
+# request PORT OPTION...: by openssl, which describes the handshake
 request() {
     local port=$1
     shift
@@ -141,7 +142,7 @@ resumes() {
         grep -q '^Reused, TLS' "$dir/said"
 }
 
-# load PORT FILE CONNECTIONS [OPTION...]: every answer whole, none failed
+# load PORT FILE CONNECTIONS [OPTION...]: every answer is whole, none failed
 load() {
     local port=$1 file=$2 connections=$3
     shift 3
@@ -181,7 +182,7 @@ check 'curl with a certificate' page "$strict" '' \
     --cert "$dir/client.example.pem" --key "$dir/client.example.key"
 check 'curl without a certificate is refused' refused strict \
     page "$strict" ''
-check 'curl with a certificate of somebody else is refused' refused strict \
+check 'curl with a certificate of another authority is refused' refused strict \
     page "$strict" '' \
     --cert "$dir/stranger.example.pem" --key "$dir/stranger.example.key"
 
@@ -194,8 +195,8 @@ check 'openssl s_client with a certificate' request "$strict" \
 check 'openssl s_client without one is refused' refused strict \
     request "$strict"
 
-check 'a large file, TLS ends here' same_large fetch "$ends" large
-check 'a large file, TLS begins here' same_large without_tls "$begins" large
+check 'a large file, TLS to the client' same_large fetch "$ends" large
+check 'a large file, TLS to the upstream' same_large without_tls "$begins" large
 check 'a large file, TLS on both sides' same_large fetch "$both" large
 check 'a large file by HTTP/1.1 and TLS 1.2' same_large \
     fetch "$both" large --http1.1 --tlsv1.2 --tls-max 1.2

@@ -3,7 +3,7 @@
 . "${0%/*}/lib.sh"
 need dig dnsperf dnsmasq iperf3
 
-# start_udp PORT KEY...: evproxy in front of that port, for datagrams (and TCP)
+# start_udp PORT KEY...: evproxy in front of that port, for UDP and TCP
 start_udp() {
     local port=$1
     shift
@@ -23,7 +23,7 @@ start_udp() {
     wait_for evproxy "$through"
 }
 
-# ask NAME TYPE ANSWER [OPTION...]
+# ask NAME TYPE ANSWER [OPTION...]: dig gets that answer
 ask() {
     local name=$1 type=$2 answer=$3
     shift 3
@@ -32,7 +32,7 @@ ask() {
     grep -qxF "$answer" "$dir/answer"
 }
 
-# nothing_lost: all that dnsperf sent was answered
+# nothing_lost: every query of dnsperf was answered
 nothing_lost() {
     dnsperf -s 127.0.0.1 -p "$through" -d "$dir/queries" -l 2 -c 100 -Q 5000 |
         tee "$dir/dnsperf"
@@ -40,7 +40,7 @@ nothing_lost() {
         grep -Eq 'Queries completed: +[1-9][0-9]{3,} ' "$dir/dnsperf"
 }
 
-# iperf_udp OPTION...: ends well, and the receiver lost nothing
+# iperf_udp OPTION...: the test ends without an error and without loss
 iperf_udp() {
     iperf3 -u -c 127.0.0.1 -p "$through" -t 2 -b 100M -l 1400 "$@" |
         tee "$dir/iperf"
@@ -73,7 +73,7 @@ check 'dig asks for a long text' \
     ask t.example TXT "\"$(printf 'x%.0s' {1..200})\""
 check 'dig asks by TCP on the same port' ask a.example A 192.0.2.7 +tcp
 check 'dnsperf, 100 clients, 5000 queries a second: none is lost' nothing_lost
-check 'every session ended with its reply, nothing was dropped' udp_adds_up
+check 'every session has ended with its reply, nothing was dropped' udp_adds_up
 stop_proxy
 
 port=$(free_port)
@@ -83,5 +83,5 @@ start_udp "$port" 'idle_timeout = 1s'
 check 'iperf3 -u up, 100 Mbit/s' iperf_udp
 check 'iperf3 -u down, 100 Mbit/s' iperf_udp -R
 sleep 1.5
-check 'every session was idle and ended, nothing was dropped' udp_adds_up
+check 'every idle session has ended, nothing was dropped' udp_adds_up
 stop_proxy
