@@ -4,8 +4,8 @@
 #   tests/demo/run.sh EVPROXY UPSTREAM        ("make run" builds both)
 set -euo pipefail
 
-# In the foreground of a terminal Ctrl-C goes to make as well, which would then
-# report a failure. So the rest runs in a process group of its own.
+# In the foreground of a terminal Ctrl-C reaches make as well, which would then
+# report a failure. So the rest runs in its own process group.
 read -r _ _ _ _ group _ _ foreground _ </proc/$$/stat
 if [ "$group" = "$foreground" ] && [ "$group" != $$ ]; then
     set -m
@@ -17,14 +17,14 @@ evproxy=$1
 upstream=$2
 conf=$(dirname "$0")/../../conf/demo.ini
 
-# values KEY: what the demo's configuration gives it, one a line
+# values KEY: its values in the demo's configuration, one on each line
 values() {
     sed -nE "s/^$1[ \t]*=[ \t]*([^ \t;#]+).*/\1/p" "$conf"
 }
 
-# answers ADDRESS: whether something listens on its port. It is not asked: a
+# listens ADDRESS: whether a program listens on its port. It reads /proc, as a
 # connection would show in the log.
-answers() {
+listens() {
     grep -qE "^ *[0-9]+: [0-9A-F]+:$(printf '%04X' "${1##*:}") [0-9A-F:]+ 0A " \
         /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
@@ -32,7 +32,7 @@ answers() {
 children=()
 proxy=
 
-# What is still connected has a second; told again, evproxy waits no longer.
+# Open connections get a second to end. A second SIGTERM ends evproxy at once.
 stop_proxy() {
     local tries=20
     kill "$proxy" 2>/dev/null || return 0
@@ -64,7 +64,7 @@ interrupted() {
 
 listen=$(values listen | head -n 1)
 for address in $(values listen) $(values upstream); do
-    if answers "$address"; then
+    if listens "$address"; then
         echo "$address is in use: stop what listens there, or change" \
             'conf/demo.ini' >&2
         exit 1
@@ -74,7 +74,7 @@ done
 trap stop EXIT
 trap interrupted INT TERM HUP
 
-# In groups of their own, so that Ctrl-C comes to this script alone.
+# Each has its own process group, so Ctrl-C reaches only this script.
 set -m
 for address in $(values upstream); do
     "$upstream" "${address%:*}" "${address##*:}" &
@@ -84,7 +84,7 @@ done
 proxy=$!
 set +m
 
-until answers "$listen"; do
+until listens "$listen"; do
     if ! kill -0 "$proxy" 2>/dev/null; then
         wait "$proxy"
         exit 1
@@ -95,12 +95,12 @@ done
 cat <<TEXT
 
 evproxy listens on $listen, in front of $(values upstream | tr '\n' ' ')
-In a second terminal, a few times (each connection is greeted by its upstream;
-what you type comes back; Ctrl-D ends it):
+In a second terminal, a few times (the upstream greets each connection and
+echoes what you type; Ctrl-D ends it):
 
     nc ${listen%:*} ${listen##*:}
 
-or, with nothing but bash, a single line:
+or, with bash alone, for a single line:
 
     exec 3<>/dev/tcp/${listen%:*}/${listen##*:}; head -n 1 <&3; exec 3>&-
 

@@ -1,9 +1,9 @@
 /*
- * upstream: a small server to stand behind the proxy when it is tried by hand.
+ * upstream: a small server behind the proxy, to try the proxy by hand.
  *
- * It greets with its own name ("hello from 127.0.0.1:9001"), so that one sees
- * who was picked, then echoes every line. One thread a connection: it is the
- * plainest thing that works, and no example of how to serve many.
+ * It greets with its address ("hello from 127.0.0.1:9001"), which shows the
+ * upstream that was picked, then echoes every line. Each connection has a
+ * thread: that is simple, and no example of how to serve many.
  *
  *      upstream ADDRESS PORT
  */
@@ -47,7 +47,7 @@ static void *serve(void *arg)
     return NULL;
 }
 
-static void serve_apart(int fd)
+static void serve_in_thread(int fd)
 {
     pthread_t thread;
 
@@ -101,7 +101,7 @@ int main(int argc, char **argv)
     for (;;) {
         int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
         if (client >= 0) {
-            serve_apart(client);
+            serve_in_thread(client);
         }
     }
 }
