@@ -1,11 +1,11 @@
 /*
- * check_docs: every key of the table stands in the sample file, in its section
- * and with its default, and by name in each of the other documents.
+ * check_docs: the sample file has every configuration key, in its section and
+ * with its default, and each of the other documents mentions every key.
  *
  *   check_docs SAMPLE DOCUMENT...
  *
- * In the sample a key is set to its default, or is a comment ("# key = ...") if
- * it has none or a build may be without it; the sample has no key besides.
+ * In the sample a key is set to its default. A key that has no default, or that
+ * some builds lack, is a comment ("# key = ..."). The sample has no other keys.
  */
 #include "config/config.h"
 
@@ -16,15 +16,15 @@
 
 static int failures;
 
-static void complain(const char *file, const struct config_key_info *key,
-                     const char *what)
+static void report(const char *file, const struct config_key_info *key,
+                   const char *what)
 {
     fprintf(stderr, "%s: '%s' of [%s] %s\n", file, key->name, key->section,
             what);
     failures++;
 }
 
-/* The whole file, to be freed. */
+/* The whole file; free() it. */
 static char *read_text(const char *path)
 {
     FILE *file = fopen(path, "r");
@@ -70,7 +70,7 @@ static void check_document(const char *path)
 
     for (size_t i = 0; config_key(i, &key); i++) {
         if (!has_word(text, key.name)) {
-            complain(path, &key, "is not mentioned");
+            report(path, &key, "is not mentioned");
         }
     }
     free(text);
@@ -106,7 +106,7 @@ static bool same_key(const struct line *line, const struct config_key_info *key)
            strcmp(line->key, key->name) == 0;
 }
 
-/* What is wrong with the line as the place of the key, or NULL. */
+/* What is wrong with the line of the key, or NULL. */
 static const char *check_line(const struct line *line,
                               const struct config_key_info *key)
 {
@@ -117,7 +117,7 @@ static const char *check_line(const struct line *line,
         return "is a comment";
     }
     if (!line->comment && !everywhere) {
-        return "is set, but is not available in every build";
+        return "is set, but some builds lack it";
     }
     if (!line->comment && !valued && !key->required) {
         return "is set, but has no default";
@@ -128,7 +128,7 @@ static const char *check_line(const struct line *line,
     return NULL;
 }
 
-/* Calls for each line of the sample; stops when visit answers true. */
+/* Calls visit for each line of the sample until it returns true. */
 typedef bool (*line_fn)(const struct line *line, const void *arg);
 
 static bool each_line(const char *text, line_fn visit, const void *arg)
@@ -159,7 +159,7 @@ static bool visit_wanted(const struct line *line, const void *arg)
     }
     why = check_line(line, wanted->key);
     if (why != NULL) {
-        complain(wanted->file, wanted->key, why);
+        report(wanted->file, wanted->key, why);
     }
     return true;
 }
@@ -174,7 +174,7 @@ static bool visit_known(const struct line *line, const void *arg)
         }
     }
     key = (struct config_key_info){.section = line->section, .name = line->key};
-    complain(arg, &key, "is no key");
+    report(arg, &key, "is not a key");
     return false;
 }
 
@@ -187,7 +187,7 @@ static void check_sample(const char *path)
         struct wanted wanted = {.file = path, .key = &key};
 
         if (!each_line(text, visit_wanted, &wanted)) {
-            complain(path, &key, "is missing");
+            report(path, &key, "is missing");
         }
     }
     each_line(text, visit_known, path);

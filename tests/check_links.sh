@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every path that the README names exists, so that its tour stays true.
+# Every path that the README links to exists.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The manual pages are clean mdoc.
+# The manual pages are mdoc without warnings.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

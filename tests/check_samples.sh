@@ -1,8 +1,8 @@
 #!/bin/bash
-# Every configuration in conf is one that evproxy takes.
+# evproxy accepts every configuration in conf.
 #
-# Those that speak TLS are for a build that has it. The files that they name are
-# not here: one made for the occasion, a certificate and its key, stands in.
+# Those with TLS are checked by a build with TLS. The certificates and keys that
+# they name do not exist here, so a temporary one replaces them.
 #
 #   tests/check_samples.sh EVPROXY
 set -euo pipefail
@@ -14,12 +14,12 @@ pem='(tls_certificate|tls_key|tls_client_ca|upstream_tls_ca)'
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-speaks_tls() {
+uses_tls() {
     grep -qE "^($pem|upstream_tls) *=" "$1"
 }
 
-# stand_in FILE: the same in the folder, with a file that is there
-stand_in() {
+# with_certificate FILE: a copy in the folder that names the temporary file
+with_certificate() {
     if [ ! -e "$folder/any.pem" ]; then
         openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=any.example \
             -keyout "$folder/any.key" -out "$folder/any.pem" 2>/dev/null
@@ -32,18 +32,18 @@ with_tls=yes
 if ! "$evproxy" -V | grep -qw tls; then
     with_tls=no
 elif ! command -v openssl >/dev/null; then
-    echo 'openssl is not installed: what speaks TLS was not checked'
+    echo 'openssl is not installed: samples with TLS were not checked'
     with_tls=no
 fi
 
 status=0
 for file in conf/*.ini; do
     checked=$file
-    if speaks_tls "$file"; then
+    if uses_tls "$file"; then
         if [ $with_tls = no ]; then
             continue
         fi
-        stand_in "$file"
+        with_certificate "$file"
         checked=$folder/${file##*/}
     fi
     if ! "$evproxy" -t -c "$checked" >/dev/null; then
