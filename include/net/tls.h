@@ -21,7 +21,8 @@
 #define EVPROXY_NET_TLS_H
 
 #include "net/sock_state.h"
-#include "net/tls_context.h"
+
+struct tls_context;
 
 /* Starts TLS on a connected socket, as the server of a client or as the client
  * of an upstream; see struct sock_peer. -1 with ENOMEM. No byte passes before

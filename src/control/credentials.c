@@ -1,6 +1,7 @@
 #include "control/credentials.h"
 
-#include "net/tls_context.h"
+#include "net/tls_client.h"
+#include "net/tls_server.h"
 
 #include <stdlib.h>
 

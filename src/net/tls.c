@@ -1,6 +1,8 @@
 #include "net/tls.h"
 
 #include "net/ktls.h"
+#include "net/tls_client.h"
+#include "net/tls_server.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -214,7 +216,7 @@ static int begin(struct sock *sock, SSL *ssl)
 
 int tls_accept(struct sock *sock, const struct tls_context *context)
 {
-    return begin(sock, can_keep(sock) ? tls_context_accept(context) : NULL);
+    return begin(sock, can_keep(sock) ? tls_server_connection(context) : NULL);
 }
 
 int tls_connect(struct sock *sock, const struct tls_context *context,
@@ -223,8 +225,8 @@ int tls_connect(struct sock *sock, const struct tls_context *context,
     SSL *ssl = NULL;
 
     if (can_keep(sock)) {
-        ssl = tls_context_connect(context, name, place,
-                                  sock_is_tls(other) ? ssl_of(other) : NULL);
+        ssl = tls_client_connection(context, name, place,
+                                    sock_is_tls(other) ? ssl_of(other) : NULL);
     }
     return begin(sock, ssl);
 }

@@ -2,22 +2,25 @@
  * is ever called. */
 #include "net/tls.h"
 
+#include "net/tls_client.h"
+#include "net/tls_server.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 struct tls_context *tls_server_create(const struct tls_server_options *options,
-                                      struct tls_fault_report *complaint)
+                                      struct tls_fault_report *report)
 {
     (void)options;
-    *complaint = (struct tls_fault_report){.text = "this build has no TLS"};
+    *report = (struct tls_fault_report){.text = "this build has no TLS"};
     return NULL;
 }
 
 struct tls_context *tls_client_create(const struct tls_client_options *options,
-                                      struct tls_fault_report *complaint)
+                                      struct tls_fault_report *report)
 {
     (void)options;
-    *complaint = (struct tls_fault_report){.text = "this build has no TLS"};
+    *report = (struct tls_fault_report){.text = "this build has no TLS"};
     return NULL;
 }
 

@@ -1,0 +1,48 @@
+/*
+ * tls_file: certificates, keys and authorities, loaded from PEM files into
+ * OpenSSL's contexts, and what is wrong with one that cannot be loaded. Control
+ * thread.
+ */
+#ifndef EVPROXY_NET_TLS_FILE_H
+#define EVPROXY_NET_TLS_FILE_H
+
+#include "base/base.h"
+
+#include <stddef.h>
+
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+
+/* Paths of a certificate and its key. */
+struct tls_pair {
+    const char *certificate; /* and those between it and a root */
+    const char *key;         /* may be the same file */
+};
+
+/* What a context could not be made of. */
+enum tls_fault {
+    TLS_FAULT_OTHER, /* no memory, or the library itself */
+    TLS_FAULT_CERTIFICATE,
+    TLS_FAULT_KEY,
+    TLS_FAULT_CA,
+};
+
+struct tls_fault_report {
+    enum tls_fault fault;
+    size_t pair;      /* the number of the pair with the fault */
+    const char *text; /* without a final stop; lives until the next call */
+};
+
+/* Fills the report from OpenSSL's first error, unless it has a text already.
+ * path: the file, or NULL. */
+void tls_file_report(struct tls_fault_report *report, enum tls_fault fault,
+                     const char *path);
+
+/* Loads a certificate with its key. -1 with a report. */
+int tls_file_load_pair(struct ssl_ctx_st *context, const struct tls_pair *pair,
+                       struct tls_fault_report *report) WARN_UNUSED;
+
+/* Trusts the authorities in the file. -1 with a report. */
+int tls_file_load_ca(struct ssl_ctx_st *context, const char *path,
+                     struct tls_fault_report *report) WARN_UNUSED;
+
+#endif
