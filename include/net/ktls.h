@@ -1,6 +1,6 @@
 /*
- * ktls: TLS in the kernel: whether it has it, and records that are no data.
- * (kernel.org: networking/tls.) Any thread; a socket is its thread's.
+ * ktls: TLS of the kernel (kernel.org: networking/tls): whether it is there,
+ * and records that are no data. Any thread; a socket belongs to one.
  */
 #ifndef EVPROXY_NET_KTLS_H
 #define EVPROXY_NET_KTLS_H
@@ -10,15 +10,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether this kernel speaks TLS. Asked when a context is made: to ask for a
- * module that is not there, with each connection, would be slow. */
+/* Whether this kernel has TLS. To be asked once for a context: without the
+ * module, each connection would make the kernel look for it in vain. */
 bool ktls_available(void);
 
 /*
- * Reads data, or with MSG_PEEK among the flags looks at it, from a socket whose
- * reading the kernel has taken over. IO_EOF: a close_notify. IO_ERROR with
- * errno: EPROTO for any other record that is no data, or the end of the
- * connection without one; IO_AGAIN and IO_BUSY as sock_recv.
+ * Reads data by recvmsg with these flags from a socket whose reading the kernel
+ * has taken over. IO_EOF: a close_notify. IO_ERROR with EPROTO: any other
+ * record that is no data, or an end without close_notify. Else as sock_recv.
  */
 enum io ktls_recv(int fd, void *buffer, size_t size, int flags,
                   size_t *count) WARN_UNUSED;

@@ -1,7 +1,7 @@
 /*
- * tls_client: the context that a service meets its upstreams with: whom it
- * trusts, and the last session of each upstream, which the next connection
- * resumes.
+ * tls_client: the TLS context for connections to a service's upstreams: the
+ * authorities it trusts, and the last session of each upstream, which the next
+ * connection resumes.
  */
 #ifndef EVPROXY_NET_TLS_CLIENT_H
 #define EVPROXY_NET_TLS_CLIENT_H
@@ -17,7 +17,7 @@ struct ssl_st; /* OpenSSL's SSL */
 
 /* What it points to is not kept. */
 struct tls_client_options {
-    const char *ca;    /* NULL: those whom the system trusts */
+    const char *ca;    /* authorities; NULL: those of the system */
     bool unverified;   /* certificates are not verified */
     char *const *alpn; /* protocols, the preferred one first */
     size_t alpn_count;
@@ -32,7 +32,7 @@ tls_client_create(const struct tls_client_options *options,
 /*
  * The state of a new connection, which the caller frees; NULL: no memory. Any
  * thread. name, place: see struct sock_peer. client: the state of the client's
- * connection, whose protocol is offered; NULL: the context's are.
+ * connection, whose protocol is offered; NULL: all of the context are.
  */
 struct ssl_st *tls_client_connection(const struct tls_context *context,
                                      const char *name, size_t place,

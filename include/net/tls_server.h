@@ -1,6 +1,6 @@
 /*
- * tls_server: the context that a service meets its clients with: its
- * certificates, and whom it trusts if clients must show one.
+ * tls_server: the TLS context for connections of a service's clients: its
+ * certificates, and the authorities of theirs.
  *
  * The server name of a ClientHello picks the certificates: an exact name before
  * a wildcard; the first ones if no name matches.

@@ -1,8 +1,8 @@
 /*
- * tls_ticket: the keys that session tickets are sealed with (RFC 5077), made at
- * random, shared by all contexts and threads, and changed while they are used,
- * so that who gets hold of one reads few sessions. One that was changed is
- * taken for as long again, and the client is given a new ticket.
+ * tls_ticket: the random keys that encrypt session tickets (RFC 5077). All
+ * contexts and threads share them. They are rotated, so that a stolen key reads
+ * few sessions (section 5.5). A rotated key decrypts for a second lifetime, and
+ * its clients get a new ticket.
  */
 #ifndef EVPROXY_NET_TLS_TICKET_H
 #define EVPROXY_NET_TLS_TICKET_H
@@ -14,44 +14,44 @@
 
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
-/* How long a session can be resumed, and a key seals tickets, in seconds. */
+/* How long a session can be resumed, and how long a key encrypts. */
 #define TLS_TICKET_LIFETIME_S 7200
 
 #define TLS_TICKET_NAME_BYTES 16
 
 struct tls_ticket_key {
-    unsigned char name[TLS_TICKET_NAME_BYTES]; /* goes with the ticket */
+    unsigned char name[TLS_TICKET_NAME_BYTES]; /* sent with the ticket */
     unsigned char cipher[32];
     unsigned char mac[32];
-    uint64_t made_ns; /* 0: there is none */
+    uint64_t made_ns; /* 0: no key */
 };
 
-/* An all-zero one is valid and has none. */
+/* All-zero: there are none. */
 struct tls_ticket_keys {
     struct tls_ticket_key current;
-    struct tls_ticket_key former;
+    struct tls_ticket_key previous;
 };
 
 enum tls_ticket {
-    TLS_TICKET_UNKNOWN, /* a whole handshake is due */
+    TLS_TICKET_UNKNOWN, /* a full handshake is needed */
     TLS_TICKET_GOOD,
-    TLS_TICKET_OLD, /* good, but another is due */
+    TLS_TICKET_OLD, /* good, but a new ticket is needed */
 };
 
-/* Whether the current key, if there is one, may seal. */
-bool tls_ticket_key_serves(const struct tls_ticket_keys *keys, uint64_t now_ns);
+/* Whether there is a current key, and it is young enough to encrypt. */
+bool tls_ticket_has_current(const struct tls_ticket_keys *keys,
+                            uint64_t now_ns);
 
-/* Makes a new one the current. False: there is no randomness. */
-bool tls_ticket_change(struct tls_ticket_keys *keys,
+/* Makes a new current key. False: no random bytes. */
+bool tls_ticket_rotate(struct tls_ticket_keys *keys,
                        uint64_t now_ns) WARN_UNUSED;
 
-/* The key of that name, if it is to be taken still. */
+/* Finds the key of that name, unless it is too old to decrypt. */
 enum tls_ticket tls_ticket_find(const struct tls_ticket_keys *keys,
                                 const unsigned char *name, uint64_t now_ns,
                                 struct tls_ticket_key *key);
 
-/* The server context's tickets are sealed with the process's keys. Control
- * thread. */
+/* Makes a server's context use the keys of the process. Control thread. */
 void tls_ticket_use(struct ssl_ctx_st *context);
 
 #endif

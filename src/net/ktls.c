@@ -24,20 +24,20 @@ bool ktls_available(void)
     if (fd < 0) {
         return false;
     }
-    /* It is for connected sockets: this one is refused for that reason. */
+    /* ENOTCONN: the kernel has it, for connected sockets. */
     available = setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 3) == 0 ||
                 errno == ENOTCONN;
     close(fd);
     return available;
 }
 
-static unsigned char record_type(struct msghdr *message)
+static unsigned char record_type(struct msghdr *header)
 {
-    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    struct cmsghdr *part = CMSG_FIRSTHDR(header);
 
-    if (header != NULL && header->cmsg_level == SOL_TLS &&
-        header->cmsg_type == TLS_GET_RECORD_TYPE) {
-        return *CMSG_DATA(header);
+    if (part != NULL && part->cmsg_level == SOL_TLS &&
+        part->cmsg_type == TLS_GET_RECORD_TYPE) {
+        return *CMSG_DATA(part);
     }
     return RECORD_DATA;
 }
@@ -55,7 +55,7 @@ static enum io failure(void)
     }
 }
 
-/* A record that is no data, or the end of the connection. */
+/* The answer to a record that is no data, or the end of the connection. */
 static enum io not_data(unsigned char type, const unsigned char *bytes,
                         size_t count)
 {
@@ -69,24 +69,24 @@ static enum io not_data(unsigned char type, const unsigned char *bytes,
 enum io ktls_recv(int fd, void *buffer, size_t size, int flags, size_t *count)
 {
     union {
-        struct cmsghdr header;
+        struct cmsghdr part;
         char room[CMSG_SPACE(1)];
     } control;
     struct iovec vector = {.iov_base = buffer, .iov_len = size};
-    struct msghdr message;
+    struct msghdr header;
     unsigned char type;
     ssize_t got;
 
     do {
-        /* An empty record of data is none. */
-        message = (struct msghdr){.msg_iov = &vector,
-                                  .msg_iovlen = 1,
-                                  .msg_control = &control,
-                                  .msg_controllen = sizeof(control)};
-        got = recvmsg(fd, &message, flags);
-        type = got < 0 ? RECORD_DATA : record_type(&message);
+        /* Repeated after an empty record of data, which looks like an end. */
+        header = (struct msghdr){.msg_iov = &vector,
+                                 .msg_iovlen = 1,
+                                 .msg_control = &control,
+                                 .msg_controllen = sizeof(control)};
+        got = recvmsg(fd, &header, flags);
+        type = got < 0 ? RECORD_DATA : record_type(&header);
     } while ((got < 0 && errno == EINTR) ||
-             (got == 0 && message.msg_controllen > 0 && type == RECORD_DATA));
+             (got == 0 && header.msg_controllen > 0 && type == RECORD_DATA));
     if (got < 0) {
         return failure();
     }
@@ -101,21 +101,21 @@ enum io ktls_finish(int fd)
 {
     unsigned char alert[] = {ALERT_WARNING, ALERT_CLOSE_NOTIFY};
     union {
-        struct cmsghdr header;
+        struct cmsghdr part;
         char room[CMSG_SPACE(1)];
-    } control = {.header = {.cmsg_level = SOL_TLS,
-                            .cmsg_type = TLS_SET_RECORD_TYPE,
-                            .cmsg_len = CMSG_LEN(1)}};
+    } control = {.part = {.cmsg_level = SOL_TLS,
+                          .cmsg_type = TLS_SET_RECORD_TYPE,
+                          .cmsg_len = CMSG_LEN(1)}};
     struct iovec vector = {.iov_base = alert, .iov_len = sizeof(alert)};
-    struct msghdr message = {.msg_iov = &vector,
-                             .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
+    struct msghdr header = {.msg_iov = &vector,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof(control)};
     ssize_t put;
 
-    *CMSG_DATA(&control.header) = RECORD_ALERT;
+    *CMSG_DATA(&control.part) = RECORD_ALERT;
     do {
-        put = sendmsg(fd, &message, MSG_NOSIGNAL);
+        put = sendmsg(fd, &header, MSG_NOSIGNAL);
     } while (put < 0 && errno == EINTR);
     return put < 0 ? failure() : IO_OK;
 }

@@ -188,7 +188,7 @@ enum io sock_handshake(struct sock *sock)
 
 const char *sock_tls_error(void)
 {
-    return tls_reason();
+    return tls_error();
 }
 
 enum io sock_finish(struct sock *sock)
@@ -205,7 +205,7 @@ bool sock_has_bytes(const struct sock *sock)
 {
     int bytes = 0;
 
-    if (sock_is_tls(sock) && tls_holds_bytes(sock)) {
+    if (sock_is_tls(sock) && tls_has_bytes(sock)) {
         return true;
     }
     return ioctl(sock->fd, FIONREAD, &bytes) == 0 && bytes > 0;
@@ -219,7 +219,7 @@ void sock_shutdown(struct sock *sock)
 static void close_descriptor(struct sock *sock)
 {
     if (sock_is_tls(sock)) {
-        tls_end(sock);
+        tls_free(sock);
     }
     if (sock->fd >= 0) {
         close(sock->fd);

@@ -15,9 +15,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-/* The connections by descriptor. It is only reserved memory until it is used.
- * An entry is written and read by the thread that has the descriptor; atomic,
- * for the next one to have it is told so by the kernel alone. */
+/* The connections by descriptor. The table is reserved memory, and resident as
+ * far as it is used. The thread that has the descriptor reads and writes its
+ * entry. It is atomic because a descriptor passes to the next thread through
+ * the kernel, without any other synchronization. */
 #define DESCRIPTORS_MAX (UINT64_C(1) << 24)
 
 static struct {
@@ -27,44 +28,45 @@ static struct {
     size_t size;
 } shared = {.once = PTHREAD_ONCE_INIT};
 
-/* What OpenSSL's call under way is about, for the two functions that it calls
- * back, and what they say to ours. */
+/* The current call of OpenSSL: the input of read_bytes and write_bytes, which
+ * it calls back, and their answers. */
 static _Thread_local struct {
     struct sock *sock;
-    bool more;  /* what is sent is not the last */
-    bool busy;  /* the machine was short of something */
-    int error;  /* why the socket failed; 0: it has not */
-    bool ended; /* there was the end of the stream */
+    bool more;  /* more bytes will follow */
+    bool busy;  /* a shortage of memory */
+    int error;  /* errno of a failed call, or 0 */
+    bool ended; /* the stream has ended */
 } call;
 
-static _Thread_local const char *reason = "";
+/* Of this thread's last failed handshake. */
+static _Thread_local const char *handshake_error = "";
 
-/* So few connections free little worth giving back: a handshake takes some 30
- * KB, what lasts of it 15. */
-#define STIRS_MIN 64
+/* Fewer starts and ends of connections free too little memory to be worth a
+ * trim. A handshake takes 30 KB and keeps 15. */
+#define TRIM_CHANGES_MIN 64
 
-/* Connections of this thread that have begun, or ended ... */
+/* How many connections of this thread have started or ended. */
 static _Thread_local struct {
-    uint32_t lately; /* ... since tls_trim was called ... */
-    uint32_t before; /* ... and up to then, since it gave something back */
-} stirs;
+    uint32_t recent;  /* since the last call of tls_trim */
+    uint32_t earlier; /* before that, since the last trim of memory */
+} changes;
 
-const char *tls_reason(void)
+const char *tls_error(void)
 {
-    return reason;
+    return handshake_error;
 }
 
-/* NULL: it is the kernel's alone. */
+/* NULL: the kernel alone speaks TLS on it. */
 static SSL *ssl_of(const struct sock *sock)
 {
     return atomic_load_explicit(&shared.connections[sock->fd],
                                 memory_order_relaxed);
 }
 
-/* ---- what OpenSSL reads and writes by ---- */
+/* ---- how OpenSSL reads and writes ---- */
 
-/* A call failed, other than by EAGAIN. */
-static void take_failure(void)
+/* After a call failed, other than with EAGAIN. */
+static void record_failure(void)
 {
     switch (errno) {
     case ENOBUFS:
@@ -92,7 +94,7 @@ static int read_bytes(BIO *bio, char *bytes, int size)
              !(sock->ready & (SOCK_HANGUP | SOCK_URGENT)))) {
             sock->tls &= ~SOCK_TLS_INPUT;
         } else if (got < 0) {
-            take_failure();
+            record_failure();
         }
     }
     if (got == 0) {
@@ -103,7 +105,8 @@ static int read_bytes(BIO *bio, char *bytes, int size)
     return (int)got;
 }
 
-/* Nobody waits for a ticket: it goes with the first bytes, or 200 ms later. */
+/* The client does not wait for a ticket, so it may be sent with the first
+ * bytes, or after 200 ms. */
 static bool is_ticket(const SSL *ssl)
 {
     return SSL_get_state(ssl) == TLS_ST_SW_SESSION_TICKET;
@@ -124,7 +127,7 @@ static int write_bytes(BIO *bio, const char *bytes, int size)
         if (put < 0 && errno == EAGAIN) {
             sock->ready &= ~SOCK_WRITABLE;
         } else if (put < 0) {
-            take_failure();
+            record_failure();
         }
     }
     if (put < 0 && call.error == 0) {
@@ -133,8 +136,8 @@ static int write_bytes(BIO *bio, const char *bytes, int size)
     return (int)put;
 }
 
-/* A direction that the kernel has taken over is left to OpenSSL's own
- * functions, which know about records. */
+/* OpenSSL's own functions serve a direction of the kernel's TLS: they know its
+ * records. */
 static int bio_read(BIO *bio, char *bytes, int size)
 {
     return BIO_get_ktls_recv(bio)
@@ -182,21 +185,21 @@ static void set_up(void)
 
 /* ---- connections ---- */
 
-static void keep(const struct sock *sock, SSL *ssl)
+static void store(const struct sock *sock, SSL *ssl)
 {
     atomic_store_explicit(&shared.connections[sock->fd], ssl,
                           memory_order_relaxed);
 }
 
-/* Whether there is a place for the connection. */
-static bool can_keep(const struct sock *sock)
+/* Whether the table has a place for the connection. */
+static bool can_store(const struct sock *sock)
 {
     pthread_once(&shared.once, set_up);
     return shared.connections != NULL && (size_t)sock->fd < shared.size;
 }
 
-/* Takes the connection's state, or NULL: there is no memory for it. */
-static int begin(struct sock *sock, SSL *ssl)
+/* ssl: the connection's state, or NULL: there is no memory for it. */
+static int start(struct sock *sock, SSL *ssl)
 {
     BIO *bio = ssl == NULL ? NULL : BIO_new(shared.method);
 
@@ -208,15 +211,15 @@ static int begin(struct sock *sock, SSL *ssl)
     }
     BIO_set_fd(bio, sock->fd, BIO_NOCLOSE);
     SSL_set_bio(ssl, bio, bio);
-    keep(sock, ssl);
-    stirs.lately++;
+    store(sock, ssl);
+    changes.recent++;
     sock->tls |= SOCK_TLS_ON | SOCK_TLS_READ | SOCK_TLS_WRITE;
     return 0;
 }
 
 int tls_accept(struct sock *sock, const struct tls_context *context)
 {
-    return begin(sock, can_keep(sock) ? tls_server_connection(context) : NULL);
+    return start(sock, can_store(sock) ? tls_server_connection(context) : NULL);
 }
 
 int tls_connect(struct sock *sock, const struct tls_context *context,
@@ -224,36 +227,36 @@ int tls_connect(struct sock *sock, const struct tls_context *context,
 {
     SSL *ssl = NULL;
 
-    if (can_keep(sock)) {
+    if (can_store(sock)) {
         ssl = tls_client_connection(context, name, place,
                                     sock_is_tls(other) ? ssl_of(other) : NULL);
     }
-    return begin(sock, ssl);
+    return start(sock, ssl);
 }
 
-void tls_end(struct sock *sock)
+void tls_free(struct sock *sock)
 {
     SSL *ssl = ssl_of(sock);
 
     if (ssl != NULL) {
         SSL_free(ssl);
-        keep(sock, NULL);
-        stirs.lately++;
+        store(sock, NULL);
+        changes.recent++;
     }
 }
 
 bool tls_trim(void)
 {
-    /* While much comes and goes, what is free is soon needed again. */
-    bool quiet = stirs.lately <= stirs.before / 8;
+    /* While connections come and go, free memory is soon used again. */
+    bool quiet = changes.recent <= changes.earlier / 8;
 
-    stirs.before += stirs.lately;
-    stirs.lately = 0;
-    if (quiet && stirs.before >= STIRS_MIN) {
+    changes.earlier += changes.recent;
+    changes.recent = 0;
+    if (quiet && changes.earlier >= TRIM_CHANGES_MIN) {
         malloc_trim(0);
-        stirs.before = 0;
+        changes.earlier = 0;
     }
-    return stirs.before >= STIRS_MIN;
+    return changes.earlier >= TRIM_CHANGES_MIN;
 }
 
 static void begin_call(struct sock *sock, bool more)
@@ -266,7 +269,7 @@ static void begin_call(struct sock *sock, bool more)
     ERR_clear_error();
 }
 
-/* The connection is of no further use. */
+/* The answer when a call of OpenSSL failed: the connection is broken. */
 static enum io failed(struct sock *sock)
 {
     ERR_clear_error();
@@ -277,7 +280,7 @@ static enum io failed(struct sock *sock)
 
 /* ---- the handshake ---- */
 
-static const char *find_reason(const SSL *ssl)
+static const char *error_text(const SSL *ssl)
 {
     unsigned long error = ERR_peek_error();
     const char *text = ERR_reason_error_string(error);
@@ -292,8 +295,9 @@ static const char *find_reason(const SSL *ssl)
     return text == NULL ? "the connection failed" : text;
 }
 
-/* The kernel takes over what it can. A client of TLS 1.3 is sent records that
- * only OpenSSL understands; and what OpenSSL has read already, it alone has. */
+/* Hands each direction to the kernel that it can take over. It cannot read
+ * where OpenSSL has read ahead, nor as a client of TLS 1.3, which receives
+ * records that only OpenSSL understands. */
 static void hand_over(struct sock *sock, SSL *ssl)
 {
     bool to_kernel = BIO_get_ktls_send(SSL_get_wbio(ssl));
@@ -312,10 +316,9 @@ static void hand_over(struct sock *sock, SSL *ssl)
     }
     SSL_get0_alpn_selected(ssl, &protocol, &length);
     if (to_kernel && from_kernel && length == 0) {
-        /* Else OpenSSL takes the session for a broken one, not to be resumed.
-         */
+        /* Or OpenSSL would drop the session as broken. */
         SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-        tls_end(sock);
+        tls_free(sock);
     }
 }
 
@@ -336,7 +339,7 @@ enum io tls_handshake(struct sock *sock)
     case SSL_ERROR_WANT_WRITE:
         return call.busy ? IO_BUSY : IO_AGAIN;
     default:
-        reason = find_reason(ssl);
+        handshake_error = error_text(ssl);
         return failed(sock);
     }
 }
@@ -345,11 +348,11 @@ enum io tls_handshake(struct sock *sock)
 
 typedef int (*read_fn)(SSL *ssl, void *buffer, size_t size, size_t *count);
 
-/* OpenSSL gave no byte. */
-static enum io no_byte(struct sock *sock, const SSL *ssl)
+/* The answer when OpenSSL read no byte. */
+static enum io nothing_read(struct sock *sock, const SSL *ssl)
 {
     switch (SSL_get_error(ssl, 0)) {
-    case SSL_ERROR_WANT_WRITE: /* an answer to the peer comes first */
+    case SSL_ERROR_WANT_WRITE: /* a reply to the peer must be sent first */
         sock->tls |= SOCK_TLS_CROSSED;
         /* fall through */
     case SSL_ERROR_WANT_READ:
@@ -365,13 +368,14 @@ static enum io no_byte(struct sock *sock, const SSL *ssl)
     }
 }
 
-static enum io read_by(read_fn read, struct sock *sock, void *buffer,
-                       size_t size, size_t *count)
+static enum io read_openssl(read_fn read, struct sock *sock, void *buffer,
+                            size_t size, size_t *count)
 {
     SSL *ssl = ssl_of(sock);
 
     begin_call(sock, false);
-    return read(ssl, buffer, size, count) == 1 ? IO_OK : no_byte(sock, ssl);
+    return read(ssl, buffer, size, count) == 1 ? IO_OK
+                                               : nothing_read(sock, ssl);
 }
 
 static enum io read_kernel(struct sock *sock, void *buffer, size_t size,
@@ -400,7 +404,7 @@ enum io tls_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
     if (sock->tls & SOCK_TLS_KERNEL_READ) {
         return read_kernel(sock, buffer, size, 0, count);
     }
-    io = read_by(SSL_read_ex, sock, buffer, size, count);
+    io = read_openssl(SSL_read_ex, sock, buffer, size, count);
     if (io == IO_OK && !(sock->tls & SOCK_TLS_INPUT) &&
         !SSL_has_pending(ssl_of(sock))) {
         sock->ready &= ~SOCK_READABLE;
@@ -413,11 +417,11 @@ enum io tls_peek(struct sock *sock, void *buffer, size_t size, size_t *count)
     if (sock->tls & SOCK_TLS_KERNEL_READ) {
         return read_kernel(sock, buffer, size, MSG_PEEK, count);
     }
-    return read_by(SSL_peek_ex, sock, buffer, size, count);
+    return read_openssl(SSL_peek_ex, sock, buffer, size, count);
 }
 
-/* What a call that writes answered when it did not. */
-static enum io not_written(struct sock *sock, const SSL *ssl, int result)
+/* The answer when OpenSSL wrote nothing. */
+static enum io nothing_written(struct sock *sock, const SSL *ssl, int result)
 {
     if (SSL_get_error(ssl, result) != SSL_ERROR_WANT_WRITE) {
         return failed(sock);
@@ -437,7 +441,7 @@ enum io tls_send(struct sock *sock, const void *bytes, size_t size, bool last,
 
     begin_call(sock, last);
     result = SSL_write_ex(ssl, bytes, size, count);
-    return result == 1 ? IO_OK : not_written(sock, ssl, result);
+    return result == 1 ? IO_OK : nothing_written(sock, ssl, result);
 }
 
 static enum io finish_kernel(struct sock *sock)
@@ -452,16 +456,16 @@ static enum io finish_kernel(struct sock *sock)
     return io;
 }
 
-static enum io finish(struct sock *sock, SSL *ssl)
+static enum io finish_openssl(struct sock *sock, SSL *ssl)
 {
     int result;
 
     if (!SSL_is_init_finished(ssl)) {
-        return IO_OK; /* there is nothing yet that could be cut */
+        return IO_OK; /* no stream was begun that could be cut off */
     }
     begin_call(sock, true);
     result = SSL_shutdown(ssl);
-    return result >= 0 ? IO_OK : not_written(sock, ssl, result);
+    return result >= 0 ? IO_OK : nothing_written(sock, ssl, result);
 }
 
 enum io tls_finish(struct sock *sock)
@@ -472,14 +476,14 @@ enum io tls_finish(struct sock *sock)
     if (sock->tls & SOCK_TLS_FINISHED) {
         return IO_OK;
     }
-    io = ssl == NULL ? finish_kernel(sock) : finish(sock, ssl);
+    io = ssl == NULL ? finish_kernel(sock) : finish_openssl(sock, ssl);
     if (io == IO_OK) {
         sock->tls |= SOCK_TLS_FINISHED;
     }
     return io;
 }
 
-bool tls_holds_bytes(const struct sock *sock)
+bool tls_has_bytes(const struct sock *sock)
 {
     SSL *ssl = ssl_of(sock);
 

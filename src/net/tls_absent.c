@@ -1,5 +1,5 @@
-/* The room of a build without TLS: no context can be made, so nothing else here
- * is ever called. */
+/* For a build without TLS. No context can be made, so no other function is ever
+ * called. */
 #include "net/tls.h"
 
 #include "net/tls_client.h"
@@ -46,7 +46,7 @@ int tls_connect(struct sock *sock, const struct tls_context *context,
     return tls_accept(sock, context);
 }
 
-const char *tls_reason(void)
+const char *tls_error(void)
 {
     return "";
 }
@@ -94,13 +94,13 @@ enum io tls_finish(struct sock *sock)
     return never();
 }
 
-bool tls_holds_bytes(const struct sock *sock)
+bool tls_has_bytes(const struct sock *sock)
 {
     (void)sock;
     return false;
 }
 
-void tls_end(struct sock *sock)
+void tls_free(struct sock *sock)
 {
     (void)sock;
 }

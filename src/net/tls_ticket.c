@@ -25,12 +25,12 @@ static bool is_older(const struct tls_ticket_key *key, uint64_t now_ns,
     return key->made_ns == 0 || now_ns - key->made_ns >= age_ns;
 }
 
-bool tls_ticket_key_serves(const struct tls_ticket_keys *keys, uint64_t now_ns)
+bool tls_ticket_has_current(const struct tls_ticket_keys *keys, uint64_t now_ns)
 {
     return !is_older(&keys->current, now_ns, LIFETIME_NS);
 }
 
-bool tls_ticket_change(struct tls_ticket_keys *keys, uint64_t now_ns)
+bool tls_ticket_rotate(struct tls_ticket_keys *keys, uint64_t now_ns)
 {
     struct tls_ticket_key next = {.made_ns = now_ns};
 
@@ -39,7 +39,7 @@ bool tls_ticket_change(struct tls_ticket_keys *keys, uint64_t now_ns)
         RAND_priv_bytes(next.mac, sizeof(next.mac)) != 1) {
         return false;
     }
-    keys->former = keys->current;
+    keys->previous = keys->current;
     keys->current = next;
     OPENSSL_cleanse(&next, sizeof(next));
     return true;
@@ -51,8 +51,8 @@ enum tls_ticket tls_ticket_find(const struct tls_ticket_keys *keys,
 {
     if (memcmp(name, keys->current.name, TLS_TICKET_NAME_BYTES) == 0) {
         *key = keys->current;
-    } else if (memcmp(name, keys->former.name, TLS_TICKET_NAME_BYTES) == 0) {
-        *key = keys->former;
+    } else if (memcmp(name, keys->previous.name, TLS_TICKET_NAME_BYTES) == 0) {
+        *key = keys->previous;
     } else {
         return TLS_TICKET_UNKNOWN;
     }
@@ -63,30 +63,30 @@ enum tls_ticket tls_ticket_find(const struct tls_ticket_keys *keys,
                                               : TLS_TICKET_GOOD;
 }
 
-/* ---- the process's keys ---- */
+/* ---- the keys of the process ---- */
 
-/* The one that seals now, which is changed if it is its time. */
-static bool take_current(struct tls_ticket_key *key)
+/* The key to encrypt with. Rotates the keys when it is time. */
+static bool copy_current(struct tls_ticket_key *key)
 {
     uint64_t now_ns = clock_now_ns();
     bool good;
 
     pthread_rwlock_rdlock(&shared.lock);
     *key = shared.keys.current;
-    good = tls_ticket_key_serves(&shared.keys, now_ns);
+    good = tls_ticket_has_current(&shared.keys, now_ns);
     pthread_rwlock_unlock(&shared.lock);
     if (good) {
         return true;
     }
     pthread_rwlock_wrlock(&shared.lock);
-    good = tls_ticket_key_serves(&shared.keys, now_ns) ||
-           tls_ticket_change(&shared.keys, now_ns);
+    good = tls_ticket_has_current(&shared.keys, now_ns) ||
+           tls_ticket_rotate(&shared.keys, now_ns);
     *key = shared.keys.current;
     pthread_rwlock_unlock(&shared.lock);
     return good;
 }
 
-static enum tls_ticket take_named(const unsigned char *name,
+static enum tls_ticket copy_named(const unsigned char *name,
                                   struct tls_ticket_key *key)
 {
     enum tls_ticket found;
@@ -110,10 +110,10 @@ static bool set_mac(EVP_MAC_CTX *mac, struct tls_ticket_key *key)
     return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-static bool seal(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
-                 struct tls_ticket_key *key)
+static bool encrypt(unsigned char *name, unsigned char *iv,
+                    EVP_CIPHER_CTX *cipher, struct tls_ticket_key *key)
 {
-    if (!take_current(key) ||
+    if (!copy_current(key) ||
         RAND_bytes(iv, EVP_CIPHER_get_iv_length(shared.cipher)) != 1) {
         return false;
     }
@@ -122,26 +122,26 @@ static bool seal(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
            1;
 }
 
-/* A ticket of TLS 1.3 is used once (RFC 8446, appendix C.4): without another
- * one, each second connection would begin anew. */
-static bool another_is_due(const SSL *ssl, enum tls_ticket found)
+/* A ticket of TLS 1.3 is used once (RFC 8446, appendix C.4). Without a new one,
+ * every other connection would need a full handshake. */
+static bool needs_new_ticket(const SSL *ssl, enum tls_ticket found)
 {
     return found == TLS_TICKET_OLD || SSL_version(ssl) >= TLS1_3_VERSION;
 }
 
-/* OpenSSL asks for the key of a ticket that it seals, or opens: -1 failed, 0
- * there is none, 1 here it is, 2 and give the client another ticket. */
+/* OpenSSL asks for the key to encrypt or decrypt a ticket with. -1: failure; 0:
+ * unknown; 1: it is set; 2: it is set, and the client gets a new ticket. */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
-                     EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
+                     EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypting)
 {
     enum tls_ticket found = TLS_TICKET_GOOD;
     struct tls_ticket_key key;
     bool good;
 
-    if (sealing) {
-        good = seal(name, iv, cipher, &key);
+    if (encrypting) {
+        good = encrypt(name, iv, cipher, &key);
     } else {
-        found = take_named(name, &key);
+        found = copy_named(name, &key);
         if (found == TLS_TICKET_UNKNOWN) {
             return 0;
         }
@@ -153,7 +153,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
     if (!good) {
         return -1;
     }
-    return another_is_due(ssl, found) ? 2 : 1;
+    return needs_new_ticket(ssl, found) ? 2 : 1;
 }
 
 void tls_ticket_use(struct ssl_ctx_st *context)

@@ -1,4 +1,4 @@
-/* The keys of session tickets, by a clock of our own. */
+/* The keys of session tickets, by a simulated clock. */
 #include "net/tls_ticket.h"
 
 #include <setjmp.h>
@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #define LIFETIME_NS (TLS_TICKET_LIFETIME_S * NS_PER_S)
-#define BEGUN_NS    (5 * NS_PER_S)
+#define START_NS    (5 * NS_PER_S)
 
 static enum tls_ticket find(const struct tls_ticket_keys *keys,
                             const struct tls_ticket_key *wanted,
@@ -26,72 +26,71 @@ static enum tls_ticket find(const struct tls_ticket_keys *keys,
     return result;
 }
 
-static void without_a_key_nothing_is_sealed_or_opened(void **state)
+static void without_a_key_no_ticket_is_encrypted_or_decrypted(void **state)
 {
     const struct tls_ticket_keys keys = {0};
 
     (void)state;
-    assert_false(tls_ticket_key_serves(&keys, BEGUN_NS));
-    /* A ticket may have any name, that of no key among them. */
-    assert_int_equal(find(&keys, &keys.current, BEGUN_NS), TLS_TICKET_UNKNOWN);
+    assert_false(tls_ticket_has_current(&keys, START_NS));
+    /* A client may send the all-zero name that no key has. */
+    assert_int_equal(find(&keys, &keys.current, START_NS), TLS_TICKET_UNKNOWN);
 }
 
-static void a_key_seals_for_its_lifetime(void **state)
+static void a_key_encrypts_for_one_lifetime(void **state)
 {
     struct tls_ticket_keys keys = {0};
 
     (void)state;
-    assert_true(tls_ticket_change(&keys, BEGUN_NS));
-    assert_true(tls_ticket_key_serves(&keys, BEGUN_NS));
-    assert_true(tls_ticket_key_serves(&keys, BEGUN_NS + LIFETIME_NS - 1));
-    assert_false(tls_ticket_key_serves(&keys, BEGUN_NS + LIFETIME_NS));
+    assert_true(tls_ticket_rotate(&keys, START_NS));
+    assert_true(tls_ticket_has_current(&keys, START_NS));
+    assert_true(tls_ticket_has_current(&keys, START_NS + LIFETIME_NS - 1));
+    assert_false(tls_ticket_has_current(&keys, START_NS + LIFETIME_NS));
 }
 
-static void a_key_is_taken_for_two_lifetimes(void **state)
+static void a_key_decrypts_for_two_lifetimes(void **state)
 {
     struct tls_ticket_keys keys = {0};
     struct tls_ticket_key key;
 
     (void)state;
-    assert_true(tls_ticket_change(&keys, BEGUN_NS));
+    assert_true(tls_ticket_rotate(&keys, START_NS));
     key = keys.current;
-    assert_int_equal(find(&keys, &key, BEGUN_NS + LIFETIME_NS - 1),
+    assert_int_equal(find(&keys, &key, START_NS + LIFETIME_NS - 1),
                      TLS_TICKET_GOOD);
-    assert_int_equal(find(&keys, &key, BEGUN_NS + LIFETIME_NS), TLS_TICKET_OLD);
-    assert_int_equal(find(&keys, &key, BEGUN_NS + 2 * LIFETIME_NS),
+    assert_int_equal(find(&keys, &key, START_NS + LIFETIME_NS), TLS_TICKET_OLD);
+    assert_int_equal(find(&keys, &key, START_NS + 2 * LIFETIME_NS),
                      TLS_TICKET_UNKNOWN);
 }
 
-static void the_key_before_is_known_and_the_one_before_that_is_not(void **state)
+static void the_previous_key_is_known_and_older_ones_are_not(void **state)
 {
     struct tls_ticket_keys keys = {0};
     struct tls_ticket_key first, second;
 
     (void)state;
-    assert_true(tls_ticket_change(&keys, BEGUN_NS));
+    assert_true(tls_ticket_rotate(&keys, START_NS));
     first = keys.current;
-    assert_true(tls_ticket_change(&keys, BEGUN_NS + LIFETIME_NS));
+    assert_true(tls_ticket_rotate(&keys, START_NS + LIFETIME_NS));
     second = keys.current;
     assert_memory_not_equal(first.name, second.name, sizeof(first.name));
     assert_memory_not_equal(first.cipher, second.cipher, sizeof(first.cipher));
     assert_memory_not_equal(first.mac, second.mac, sizeof(first.mac));
-    assert_int_equal(find(&keys, &first, BEGUN_NS + LIFETIME_NS),
+    assert_int_equal(find(&keys, &first, START_NS + LIFETIME_NS),
                      TLS_TICKET_OLD);
-    assert_int_equal(find(&keys, &second, BEGUN_NS + LIFETIME_NS),
+    assert_int_equal(find(&keys, &second, START_NS + LIFETIME_NS),
                      TLS_TICKET_GOOD);
-    assert_true(tls_ticket_change(&keys, BEGUN_NS + LIFETIME_NS + 1));
-    assert_int_equal(find(&keys, &first, BEGUN_NS + LIFETIME_NS + 1),
+    assert_true(tls_ticket_rotate(&keys, START_NS + LIFETIME_NS + 1));
+    assert_int_equal(find(&keys, &first, START_NS + LIFETIME_NS + 1),
                      TLS_TICKET_UNKNOWN);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without_a_key_nothing_is_sealed_or_opened),
-        cmocka_unit_test(a_key_seals_for_its_lifetime),
-        cmocka_unit_test(a_key_is_taken_for_two_lifetimes),
-        cmocka_unit_test(
-            the_key_before_is_known_and_the_one_before_that_is_not),
+        cmocka_unit_test(without_a_key_no_ticket_is_encrypted_or_decrypted),
+        cmocka_unit_test(a_key_encrypts_for_one_lifetime),
+        cmocka_unit_test(a_key_decrypts_for_two_lifetimes),
+        cmocka_unit_test(the_previous_key_is_known_and_older_ones_are_not),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
