@@ -1,6 +1,6 @@
 /*
- * loop: one thread's household: what time it is, who is ready, who is due, who
- * wants to go on, and who is dead.
+ * loop: the event loop of one thread: its clock, poller, timers, runnable
+ * queues, deferred frees and mailbox.
  *
  * A turn of the loop:
  *
@@ -13,9 +13,9 @@
  * runs in the next turn, so nobody starves. Deferred frees come last, so
  * nothing is freed that an event of this turn may still name.
  *
- * Events and timers come with a kind, which says whose they are, and events
- * with the index and instance that their owner chose. A thread that runs a
- * loop owns all of it; others reach it through its mailbox.
+ * A kind tells what an event or a timer is for. An event also has the index and
+ * the instance of its record, which the owner chose. The thread that runs a
+ * loop owns all of it; others post to its mailbox.
  */
 #ifndef EVPROXY_NET_LOOP_H
 #define EVPROXY_NET_LOOP_H
@@ -29,32 +29,31 @@
 #include <stdint.h>
 
 #define LOOP_KINDS        16
-#define LOOP_KIND_MAILBOX 0 /* the loop's own; the others are the owner's */
+#define LOOP_KIND_MAILBOX 0 /* of the loop; the owner has the others */
 
-/* Queues of runnable links, and of deferred ones. The owner gives each a kind.
- */
+/* Of runnable links, and of deferred ones. The owner gives each a kind. */
 #define LOOP_QUEUES 4
 
 struct loop;
 
 typedef void (*loop_event_fn)(struct loop *loop, uint32_t index,
                               uint32_t instance, uint32_t events);
-/* An event for that index comes soon: its record may be fetched. */
-typedef void (*loop_soon_fn)(struct loop *loop, uint32_t index);
+/* An event of that index follows: its record may be prefetched. */
+typedef void (*loop_prefetch_fn)(struct loop *loop, uint32_t index);
 typedef void (*loop_timer_fn)(struct loop *loop, struct wheel_timer *timer);
 typedef void (*loop_link_fn)(struct loop *loop, struct list *link);
 typedef void (*loop_message_fn)(struct loop *loop, struct message *message);
 typedef void (*loop_fn)(struct loop *loop);
 
-/* What the owner does; fields may be NULL where nothing of the kind exists. */
+/* The handlers of the owner. One that is never called may be NULL. */
 struct loop_owner {
     loop_event_fn event[LOOP_KINDS];
-    loop_soon_fn soon[LOOP_KINDS]; /* or NULL */
+    loop_prefetch_fn prefetch[LOOP_KINDS]; /* NULL: not wanted */
     loop_timer_fn timer[LOOP_KINDS];
     loop_link_fn run[LOOP_QUEUES];           /* a link of runnable[i] */
     loop_link_fn free_deferred[LOOP_QUEUES]; /* a link of deferred[i] */
-    loop_message_fn message;                 /* mail */
-    loop_fn batch_end; /* after events, runs and timers of a turn */
+    loop_message_fn message;
+    loop_fn batch_end; /* after the timers of a turn; or NULL */
 };
 
 struct loop {
@@ -73,20 +72,23 @@ struct loop {
 int loop_open(struct loop *loop, const struct loop_owner *owner) WARN_UNUSED;
 void loop_close(struct loop *loop);
 
-/* The token of a descriptor for the poller. index < 2^28. */
+/* The token of a descriptor for the poller. index < 2^28; instance: tells
+ * successive users of the index apart. */
 static inline uint64_t loop_token(unsigned kind, uint32_t index,
                                   uint32_t instance)
 {
     return (uint64_t)instance << 32 | (uint64_t)index << 4 | kind;
 }
 
-/* Turns until loop_stop. */
+/* Turns until loop_stop is called. */
 void loop_run(struct loop *loop);
 
-/* One turn; waits at most timeout_ms (-1: as long as nothing happens). */
+/* One turn. It waits for an event or a timer, at most timeout_ms (-1: for
+ * ever), and not at all if a link is runnable. */
 void loop_turn(struct loop *loop, int timeout_ms);
 
-/* From the loop's own thread. */
+/* Makes the current turn the last one. To be called by the thread of the loop.
+ */
 void loop_stop(struct loop *loop);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * mailbox: commands to one thread, from any thread.
+ * mailbox: messages to one thread, from any thread.
  *
- * A message is a struct that the sender gives away; the reader gets all
- * messages that have come, in order. Posting wakes the reader by an eventfd
- * once for each batch.
+ * A message is a struct that passes to the reader when it is posted. The reader
+ * gets the messages in order. An eventfd wakes it, once for all messages that
+ * arrive before it has read the last one.
  */
 #ifndef EVPROXY_NET_MAILBOX_H
 #define EVPROXY_NET_MAILBOX_H
@@ -17,24 +17,24 @@
 
 struct message {
     struct list link;
-    int type; /* the reader's to interpret */
+    int type; /* what it is; the reader defines the numbers */
 };
 
 struct mailbox {
     pthread_mutex_t lock;
     struct list messages; /* under the lock */
-    int fd;               /* eventfd: to be watched by the reader */
+    int fd;               /* the eventfd, which the reader polls */
 };
 
 int mailbox_open(struct mailbox *mailbox) WARN_UNUSED;
 void mailbox_close(struct mailbox *mailbox);
 
-/* Any thread. A message that is in a mailbox already is left where it is, which
- * makes a message that is embedded in its sender a flag that wakes. */
+/* Any thread. A message that is in a mailbox stays where it is, so one that is
+ * embedded in its sender can be posted at any time, as a flag that wakes. */
 void mailbox_post(struct mailbox *mailbox, struct message *message);
 
-/* The reader: the oldest message, or NULL when there are none left and the
- * eventfd is clear. */
+/* The reader: takes the oldest message; NULL: there is none, and the eventfd is
+ * cleared. */
 struct message *mailbox_next(struct mailbox *mailbox);
 
 #endif

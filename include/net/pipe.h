@@ -1,15 +1,14 @@
 /*
- * pipe: kernel pipes for splice(2), lent like blocks, for one thread.
+ * pipe: a pool of kernel pipes for splice(2), which moves bytes from one socket
+ * to another without a copy. It belongs to one thread.
  *
- * A pipe carries bytes from one socket to another without their being copied.
- * It is borrowed empty and returned; one returned with bytes in it is closed
- * and never lent again, for the next borrower would send them to a stranger.
- * Few are open at a time: a pipe is two descriptors, and an ordinary user's
- * share of pipe memory is bounded (pipe(7), pipe-user-pages-soft). Who gets
- * none copies.
+ * A pipe is borrowed empty. One that is returned with bytes in it is closed,
+ * because the next borrower would send them to a stranger. The pool is small: a
+ * pipe needs two descriptors, and the kernel limits the pipe memory of a user
+ * (pipe(7), pipe-user-pages-soft). A relay that gets no pipe copies.
  *
- * What is in a pipe is counted here: splice answers EAGAIN alike for an empty
- * socket and a full pipe, so only an empty pipe is filled.
+ * The borrower counts the bytes in a pipe and fills only an empty one, because
+ * splice answers EAGAIN both for an empty socket and for a full pipe.
  */
 #ifndef EVPROXY_NET_PIPE_H
 #define EVPROXY_NET_PIPE_H
@@ -19,8 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PIPE_POOL_MAX 64         /* pipes of one pool: descriptors / 2 */
-#define PIPE_BYTES    (1u << 18) /* asked of the kernel for each */
+#define PIPE_POOL_MAX 64         /* pipes in a pool */
+#define PIPE_BYTES    (1u << 18) /* capacity that is asked for */
 
 struct pipe {
     int read_fd; /* -1: not open */
@@ -30,16 +29,16 @@ struct pipe {
 
 struct pipe_pool {
     struct pipe pipes[PIPE_POOL_MAX];
-    uint8_t free[PIPE_POOL_MAX]; /* a stack of numbers; the open ones on top */
+    uint8_t free[PIPE_POOL_MAX]; /* a stack of indexes, the open ones on top */
     uint32_t count;              /* on the stack */
-    uint32_t open;               /* of those */
-    uint32_t low;                /* least of those since the last trim */
+    uint32_t open;               /* open ones on the stack */
+    uint32_t low;                /* the least of them since the last trim */
 };
 
 void pipe_pool_init(struct pipe_pool *pool);
 void pipe_pool_fini(struct pipe_pool *pool);
 
-/* The number of an empty pipe, counted from 1; 0 if none is to be had. */
+/* The number of an empty pipe, counted from 1; 0: there is none. */
 uint32_t pipe_borrow(struct pipe_pool *pool) WARN_UNUSED;
 void pipe_return(struct pipe_pool *pool, uint32_t number);
 
@@ -57,8 +56,8 @@ static inline struct pipe *pipe_at(struct pipe_pool *pool, uint32_t number)
     return &pool->pipes[number - 1];
 }
 
-/* Closes those that nobody needed since the last call. True: another call in a
- * while could close more. */
+/* Closes the pipes that nobody needed since the last call. True: a later call
+ * could close more. */
 bool pipe_pool_trim(struct pipe_pool *pool);
 
 #endif

@@ -1,10 +1,10 @@
 /*
  * poller: which descriptors are ready, by epoll.
  *
- * A descriptor is added once. Connections are edge-triggered for everything, so
- * nothing is ever modified; listeners are level-triggered, so that a stop in
- * the middle of the queue loses nothing. Each carries a token, which comes back
- * with its events.
+ * A descriptor is added once and never modified. Connections are edge-triggered
+ * for all events. Listeners are level-triggered, so a listener that stops with
+ * connections queued loses none. Each has a token, which its events carry. A
+ * poller belongs to one thread.
  */
 #ifndef EVPROXY_NET_POLLER_H
 #define EVPROXY_NET_POLLER_H
@@ -19,32 +19,33 @@
 
 struct poller {
     int fd;
-    int count; /* events of the batch */
+    int count; /* of events */
     struct epoll_event events[POLLER_EVENTS];
 };
 
 int poller_open(struct poller *poller) WARN_UNUSED;
 void poller_close(struct poller *poller);
 
-/* A connection: edge-triggered for reading, writing, hang-up and urgent. */
+/* A connection: edge-triggered for reading, writing, hang-up and urgent data.
+ */
 int poller_add(struct poller *poller, int fd, uint64_t token) WARN_UNUSED;
 
-/* A socket for datagrams, which is always written to at once: edge-triggered
- * for reading and errors. */
+/* A connected socket for datagrams: edge-triggered for reading and errors. It
+ * is written to without waiting. */
 int poller_add_datagram(struct poller *poller, int fd,
                         uint64_t token) WARN_UNUSED;
 
-/* A descriptor that is read until empty: level-triggered for reading. shared:
- * several pollers watch it, and one of them is woken. */
+/* A listener or the like: level-triggered for reading. shared: several pollers
+ * watch it, and one of them is woken. */
 int poller_add_level(struct poller *poller, int fd, uint64_t token,
                      bool shared) WARN_UNUSED;
 
-/* Before a descriptor is closed this is needed only if another one refers to
- * the same open file. */
+/* Needed before close(2) only if another descriptor refers to the same open
+ * file. */
 void poller_remove(struct poller *poller, int fd);
 
-/* Waits for at most timeout_ms (-1: for ever); an interruption is an empty
- * batch. */
+/* Waits for events, at most timeout_ms (-1: for ever). After a signal there are
+ * none. */
 void poller_wait(struct poller *poller, int timeout_ms);
 
 #endif

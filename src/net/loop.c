@@ -68,28 +68,27 @@ static void read_mailbox(struct loop *loop)
     }
 }
 
-/* Among thousands of connections a record is seldom in the cache. It is on its
- * way while those before it are served. */
-static void announce_event(struct loop *loop, int i)
+/* Among thousands of connections a record is seldom in the cache. It is loaded
+ * while the event before it is served. */
+static void prefetch_event(struct loop *loop, int i)
 {
     if (i < loop->poller.count) {
         uint64_t token = loop->poller.events[i].data.u64;
-        loop_soon_fn soon = loop->owner->soon[TOKEN_KIND(token)];
+        loop_prefetch_fn prefetch = loop->owner->prefetch[TOKEN_KIND(token)];
 
-        if (soon != NULL) {
-            soon(loop, TOKEN_INDEX(token));
+        if (prefetch != NULL) {
+            prefetch(loop, TOKEN_INDEX(token));
         }
     }
 }
 
-static void hand_out_events(struct loop *loop)
+static void dispatch_events(struct loop *loop)
 {
     for (int i = 0; i < loop->poller.count; i++) {
         const struct epoll_event *event = &loop->poller.events[i];
         uint64_t token = event->data.u64;
 
-        announce_event(loop, i + 1);
-
+        prefetch_event(loop, i + 1);
         if (TOKEN_KIND(token) == LOOP_KIND_MAILBOX) {
             read_mailbox(loop);
         } else {
@@ -129,7 +128,7 @@ static void run_runnable(struct loop *loop)
     }
 }
 
-static void hand_out_timers(struct loop *loop)
+static void dispatch_timers(struct loop *loop)
 {
     struct wheel_timer *timer;
 
@@ -176,9 +175,9 @@ void loop_turn(struct loop *loop, int limit_ms)
 {
     poller_wait(&loop->poller, timeout_ms(loop, limit_ms));
     loop->now_ns = clock_now_ns();
-    hand_out_events(loop);
+    dispatch_events(loop);
     run_runnable(loop);
-    hand_out_timers(loop);
+    dispatch_timers(loop);
     if (loop->owner->batch_end != NULL) {
         loop->owner->batch_end(loop);
     }

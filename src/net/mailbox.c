@@ -29,7 +29,7 @@ void mailbox_post(struct mailbox *mailbox, struct message *message)
 
         list_append(&mailbox->messages, &message->link);
         if (first) {
-            /* Cannot fail: the counter is cleared with each batch. */
+            /* Cannot fail: the counter is never full. */
             (void)!write(mailbox->fd, &(uint64_t){1}, sizeof(uint64_t));
         }
     }
@@ -43,7 +43,8 @@ struct message *mailbox_next(struct mailbox *mailbox)
     pthread_mutex_lock(&mailbox->lock);
     link = list_pop(&mailbox->messages);
     if (link == NULL) {
-        /* Under the lock, or a message posted here would wake nobody. */
+        /* Under the lock: else it could clear the wake-up of a message that is
+         * posted in between. */
         (void)!read(mailbox->fd, &(uint64_t){0}, sizeof(uint64_t));
     }
     pthread_mutex_unlock(&mailbox->lock);
