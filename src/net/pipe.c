@@ -35,7 +35,7 @@ static bool pipe_open(struct pipe *pipe)
     if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
         return false;
     }
-    /* A larger one needs fewer calls; one of the usual size will do. */
+    /* A larger pipe saves calls; the default size works too. */
     (void)fcntl(fds[1], F_SETPIPE_SZ, PIPE_BYTES);
     *pipe = (struct pipe){.read_fd = fds[0], .write_fd = fds[1]};
     return true;

@@ -74,7 +74,7 @@ static const struct loop_owner reactor_owner = {
               [PLANE_SESSION] = session_dispatch_event,
               [PLANE_UDP_LISTENER] = udp_listener_event,
               [PLANE_UDP_SESSION] = udp_session_event},
-    .soon = {[PLANE_SESSION] = session_dispatch_fetch},
+    .prefetch = {[PLANE_SESSION] = session_dispatch_fetch},
     .timer = {[PLANE_SESSION] = session_dispatch_timer,
               [PLANE_UDP_SESSION] = udp_session_timer,
               [PLANE_TRIM] = on_trim_timer,
