@@ -1,25 +1,17 @@
 /*
  * slab: blocks of one size, lent from a shared arena under a ceiling.
  *
- * The arena is one reserved mapping cut into blocks. A thread borrows through a
- * cache of its own, so that the common borrow and return take no lock; caches
- * refill from and spill to the arena in batches. Free blocks are a stack (last
- * in, first out): those at its bottom have been free longest.
+ * The arena is one reserved mapping, cut into blocks. Each thread borrows
+ * through a cache, so that the common borrow and return take no lock. Caches
+ * refill from the arena and spill to it in batches. The free blocks are a
+ * freelist; slab_trim gives the memory of those that nobody has needed since
+ * the last trim back to the system (MADV_DONTNEED), off the fast path and
+ * outside the lock.
  *
- *      free[]   0        clean            low          count
- *               | given  | to be given    | used since  |
- *               | back   | back by trim   | last trim   |  <- top: borrow here
- *
- * The stack's low-water mark since the last trim tells how many blocks nobody
- * has needed meanwhile; slab_trim gives exactly those back to the system
- * (MADV_DONTNEED), off the fast path and outside the lock. (Low-water trimming:
- * as in the magazine layer of Bonwick and Adams, "Magazines and Vmem", USENIX
- * 2001.)
- *
- * At the ceiling slab_borrow answers NULL and the cache stands in a FIFO. Each
- * returned block then bypasses the caches and is granted to the first in line,
- * whose wake function runs; until a waiting cache has been granted a block, no
- * other cache's borrow overtakes it. So every waiter gets its turn.
+ * At the ceiling slab_borrow answers NULL and the cache joins a queue. From
+ * then on returned blocks bypass the caches. Each is granted to the first cache
+ * in the queue, whose wake function runs; no other cache's borrow overtakes it.
+ * So every waiter gets its turn.
  *
  * Under ASan blocks that are not lent are poisoned.
  *
@@ -31,7 +23,8 @@
 #define EVPROXY_BASE_SLAB_H
 
 #include "base/base.h"
-#include "base/list.h"
+#include "base/freelist.h"
+#include "base/wait_queue.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -44,22 +37,17 @@ struct slab {
     /* Written by slab_init, then only read. */
     unsigned char *arena; /* mapped, not resident until used */
     uint32_t block_bytes;
-    uint32_t blocks;          /* in all: the ceiling */
-    uint32_t cache_full;      /* a cache that holds so many spills half; 1 in a
-                                 small arena: then caches stay empty */
-    _Atomic uint32_t waiting; /* length of waiters; written under the lock,
-                                 read without by every borrow and return */
+    uint32_t blocks;     /* in all: the ceiling */
+    uint32_t cache_full; /* a cache that holds so many spills half; 1 in a
+                            small arena: then caches stay empty */
+
+    struct wait_queue queue; /* of struct slab_cache; under the lock, but every
+                                borrow and return asks whether it is empty */
     char apart[CACHE_LINE_BYTES]; /* from what the lock's holders write */
 
-    pthread_mutex_t lock; /* guards all below */
-    uint32_t *free;       /* stack of the numbers of free blocks */
-    uint32_t count;       /* on the stack */
-    uint32_t low;         /* least count since the last trim */
-    uint32_t clean;       /* so many at the bottom hold no memory */
-    uint32_t granted;     /* free blocks promised to woken caches */
-    uint32_t trims;       /* of the arena, so far */
-    struct list waiters;  /* of struct slab_cache; while it is not empty, every
-                             free block is promised */
+    pthread_mutex_t lock; /* guards the queue and all below */
+    struct freelist free;
+    uint32_t trims; /* of the arena, so far */
 };
 
 typedef void (*slab_wake_fn)(void *arg);
@@ -67,14 +55,13 @@ typedef void (*slab_wake_fn)(void *arg);
 struct slab_cache {
     struct slab *slab;
     void *blocks[SLAB_CACHE_BLOCKS];
-    uint32_t count;      /* blocks in the cache */
-    uint32_t low;        /* least count since the last trim */
-    uint32_t seen_trims; /* slab->trims at this cache's last trim */
-    bool asked;          /* in line or granted, as far as the owner knows */
-    bool granted;        /* a block is promised to it; under the slab's lock */
+    uint32_t count;       /* blocks in the cache */
+    uint32_t low;         /* least count since the last trim */
+    uint32_t seen_trims;  /* slab->trims at this cache's last trim */
+    bool asked;           /* waits or is granted, as far as the owner knows */
+    struct waiter waiter; /* in slab->queue; under the slab's lock */
     slab_wake_fn wake;
     void *wake_arg;
-    struct list waiting;   /* in slab->waiters */
     _Atomic uint32_t lent; /* written by the owner, summed by the stats */
     _Atomic uint32_t peak; /* most that were lent at once; likewise */
 };
@@ -93,17 +80,17 @@ void slab_cache_init(struct slab_cache *cache, struct slab *slab,
                      slab_wake_fn wake, void *arg);
 
 /*
- * Returns what the cache holds to the arena and leaves the line. Nothing may be
- * lent through it. A thread that returned a block may be about to run the wake
- * function still: the cache's memory and arg stay until the others have
- * stopped.
+ * Returns what the cache holds to the arena and leaves the queue. Nothing may
+ * be lent through it. Another thread that returned a block may still be about
+ * to run the wake function: the cache's memory and arg stay until the other
+ * threads have stopped.
  */
 void slab_cache_fini(struct slab_cache *cache);
 
 /*
- * A block of slab->block_bytes, its contents undefined; or NULL at the ceiling,
- * and then the wake function is called once when a block was granted. The
- * woken one borrows until it gets NULL, and so is in line again, or until it
+ * A block of slab->block_bytes, its contents undefined; or NULL at the ceiling.
+ * After NULL the wake function is called once when a block is granted. The
+ * owner then borrows until it gets NULL again, and so waits again, or until it
  * needs no more, and then calls slab_pass_on.
  */
 void *slab_borrow(struct slab_cache *cache);
@@ -112,19 +99,18 @@ void *slab_borrow(struct slab_cache *cache);
 void slab_return(struct slab_cache *cache, void *block);
 
 /*
- * The owner wants no block now: leaves the line, and hands a promise it did not
- * use to the next in line. Harmless at any time, and cheap if there is nothing
- * to do.
+ * The owner wants no block now: leaves the queue, and passes a granted block
+ * that it did not use on to the next. Harmless at any time, and cheap if there
+ * is nothing to do.
  */
 void slab_pass_on(struct slab_cache *cache);
 
 /*
  * Gives back what was not needed since the last call: the cache's surplus to
  * the arena (all of it while others wait), the arena's to the system. Answers
- * whether another call in a while could give back more. To be called about
- * once a second while blocks come and go, and never by a worker on its fast
- * path. The arena's share is done by one caller in each such interval, however
- * many caches there are.
+ * whether a later call could give back more. Call it about once a second while
+ * blocks come and go, and not on the fast path. One caller in each such
+ * interval does the arena's share, however many caches there are.
  */
 bool slab_trim(struct slab_cache *cache);
 

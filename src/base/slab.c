@@ -3,18 +3,18 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <unistd.h>
 
-/* Blocks that leave the stack at once to be given back to the system. */
+/* Blocks that a trim takes off the freelist at a time. */
 #define TRIM_BATCH SLAB_CACHE_BLOCKS
 
-/* So many caches, all full, hold at most half of the arena. */
+/* This many full caches hold at most half of the arena. */
 #define CACHES_MANY 64u
 
-/* A refill takes at most this part of what is free. */
+/* A refill takes at most 1 / REFILL_PART of the spare blocks. */
 #define REFILL_PART 16u
 
 static size_t arena_bytes(const struct slab *slab)
@@ -35,61 +35,22 @@ static uint32_t block_number(const struct slab *slab, const void *block)
     return (uint32_t)(offset / slab->block_bytes);
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-/* The arena: with the lock held. */
+/* ---- the arena, with the lock held --------------------------------------- */
 
 static void arena_push(struct slab *slab, const void *block)
 {
-    slab->free[slab->count++] = block_number(slab, block);
+    freelist_push(&slab->free, block_number(slab, block));
 }
 
 static void *arena_pop(struct slab *slab)
 {
-    uint32_t number = slab->free[--slab->count];
-
-    slab->low = smaller(slab->low, slab->count);
-    slab->clean = smaller(slab->clean, slab->count);
-    return block_at(slab, number);
+    return block_at(slab, freelist_pop(&slab->free));
 }
 
-/* Free blocks that nobody was promised. */
+/* Free blocks that are not granted. */
 static uint32_t arena_spare(const struct slab *slab)
 {
-    return slab->count - slab->granted;
-}
-
-static void line_leave(struct slab *slab, struct slab_cache *cache)
-{
-    list_remove(&cache->waiting);
-    atomic_fetch_sub_explicit(&slab->waiting, 1, memory_order_relaxed);
-}
-
-static void line_join(struct slab *slab, struct slab_cache *cache)
-{
-    list_append(&slab->waiters, &cache->waiting);
-    atomic_fetch_add_explicit(&slab->waiting, 1, memory_order_relaxed);
-    cache->asked = true;
-}
-
-/* Promises a free block to the first in line and answers it; NULL if there is
- * no block or no line. */
-static struct slab_cache *line_grant(struct slab *slab)
-{
-    struct list *first = list_first(&slab->waiters);
-    struct slab_cache *cache;
-
-    if (first == NULL || arena_spare(slab) == 0) {
-        return NULL;
-    }
-    cache = container_of(first, struct slab_cache, waiting);
-    line_leave(slab, cache);
-    cache->granted = true;
-    slab->granted++;
-    return cache;
+    return slab->free.count - slab->queue.granted;
 }
 
 static void slab_lock(struct slab *slab)
@@ -98,34 +59,46 @@ static void slab_lock(struct slab *slab)
 }
 
 /*
- * Grants what became free under the lock, leaves it, and wakes. Since with a
- * line there was nothing to grant before, no more are woken than blocks were
- * pushed.
+ * Grants the free blocks, leaves the lock, and wakes. Before it was taken there
+ * was nothing to grant, so no more are woken than blocks were pushed.
  */
-static void slab_unlock(struct slab *slab)
+static void grant_and_unlock(struct slab *slab)
 {
-    struct slab_cache *woken[SLAB_CACHE_BLOCKS];
-    struct slab_cache *cache;
+    struct waiter *woken[SLAB_CACHE_BLOCKS];
+    struct waiter *waiter;
     uint32_t count = 0;
 
-    while ((cache = line_grant(slab)) != NULL) {
+    while ((waiter = wait_queue_grant(&slab->queue, slab->free.count)) !=
+           NULL) {
         assert(count < SLAB_CACHE_BLOCKS);
-        woken[count++] = cache;
+        woken[count++] = waiter;
     }
     pthread_mutex_unlock(&slab->lock);
     for (uint32_t i = 0; i < count; i++) {
-        woken[i]->wake(woken[i]->wake_arg);
+        struct slab_cache *cache =
+            container_of(woken[i], struct slab_cache, waiter);
+
+        cache->wake(cache->wake_arg);
     }
 }
 
-/* A look from outside the lock; who comes a moment late is served at the next
- * return or trim. */
-static bool slab_contended(const struct slab *slab)
+static void slab_unlock(struct slab *slab)
 {
-    return atomic_load_explicit(&slab->waiting, memory_order_relaxed) > 0;
+    if (wait_queue_empty(&slab->queue)) {
+        pthread_mutex_unlock(&slab->lock);
+    } else {
+        grant_and_unlock(slab);
+    }
 }
 
-/* The caches: by their owners, without the lock. */
+/* Read without the lock: a cache that joins the queue a moment later is served
+ * at the next return or trim. */
+static bool slab_contended(const struct slab *slab)
+{
+    return !wait_queue_empty(&slab->queue);
+}
+
+/* ---- caches, by their owners --------------------------------------------- */
 
 /* Returns the cache's oldest blocks to the arena, with the lock held. */
 static void cache_unload(struct slab_cache *cache, uint32_t count)
@@ -134,7 +107,7 @@ static void cache_unload(struct slab_cache *cache, uint32_t count)
         arena_push(cache->slab, cache->blocks[i]);
     }
     cache->count -= count;
-    cache->low = smaller(cache->low, cache->count);
+    cache->low = MIN(cache->low, cache->count);
     memmove(cache->blocks, cache->blocks + count,
             cache->count * sizeof(cache->blocks[0]));
 }
@@ -152,40 +125,40 @@ static void *cache_pop(struct slab_cache *cache)
 {
     void *block = cache->blocks[--cache->count];
 
-    cache->low = smaller(cache->low, cache->count);
+    cache->low = MIN(cache->low, cache->count);
     return block;
 }
 
-/* A few more for later, with the lock held; of the last ones none. */
+/* Fetches a few blocks for later, with the lock held; none when few are left.
+ */
 static void cache_refill(struct slab_cache *cache)
 {
     struct slab *slab = cache->slab;
     uint32_t part = arena_spare(slab) / REFILL_PART;
-    uint32_t count = smaller(slab->cache_full / 2, part);
+    uint32_t count = MIN(slab->cache_full / 2, part);
 
     while (cache->count < count) {
         cache->blocks[cache->count++] = arena_pop(slab);
     }
 }
 
-/* What borrowing does when the cache is empty. */
+/* Borrows when the cache is empty. */
 static void *cache_borrow_arena(struct slab_cache *cache)
 {
     struct slab *slab = cache->slab;
     void *block = NULL;
 
     slab_lock(slab);
-    if (cache->granted) {
-        cache->granted = false;
+    if (wait_queue_redeem(&slab->queue, &cache->waiter)) {
         cache->asked = false;
-        slab->granted--;
         block = arena_pop(slab);
     } else if (arena_spare(slab) > 0) {
-        /* Nobody is in line: for those, all would be promised. */
+        /* Nobody waits: while the queue is not empty, no block is spare. */
         block = arena_pop(slab);
         cache_refill(cache);
-    } else if (!list_linked(&cache->waiting)) {
-        line_join(slab, cache);
+    } else {
+        wait_queue_join(&slab->queue, &cache->waiter);
+        cache->asked = true;
     }
     slab_unlock(slab);
     return block;
@@ -202,7 +175,7 @@ static void cache_count_lent(struct slab_cache *cache, uint32_t change)
     }
 }
 
-/* Set-up. */
+/* ---- set-up -------------------------------------------------------------- */
 
 static int arena_map(struct slab *slab)
 {
@@ -213,8 +186,8 @@ static int arena_map(struct slab *slab)
     if (arena == MAP_FAILED) {
         return -1;
     }
-    /* A huge page would make a block cost 2 MB and not come back by parts. A
-     * kernel without them answers EINVAL, which is as well. */
+    /* A huge page would make one block cost 2 MB, and parts of it would not
+     * come back. A kernel without huge pages answers EINVAL. */
     (void)madvise(arena, bytes, MADV_NOHUGEPAGE);
     poison_set(arena, bytes);
     slab->arena = arena;
@@ -227,23 +200,9 @@ static void arena_unmap(struct slab *slab)
     munmap(slab->arena, arena_bytes(slab));
 }
 
-/* All free and clean, the first block on top. */
-static int stack_create(struct slab *slab)
-{
-    slab->free = calloc(slab->blocks, sizeof(slab->free[0]));
-    if (slab->free == NULL) {
-        return -1;
-    }
-    for (uint32_t i = 0; i < slab->blocks; i++) {
-        slab->free[i] = slab->blocks - 1 - i;
-    }
-    slab->count = slab->low = slab->clean = slab->blocks;
-    return 0;
-}
-
 static uint32_t cache_share(uint32_t blocks)
 {
-    uint32_t share = smaller(SLAB_CACHE_BLOCKS, blocks / (2 * CACHES_MANY));
+    uint32_t share = MIN(SLAB_CACHE_BLOCKS, blocks / (2 * CACHES_MANY));
 
     return share > 0 ? share : 1;
 }
@@ -265,11 +224,11 @@ int slab_init(struct slab *slab, uint32_t block_bytes, uint64_t ceiling_bytes)
     slab->block_bytes = block_bytes;
     slab->blocks = (uint32_t)blocks;
     slab->cache_full = cache_share(slab->blocks);
-    if (stack_create(slab) != 0) {
+    if (freelist_init(&slab->free, slab->blocks) != 0) {
         return -1;
     }
     if (arena_map(slab) != 0) {
-        goto free_stack;
+        goto fini_freelist;
     }
     error = pthread_mutex_init(&slab->lock, NULL);
     if (error != 0) {
@@ -280,18 +239,18 @@ int slab_init(struct slab *slab, uint32_t block_bytes, uint64_t ceiling_bytes)
 
 unmap:
     arena_unmap(slab);
-free_stack:
-    free(slab->free);
+fini_freelist:
+    freelist_fini(&slab->free);
     return -1;
 }
 
 void slab_fini(struct slab *slab)
 {
-    assert(slab->count == slab->blocks && slab->granted == 0);
-    assert(list_empty(&slab->waiters));
+    assert(slab->free.count == slab->blocks && slab->queue.granted == 0);
+    assert(wait_queue_empty(&slab->queue));
     pthread_mutex_destroy(&slab->lock);
     arena_unmap(slab);
-    free(slab->free);
+    freelist_fini(&slab->free);
     memset(slab, 0, sizeof(*slab));
 }
 
@@ -311,7 +270,7 @@ void slab_cache_fini(struct slab_cache *cache)
     cache_spill(cache, cache->count);
 }
 
-/* Lending. */
+/* ---- lending ------------------------------------------------------------- */
 
 void *slab_borrow(struct slab_cache *cache)
 {
@@ -346,27 +305,19 @@ void slab_return(struct slab_cache *cache, void *block)
 
 void slab_pass_on(struct slab_cache *cache)
 {
-    struct slab *slab = cache->slab;
-
     if (!cache->asked) {
         return;
     }
-    slab_lock(slab);
-    if (list_linked(&cache->waiting)) {
-        line_leave(slab, cache);
-    }
-    if (cache->granted) {
-        cache->granted = false;
-        slab->granted--;
-    }
+    slab_lock(cache->slab);
+    wait_queue_cancel(&cache->slab->queue, &cache->waiter);
     cache->asked = false;
-    slab_unlock(slab);
+    slab_unlock(cache->slab);
 }
 
-/* Trimming. */
+/* ---- trimming ------------------------------------------------------------ */
 
-/* Whether the arena was not trimmed since this cache's last call: with several
- * callers, one of them does it in each interval. */
+/* Whether nobody trimmed the arena since this cache's last call: of several
+ * callers, one does it in each interval. */
 static bool trim_is_due(struct slab_cache *cache)
 {
     struct slab *slab = cache->slab;
@@ -380,59 +331,46 @@ static bool trim_is_due(struct slab_cache *cache)
     return due;
 }
 
-/*
- * Takes some that nobody needed off the stack; when there is none, answers 0
- * and begins a new interval. The gap is filled from the top, and the order is
- * as it was when they are put back.
- */
-static uint32_t trim_take(struct slab *slab, void **blocks)
+/* Takes some unused blocks; when there are none, answers 0 and begins a new
+ * interval. */
+static uint32_t trim_take(struct slab *slab, uint32_t numbers[TRIM_BATCH])
 {
+    uint32_t spare;
     uint32_t count;
 
     slab_lock(slab);
-    count = smaller(TRIM_BATCH, slab->low - slab->clean);
-    count = smaller(count, arena_spare(slab));
-    for (uint32_t i = count; i-- > 0;) {
-        uint32_t *number = &slab->free[slab->clean + i];
-
-        blocks[i] = block_at(slab, *number);
-        *number = slab->free[--slab->count];
-        slab->low--;
-    }
+    spare = arena_spare(slab);
+    count = freelist_take_unused(&slab->free, numbers, MIN(TRIM_BATCH, spare));
     if (count == 0) {
-        slab->low = slab->count;
+        freelist_restart(&slab->free);
     }
     slab_unlock(slab);
     return count;
 }
 
-/* Puts blocks that hold no memory any more where the clean ones end. */
-static void trim_put(struct slab *slab, void **blocks, uint32_t count)
+static void trim_put(struct slab *slab, const uint32_t *numbers, uint32_t count)
 {
     slab_lock(slab);
-    for (uint32_t i = 0; i < count; i++) {
-        slab->free[slab->count++] = slab->free[slab->clean];
-        slab->free[slab->clean++] = block_number(slab, blocks[i]);
-        slab->low++;
-    }
+    freelist_put_clean(&slab->free, numbers, count);
     slab_unlock(slab);
 }
 
 static void trim_arena(struct slab *slab)
 {
-    void *blocks[TRIM_BATCH];
+    uint32_t numbers[TRIM_BATCH];
     uint32_t count;
 
-    while ((count = trim_take(slab, blocks)) > 0) {
+    while ((count = trim_take(slab, numbers)) > 0) {
         for (uint32_t i = 0; i < count; i++) {
-            madvise(blocks[i], slab->block_bytes, MADV_DONTNEED);
+            madvise(block_at(slab, numbers[i]), slab->block_bytes,
+                    MADV_DONTNEED);
         }
-        trim_put(slab, blocks, count);
+        trim_put(slab, numbers, count);
     }
 }
 
-/* What was in the cache all the time was as little needed as what was free all
- * the time: so it does not wait for the arena's next interval. */
+/* Blocks that stayed in the cache all the time are as unused as those that
+ * stayed free. So they do not wait for the arena's next interval. */
 static void trim_cache(struct slab_cache *cache)
 {
     struct slab *slab = cache->slab;
@@ -440,7 +378,7 @@ static void trim_cache(struct slab_cache *cache)
 
     slab_lock(slab);
     cache_unload(cache, slab_contended(slab) ? cache->count : unused);
-    slab->low += unused;
+    freelist_add_unused(&slab->free, unused);
     slab_unlock(slab);
     cache->low = cache->count;
 }
@@ -455,50 +393,16 @@ bool slab_trim(struct slab_cache *cache)
         trim_arena(slab);
     }
     slab_lock(slab);
-    more = slab->clean < slab->count;
+    more = slab->free.clean < slab->free.count;
     slab_unlock(slab);
     return more || cache->count > 0;
-}
-
-/* Checking. */
-
-static void check_line(const struct slab *slab)
-{
-    const struct list *head = &slab->waiters;
-    uint32_t length = 0;
-
-    for (const struct list *l = list_first(head); l != NULL && l != head;
-         l = l->next) {
-        const struct slab_cache *cache =
-            container_of(l, const struct slab_cache, waiting);
-
-        assert(cache->slab == slab && !cache->granted);
-        length++;
-    }
-    assert(length ==
-           atomic_load_explicit(&slab->waiting, memory_order_relaxed));
-    assert(length == 0 || arena_spare(slab) == 0);
-}
-
-/* Every free block is on the stack once. */
-static void check_stack(const struct slab *slab)
-{
-    bool *seen = calloc(slab->blocks, sizeof(*seen));
-
-    assert(seen != NULL);
-    for (uint32_t i = 0; i < slab->count; i++) {
-        assert(slab->free[i] < slab->blocks && !seen[slab->free[i]]);
-        seen[slab->free[i]] = true;
-    }
-    free(seen);
 }
 
 void slab_check(struct slab *slab)
 {
     pthread_mutex_lock(&slab->lock);
-    assert(slab->clean <= slab->low && slab->low <= slab->count);
-    assert(slab->count <= slab->blocks && slab->granted <= slab->count);
-    check_line(slab);
-    check_stack(slab);
+    assert(slab->free.size == slab->blocks);
+    freelist_check(&slab->free);
+    wait_queue_check(&slab->queue, slab->free.count);
     pthread_mutex_unlock(&slab->lock);
 }
