@@ -30,6 +30,11 @@ const char *value_sentence(const char *format, ...) PRINTF(1, 2);
 const char *value_number(const char *text, uint64_t min, uint64_t max,
                          uint64_t *out) WARN_UNUSED;
 
+/* As a number, without leading zeros: "080" is octal to some readers and
+ * decimal to others. */
+const char *value_plain_number(const char *text, uint64_t min, uint64_t max,
+                               uint64_t *out) WARN_UNUSED;
+
 /* As a number, or "off" for 0 whatever the minimum. */
 const char *value_limit(const char *text, uint64_t max,
                         uint64_t *out) WARN_UNUSED;

@@ -15,8 +15,10 @@
 #define EVPROXY_CONFIG_CONFIG_H
 
 #include "base/addr.h"
+#include "base/address.h"
 #include "base/base.h"
 #include "base/log.h"
+#include "base/network.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,7 +5,7 @@
 #ifndef EVPROXY_CONTROL_RESOLVER_H
 #define EVPROXY_CONTROL_RESOLVER_H
 
-#include "base/addr.h"
+#include "base/endpoint.h"
 
 /*
  * All TCP addresses of the host, each once, sorted, with the port, in a

@@ -7,8 +7,8 @@
 #ifndef EVPROXY_CONTROL_SYSTEMD_H
 #define EVPROXY_CONTROL_SYSTEMD_H
 
-#include "base/addr.h"
 #include "base/base.h"
+#include "base/endpoint.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -23,6 +23,7 @@
 
 #include "base/addr.h"
 #include "base/base.h"
+#include "base/endpoint.h"
 #include "net/gso.h"
 
 #include <stdbool.h>

@@ -20,6 +20,7 @@
 
 #include "base/addr.h"
 #include "base/base.h"
+#include "base/endpoint.h"
 #include "net/sock_state.h"
 
 #include <stdbool.h>

@@ -8,7 +8,7 @@
 #ifndef EVPROXY_SERVICE_UPSTREAM_H
 #define EVPROXY_SERVICE_UPSTREAM_H
 
-#include "base/addr.h"
+#include "base/endpoint.h"
 #include "service/stats.h"
 
 #include <pthread.h>

@@ -123,6 +123,15 @@ const char *value_number(const char *text, uint64_t min, uint64_t max,
     return NULL;
 }
 
+const char *value_plain_number(const char *text, uint64_t min, uint64_t max,
+                               uint64_t *out)
+{
+    if (text[0] == '0' && text[1] != '\0') {
+        return value_sentence(VALUE_QUOTE " has a leading zero", text);
+    }
+    return value_number(text, min, max, out);
+}
+
 const char *value_limit(const char *text, uint64_t max, uint64_t *out)
 {
     if (strcmp(text, "off") == 0) {

@@ -19,7 +19,7 @@
 
 #include "kernel.h"
 
-#include "base/addr.h"
+#include "base/endpoint.h"
 
 #define STREAM_QUEUE_MAX 16384u /* a power of two */
 

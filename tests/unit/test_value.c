@@ -32,6 +32,11 @@ static const char *read_any_number(const char *text, uint64_t *out)
     return value_number(text, 0, UINT64_MAX, out);
 }
 
+static const char *read_plain_number(const char *text, uint64_t *out)
+{
+    return value_plain_number(text, 0, 256, out);
+}
+
 static const char *read_limit(const char *text, uint64_t *out)
 {
     return value_limit(text, 1000, out);
@@ -71,8 +76,8 @@ static const char *read_choice(const char *text, uint64_t *out)
 }
 
 static const read_fn readers[] = {
-    read_number, read_any_number, read_limit, read_size,   read_any_size,
-    value_rate,  value_time,      read_bool,  read_choice,
+    read_number,   read_any_number, read_plain_number, read_limit, read_size,
+    read_any_size, value_rate,      value_time,        read_bool,  read_choice,
 };
 
 /* Short, printable, no final stop. */
@@ -319,6 +324,17 @@ static void a_long_bad_text_is_cut_and_control_bytes_are_hidden(void **state)
                   "'a??[1m?' is neither yes nor no");
 }
 
+static void a_plain_number_has_no_leading_zeros(void **state)
+{
+    (void)state;
+    check_reads(read_plain_number, "0", 0);
+    check_reads(read_plain_number, "10", 10);
+    check_refuses(read_plain_number, "010", "'010' has a leading zero");
+    check_refuses(read_plain_number, "00", "'00' has a leading zero");
+    check_refuses(read_plain_number, "257",
+                  "'257' is not a number between 0 and 256");
+}
+
 static void a_number_comes_back_as_it_was_written(void **state)
 {
     static const struct {
@@ -350,7 +366,8 @@ static void a_number_comes_back_as_it_was_written(void **state)
     }
 }
 
-/* Messages of the grammar are likelier than others, so that some get far. */
+/* Characters of the grammar are likelier than others, so that some texts get
+ * far. */
 static void garbage_is_answered_by_a_sentence_or_a_value(void **state)
 {
     static const char likely[] = "0123456789KMGmshd/of -+.x";
@@ -446,6 +463,7 @@ int main(void)
         cmocka_unit_test(more_names_than_a_sentence_holds_are_cut),
         cmocka_unit_test(signs_spaces_and_overflow_are_refused_by_all),
         cmocka_unit_test(a_long_bad_text_is_cut_and_control_bytes_are_hidden),
+        cmocka_unit_test(a_plain_number_has_no_leading_zeros),
         cmocka_unit_test(a_number_comes_back_as_it_was_written),
         cmocka_unit_test(garbage_is_answered_by_a_sentence_or_a_value),
         cmocka_unit_test(texts_of_any_length_are_answered),

@@ -1,0 +1,39 @@
+/*
+ * address: the text that a configuration gives for a listener or an upstream.
+ * Pure.
+ */
+#ifndef EVPROXY_BASE_ADDRESS_H
+#define EVPROXY_BASE_ADDRESS_H
+
+#include "base/base.h"
+#include "base/endpoint.h"
+
+#include <stdint.h>
+
+enum address_kind {
+    ADDRESS_IP,   /* 127.0.0.1:80, [::1]:80, [fe80::1%2]:80 */
+    ADDRESS_ANY,  /* :80, all addresses of both families: [::]:80 */
+    ADDRESS_UNIX, /* unix:/path */
+    ADDRESS_NAME, /* name:80: has host and port, but no endpoint */
+};
+
+struct address {
+    enum address_kind kind;
+    struct endpoint endpoint;
+    char host[ADDR_HOST_MAX]; /* ADDRESS_NAME, else empty */
+    uint16_t port;            /* ADDRESS_UNIX: 0 */
+};
+
+/*
+ * NULL, or a sentence that says what is wrong ("port 70000 is not between 1 and
+ * 65535"), as base/value.h describes it; *address is then undefined.
+ *
+ * A host name has letters, digits, '-', '_' and '.', and may not look like a
+ * number to a resolver ("127.1", "0x7f000001"). A path must be absolute and fit
+ * sun_path. An IPv4-mapped address becomes IPv4. A zone of a link-local address
+ * is an interface number: its name would have to be looked up in the system.
+ */
+const char *address_parse(const char *text,
+                          struct address *address) WARN_UNUSED;
+
+#endif

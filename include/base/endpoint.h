@@ -1,0 +1,35 @@
+/*
+ * endpoint: where a socket binds or connects: a sockaddr and its length. Pure.
+ */
+#ifndef EVPROXY_BASE_ENDPOINT_H
+#define EVPROXY_BASE_ENDPOINT_H
+
+#include "base/addr.h"
+
+#include <stdbool.h>
+#include <sys/un.h>
+
+struct endpoint {
+    socklen_t length; /* of the part that is used; 0: none */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    } u;
+};
+
+/* For AF_INET and AF_INET6; from other families: none. */
+void endpoint_from_addr(struct endpoint *endpoint, const struct addr *addr);
+
+/* The same address, port, zone or path; IPv4-mapped addresses equal IPv4. */
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
+
+/*
+ * As addr_format, with the zone if there is one ("[fe80::1%2]:80") and the path
+ * of a unix socket ("unix:/path"); none: "-".
+ */
+const char *endpoint_format(const struct endpoint *endpoint,
+                            char text[ADDR_TEXT_MAX]);
+
+#endif

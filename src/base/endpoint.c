@@ -1,0 +1,99 @@
+#include "base/endpoint.h"
+
+#include <arpa/inet.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+void endpoint_from_addr(struct endpoint *endpoint, const struct addr *addr)
+{
+    memset(endpoint, 0, sizeof(*endpoint));
+    if (addr->family == AF_INET) {
+        endpoint->length = sizeof(endpoint->u.in);
+        endpoint->u.in.sin_family = AF_INET;
+        endpoint->u.in.sin_port = htons(addr->port);
+        memcpy(&endpoint->u.in.sin_addr, addr->ip, 4);
+    } else if (addr->family == AF_INET6) {
+        endpoint->length = sizeof(endpoint->u.in6);
+        endpoint->u.in6.sin6_family = AF_INET6;
+        endpoint->u.in6.sin6_port = htons(addr->port);
+        memcpy(&endpoint->u.in6.sin6_addr, addr->ip, 16);
+    }
+}
+
+static sa_family_t family_of(const struct endpoint *endpoint)
+{
+    return endpoint->length == 0 ? AF_UNSPEC : endpoint->u.any.sa_family;
+}
+
+static uint32_t zone_of(const struct endpoint *endpoint)
+{
+    return family_of(endpoint) == AF_INET6 ? endpoint->u.in6.sin6_scope_id : 0;
+}
+
+/* Bytes of a unix socket's name: a path without its final zero, or an abstract
+ * name, which begins with a zero and may contain others; 0 if unnamed. */
+static size_t name_length(const struct endpoint *endpoint)
+{
+    size_t head = offsetof(struct sockaddr_un, sun_path);
+    const char *name = endpoint->u.un.sun_path;
+    size_t length = endpoint->length > head ? endpoint->length - head : 0;
+
+    if (length > sizeof(endpoint->u.un.sun_path)) {
+        length = sizeof(endpoint->u.un.sun_path);
+    }
+    return length == 0 || name[0] == '\0' ? length : strnlen(name, length);
+}
+
+static bool equal_name(const struct endpoint *a, const struct endpoint *b)
+{
+    size_t length = name_length(a);
+
+    return length == name_length(b) &&
+           memcmp(a->u.un.sun_path, b->u.un.sun_path, length) == 0;
+}
+
+static bool equal_ip(const struct endpoint *a, const struct endpoint *b)
+{
+    struct addr x;
+    struct addr y;
+
+    addr_from_sockaddr(&x, &a->u.any);
+    addr_from_sockaddr(&y, &b->u.any);
+    return x.family == y.family && x.port == y.port &&
+           memcmp(x.ip, y.ip, sizeof(x.ip)) == 0 && zone_of(a) == zone_of(b);
+}
+
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+    if (a->length == 0 || b->length == 0) {
+        return a->length == b->length;
+    }
+    if (family_of(a) == AF_UNIX && family_of(b) == AF_UNIX) {
+        return equal_name(a, b);
+    }
+    return equal_ip(a, b);
+}
+
+const char *endpoint_format(const struct endpoint *endpoint,
+                            char text[ADDR_TEXT_MAX])
+{
+    uint32_t zone = zone_of(endpoint);
+    struct addr addr = {0};
+    char ip[ADDR_TEXT_MAX];
+
+    if (family_of(endpoint) == AF_UNIX) {
+        (void)snprintf(text, ADDR_TEXT_MAX, "unix:%.*s",
+                       (int)name_length(endpoint), endpoint->u.un.sun_path);
+        return text;
+    }
+    if (endpoint->length > 0) {
+        addr_from_sockaddr(&addr, &endpoint->u.any);
+    }
+    if (zone == 0 || addr.family != AF_INET6) {
+        return addr_format(&addr, text);
+    }
+    (void)snprintf(text, ADDR_TEXT_MAX, "[%.64s%%%u]:%u",
+                   addr_format_ip(&addr, ip), zone, addr.port);
+    return text;
+}
