@@ -1,7 +1,8 @@
 /*
- * base: the few words that every room uses.
+ * base: the few macros that every room uses, and the answers of calls that move
+ * bytes.
  *
- * Not a place for helpers: what has a type has a room of its own.
+ * Not a place for helpers: a type with functions gets a header.
  */
 #ifndef EVPROXY_BASE_BASE_H
 #define EVPROXY_BASE_BASE_H
@@ -17,19 +18,19 @@
 #define container_of(pointer, type, member)                                    \
     ((type *)((char *)(pointer)-offsetof(type, member)))
 
-/* Things that two threads write stand this far apart. */
+/* Data that two threads write is kept this far apart. */
 #define CACHE_LINE_BYTES 64
 
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S  UINT64_C(1000000000)
 
-/* What every call that moves bytes answers. */
+/* The answer of every call that moves bytes. */
 enum io {
     IO_OK,    /* moved at least one byte */
     IO_AGAIN, /* nothing now; an event will come */
     IO_EOF,   /* the peer ended its stream */
-    IO_BUSY,  /* the machine is short of something; no event will come */
-    IO_ERROR, /* errno says why; the descriptor is of no further use */
+    IO_BUSY,  /* a shortage of the machine; no event will come */
+    IO_ERROR, /* errno says why; close the descriptor */
 };
 
 #endif

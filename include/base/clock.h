@@ -1,9 +1,12 @@
 /*
- * clock: the only place that asks the time. Called by the loop once for each
- * batch of events and by the control plane; everything below takes `now`.
+ * clock: the only place that reads the time. The loop calls it once for each
+ * batch of events, and the control plane calls it; all other code takes `now`
+ * as a parameter.
  */
 #ifndef EVPROXY_BASE_CLOCK_H
 #define EVPROXY_BASE_CLOCK_H
+
+#include "base/base.h"
 
 #include <stdint.h>
 #include <time.h>
@@ -14,7 +17,7 @@ static inline uint64_t clock_now_ns(void)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
 #endif

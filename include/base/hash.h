@@ -1,7 +1,7 @@
 /*
  * hash: 64-bit hashes that are the same on every machine. Pure.
  *
- * Not cryptographic. A table that strangers fill passes a secret seed.
+ * Not cryptographic. A table whose keys clients choose needs a secret seed.
  */
 #ifndef EVPROXY_BASE_HASH_H
 #define EVPROXY_BASE_HASH_H
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /*
- * A bijection of 64 bits in which every input bit moves every output bit: the
+ * A bijection of 64 bits in which every input bit affects every output bit: the
  * finaliser of SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom
  * Number Generators", OOPSLA 2014, variant 13 of Stafford).
  */
@@ -24,7 +24,8 @@ static inline uint64_t hash_mix(uint64_t x)
     return x;
 }
 
-/* FNV-1a (Fowler, Noll, Vo) over the bytes, begun with the seed, then mixed. */
+/* FNV-1a (Fowler, Noll, Vo) over the bytes, started from the seed, then mixed.
+ */
 static inline uint64_t hash_bytes(const void *bytes, size_t count,
                                   uint64_t seed)
 {

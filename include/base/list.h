@@ -1,9 +1,9 @@
 /*
- * list: a doubly linked list whose links live inside the things listed.
+ * list: a doubly linked list whose links are members of the listed records.
  *
- * An all-zero link is a valid one that is on no list; an all-zero head is a
- * valid empty list. Every operation is O(1). No thread of its own: whoever owns
- * the head owns the list.
+ * An all-zero link is valid and on no list; an all-zero head is a valid empty
+ * list. Every operation is O(1). Not thread-safe: the owner of the head owns
+ * the list.
  */
 #ifndef EVPROXY_BASE_LIST_H
 #define EVPROXY_BASE_LIST_H
@@ -26,7 +26,7 @@ static inline bool list_empty(const struct list *head)
     return head->next == NULL || head->next == head;
 }
 
-/* Puts an unlinked link at the end of the list. */
+/* Appends a link that is on no list. */
 static inline void list_append(struct list *head, struct list *link)
 {
     if (head->next == NULL) {
@@ -38,7 +38,7 @@ static inline void list_append(struct list *head, struct list *link)
     head->prev = link;
 }
 
-/* Takes the link off its list; harmless if it is on none. */
+/* Removes the link from its list; harmless if it is on none. */
 static inline void list_remove(struct list *link)
 {
     if (link->next != NULL) {
@@ -54,7 +54,7 @@ static inline struct list *list_first(const struct list *head)
     return list_empty(head) ? NULL : head->next;
 }
 
-/* Takes the first link off and answers it, or NULL. */
+/* Removes the first link and answers it, or NULL. */
 static inline struct list *list_pop(struct list *head)
 {
     struct list *first = list_first(head);

@@ -1,8 +1,8 @@
 /*
- * poison: memory that is ours but that nobody may touch just now.
+ * poison: marks mapped memory that nobody may access for now.
  *
- * Under AddressSanitizer a touch between poison_set and poison_lift aborts the
- * process; in other builds both do nothing. The bounds are multiples of 8.
+ * Under AddressSanitizer an access between poison_set and poison_lift aborts
+ * the process; in other builds both do nothing. The bounds are multiples of 8.
  */
 #ifndef EVPROXY_BASE_POISON_H
 #define EVPROXY_BASE_POISON_H

@@ -2,20 +2,21 @@
  * pool: records of one size, addressed by a number, for one thread.
  *
  * Records come in chunks that are mapped when they are needed and unmapped when
- * their last record is returned (one empty chunk is kept, so that a border is
- * not crossed to and fro). Borrowing prefers chunks that are in use, so that
- * the others drain. A record does not move while it is lent. Up to 2^27.
+ * their last record is returned. One empty chunk stays mapped as a spare, so
+ * that a count that hovers around a chunk's edge does not map and unmap it.
+ * Borrowing prefers chunks that are in use, so that the others drain. A record
+ * does not move while it is lent. Up to 2^27 records.
  *
- *      chunks[] --> chunk: bit n of lent_bits      records: pages of their own
+ *      chunks[] --> chunk: bit n of lent_bits      records: mapped pages
  *         0          | 1 1 0 1 0 ... |             | 0 | 1 | . | 3 | . |
  *         1          | 0 0 0 0 0 ... |             not mapped
  *
- * A chunk's book-keeping lives outside its pages: a record is aligned to 64 if
- * its size is a multiple of that, and pages become resident only as records
+ * A chunk's bookkeeping is outside its pages: a record is aligned to 64 bytes
+ * if its size is a multiple of 64, and pages become resident only as records
  * are used, the lowest first. Under ASan records that are not lent are
  * poisoned.
  *
- * Not thread-safe: a worker has a pool of its own.
+ * Not thread-safe: each worker has a pool.
  */
 #ifndef EVPROXY_BASE_POOL_H
 #define EVPROXY_BASE_POOL_H
@@ -28,10 +29,11 @@
 #define POOL_CHUNK_BYTES 65536u
 #define POOL_RECORDS_MAX (UINT32_C(1) << 27)
 
-/* Once made it stays until pool_fini; its pages come and go. */
+/* Created once and kept until pool_fini; only its pages come and go. */
 struct pool_chunk {
     unsigned char *records; /* NULL: not mapped */
-    struct list link;       /* in partial or unmapped; or full, or the spare */
+    struct list link;       /* in partial or unmapped; unlinked when full or
+                               the spare */
     uint32_t number;        /* in pool->chunks */
     uint32_t lent;          /* records */
     uint64_t lent_bits[];   /* bit n: record n is lent */
@@ -41,10 +43,10 @@ struct pool {
     uint32_t record_bytes;      /* rounded up to a multiple of 8 */
     uint32_t chunk_records;     /* records in a chunk */
     uint64_t reciprocal;        /* of chunk_records, times 2^40, rounded up */
-    struct pool_chunk **chunks; /* made so far */
+    struct pool_chunk **chunks; /* all that were created */
     uint32_t chunks_count;
     uint32_t chunks_size;     /* of the array */
-    uint32_t chunks_mapped;   /* of them */
+    uint32_t chunks_mapped;   /* with pages */
     uint32_t lent;            /* records */
     struct list partial;      /* chunks with lent and with free records */
     struct list unmapped;     /* chunks without pages */
@@ -54,7 +56,7 @@ struct pool {
 /* record_bytes: at least 8, at most POOL_CHUNK_BYTES / 8. Takes no memory. */
 void pool_init(struct pool *pool, uint32_t record_bytes);
 
-/* Unmaps everything, lent or not. */
+/* Unmaps all records, lent or not. */
 void pool_fini(struct pool *pool);
 
 /* A record of zeros and, in *index, its number; NULL with errno = ENOMEM. */
@@ -74,7 +76,7 @@ static inline uint32_t pool_chunk_of(const struct pool *pool, uint32_t index)
 
 /*
  * The lent record of that number; NULL if the number is beyond the pool or not
- * lent. O(1), a few instructions: every event passes here.
+ * lent. O(1) and a few instructions, since every event calls it.
  */
 static inline void *pool_at(const struct pool *pool, uint32_t index)
 {
@@ -98,8 +100,8 @@ static inline void *pool_at(const struct pool *pool, uint32_t index)
 }
 
 /*
- * The first lent record whose number is at least *index, which is set to it;
- * NULL when there is none. To visit all: begin with 0 and add 1 each time.
+ * The first lent record whose number is at least *index; sets *index to its
+ * number. NULL if there is none. To visit all, start at 0 and add 1 each time.
  */
 void *pool_next(const struct pool *pool, uint32_t *index);
 

@@ -7,15 +7,15 @@
  * again. Taking n tokens moves that time n / rate later. An all-zero bucket is
  * valid and full.
  *
- * Shared buckets are fair without a queue: who finds too few tokens reserves a
- * small quantum at the end of the virtual schedule and waits for its turn;
- * others come behind it, whatever their thread. What was reserved and not used
- * is refunded.
+ * Shared buckets are fair without a list of waiters. A caller that finds too
+ * few tokens reserves a small quantum at the end of the virtual schedule and
+ * waits for its turn. Later callers queue behind it, whatever their thread.
+ * Reserved tokens that are not used are refunded.
  *
- * The line is at most five seconds long. The quantum shrinks as it grows; a
- * longer one, which a slower limit left before a reload, or more waiters than
- * tokens in that time, is cut. So a limit may be exchanged for another between
- * any two calls.
+ * The queue is at most five seconds long, and the quantum shrinks as it grows.
+ * A longer queue is cut; a slower limit can leave one at a reload, and so can
+ * more waiters than there are tokens in five seconds. So a limit may be
+ * replaced by another between any two calls.
  */
 #ifndef EVPROXY_BASE_RATE_H
 #define EVPROXY_BASE_RATE_H
@@ -34,17 +34,17 @@ struct rate_limit {
 
 struct rate {
     _Atomic uint64_t full_ns; /* when it will be full; any thread, by
-                                 compare-and-swap, relaxed: the word is all the
-                                 state there is */
+                                 compare-and-swap, relaxed: this word is the
+                                 whole state */
 };
 
 /*
  * Takes up to want tokens, want > 0. Answers 0 when *granted (1 to want) may be
- * spent now. Otherwise answers the time in ns from which *granted (1 to want, a
- * quantum of at most 1/128 s or 1024 tokens, whichever is more, and never more
- * than the burst) may be spent: they are taken already, and the caller waits
- * for that time. Fewer than a quantum that are left are not handed out before
- * the rest of it has come: no dribble of small reads.
+ * spent now. Otherwise answers the time in ns from which *granted (1 to want)
+ * may be spent: they are taken already, and the caller waits for that time. It
+ * is then at most a quantum: 1/128 s or 1024 tokens, whichever is more, and
+ * never more than the burst. If fewer than a quantum are left, the caller waits
+ * for the rest of it: many small reads would cost more.
  */
 uint64_t rate_reserve(struct rate *rate, const struct rate_limit *limit,
                       uint64_t now_ns, uint64_t want, uint64_t *granted);
@@ -55,7 +55,7 @@ void rate_refund(struct rate *rate, const struct rate_limit *limit,
 
 /*
  * Takes exactly so many tokens, or answers false and takes none. More than the
- * burst are taken from a full bucket, which then owes the rest.
+ * burst are taken from a full bucket, which is then in debt for the rest.
  */
 bool rate_take(struct rate *rate, const struct rate_limit *limit,
                uint64_t now_ns, uint64_t tokens) WARN_UNUSED;

@@ -3,7 +3,7 @@
  *
  * It neither borrows nor returns the block: the relay attaches one before the
  * first byte and detaches it after the last. An all-zero ring is valid: empty,
- * with no block. One thread, the owner's.
+ * with no block. Called by the owner's thread only.
  *
  *      block                            block + size
  *        |......[ head ... bytes ... )......|        used = bytes in it
@@ -34,25 +34,25 @@ static inline bool ring_empty(const struct ring *ring)
     return ring->used == 0;
 }
 
-/* Gives an empty ring without a block its block of size bytes. */
+/* Gives a ring without a block a block of size bytes. */
 void ring_attach(struct ring *ring, void *block, uint32_t size);
 
-/* Takes the block from an empty ring; the ring is all zero afterwards. */
+/* Takes the block from an empty ring, which is all-zero afterwards. */
 void *ring_detach(struct ring *ring);
 
-/* The longest run that can be written in one piece; 0 bytes when full. */
+/* The longest contiguous run that is free; 0 bytes when full. */
 struct span ring_space(const struct ring *ring);
 
 /* count bytes (at most ring_space().count) were written there. */
 void ring_produced(struct ring *ring, size_t count);
 
-/* The longest run that can be read in one piece; 0 bytes when empty. */
+/* The longest contiguous run of the oldest bytes; 0 bytes when empty. */
 struct span ring_bytes(const struct ring *ring);
 
 /* count bytes (at most ring_bytes().count) were taken from there. */
 void ring_consumed(struct ring *ring, size_t count);
 
-/* Aborts unless the invariants above hold. For tests and debug builds. */
+/* Aborts unless the invariants hold. For tests and debug builds. */
 void ring_check(const struct ring *ring);
 
 #endif

@@ -12,12 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How a descriptor is kept from blocking. */
+/* What keeps a write from blocking. */
 enum log_mode {
-    LOG_AS_IS,  /* not at all: before log_open */
-    LOG_SOCKET, /* MSG_DONTWAIT */
-    LOG_OWN,    /* a description of our own with O_NONBLOCK */
-    LOG_ASKED,  /* poll before each line, the best that is left */
+    LOG_BLOCKING, /* nothing: before log_open */
+    LOG_SOCKET,   /* MSG_DONTWAIT */
+    LOG_REOPENED, /* a second file description with O_NONBLOCK */
+    LOG_POLLED,   /* a poll before each line */
 };
 
 /* Written by log_open before there are threads, read by all. */
@@ -25,17 +25,17 @@ static struct {
     int fd;
     enum log_mode mode;
     bool priorities;
-} sink = {.fd = 2, .mode = LOG_AS_IS};
+} sink = {.fd = 2, .mode = LOG_BLOCKING};
 
-/* Written by the control thread, read by all; relaxed: nothing hangs on the
- * moment a level changes. */
+/* Written by the control thread, read by all; relaxed: the moment at which a
+ * level changes does not matter. */
 static _Atomic int log_level = LOG_INFO;
 
 /* Added to by all threads, read by the stats; relaxed: a count. */
 static _Atomic uint64_t lost;
 
-/* The last line was cut short by the other end. Set and taken by all threads;
- * relaxed: it guards no other memory. */
+/* The last line was cut short. Set and cleared by all threads; relaxed: it
+ * guards no other memory. */
 static _Atomic bool torn;
 
 static const char *const priority_prefix[] = {
@@ -51,11 +51,11 @@ static mode_t kind_of(int fd)
 }
 
 /*
- * A descriptor of our own that does not block. A file on disk never does, and
- * is written at the offset that others who hold the description share: at one
- * of our own we would overwrite each other.
+ * A second descriptor for the same file that does not block. A file on disk
+ * never blocks, so its file description stays the same: other processes share
+ * its offset, and from a second offset we would overwrite their lines.
  */
-static int own_descriptor(int fd, mode_t kind)
+static int reopen(int fd, mode_t kind)
 {
     char path[32];
 
@@ -70,18 +70,18 @@ void log_open(int fd, bool priorities)
 {
     mode_t kind = kind_of(fd);
     bool by_socket = kind == S_IFSOCK;
-    int own = by_socket ? -1 : own_descriptor(fd, kind);
+    int reopened = by_socket ? -1 : reopen(fd, kind);
 
-    if (sink.mode == LOG_OWN) {
+    if (sink.mode == LOG_REOPENED) {
         close(sink.fd);
     }
     sink.priorities = priorities;
-    if (own != -1) {
-        sink.fd = own;
-        sink.mode = LOG_OWN;
+    if (reopened != -1) {
+        sink.fd = reopened;
+        sink.mode = LOG_REOPENED;
     } else {
         sink.fd = fd;
-        sink.mode = by_socket ? LOG_SOCKET : LOG_ASKED;
+        sink.mode = by_socket ? LOG_SOCKET : LOG_POLLED;
     }
 }
 
@@ -95,19 +95,19 @@ uint64_t log_lost(void)
     return atomic_load_explicit(&lost, memory_order_relaxed);
 }
 
-static bool can_take(int fd)
+static bool is_writable(int fd)
 {
-    struct pollfd asked = {.fd = fd, .events = POLLOUT};
+    struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
 
-    return poll(&asked, 1, 0) == 1;
+    return poll(&pollfd, 1, 0) == 1;
 }
 
-/* One system call for the bytes, tried again only if a signal came first. */
+/* One system call for the bytes; retried only when a signal interrupted it. */
 static ssize_t sink_write(const char *bytes, size_t count)
 {
     ssize_t written;
 
-    if (sink.mode == LOG_ASKED && !can_take(sink.fd)) {
+    if (sink.mode == LOG_POLLED && !is_writable(sink.fd)) {
         return -1;
     }
     do {
@@ -119,26 +119,27 @@ static ssize_t sink_write(const char *bytes, size_t count)
 }
 
 /*
- * Writes count bytes that begin and end with a newline. The first is left out,
- * unless it has to end the torso of a line before. (A pipe takes up to PIPE_BUF
- * bytes whole or not at all: it needs no such end.)
+ * Writes count bytes that begin and end with a newline. The first newline is
+ * left out unless it ends a line that was cut short. (A pipe never cuts a line:
+ * it takes up to PIPE_BUF bytes or nothing.)
  */
 static void line_write(const char *line, size_t count)
 {
-    bool end = atomic_exchange_explicit(&torn, false, memory_order_relaxed);
-    size_t skipped = end ? 0 : 1;
+    bool was_torn =
+        atomic_exchange_explicit(&torn, false, memory_order_relaxed);
+    size_t skipped = was_torn ? 0 : 1;
     ssize_t written = sink_write(line + skipped, count - skipped);
 
     if (written == (ssize_t)(count - skipped)) {
         return;
     }
     atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
-    if (written > 0 || end) {
+    if (written > 0 || was_torn) {
         atomic_store_explicit(&torn, true, memory_order_relaxed);
     }
 }
 
-static void drop_control_bytes(char *text, size_t count)
+static void replace_control_bytes(char *text, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
@@ -147,17 +148,17 @@ static void drop_control_bytes(char *text, size_t count)
     }
 }
 
-/* Formats into room of the given size; bytes written, without a final zero. */
-static size_t format_text(char *room, size_t size, const char *format,
+/* Formats into the buffer; answers the bytes written, without a final zero. */
+static size_t format_text(char *buffer, size_t size, const char *format,
                           va_list args)
 {
-    int wanted = vsnprintf(room, size, format, args);
+    int wanted = vsnprintf(buffer, size, format, args);
     size_t length = wanted < 0 ? 0 : (size_t)wanted;
 
     if (length >= size) {
         length = size - 1;
     }
-    drop_control_bytes(room, length);
+    replace_control_bytes(buffer, length);
     return length;
 }
 

@@ -15,7 +15,7 @@ static size_t records_bytes(const struct pool *pool)
     return (size_t)pool->chunk_records * pool->record_bytes;
 }
 
-static uint32_t words_of(const struct pool *pool)
+static uint32_t lent_words(const struct pool *pool)
 {
     return (pool->chunk_records + 63) / 64;
 }
@@ -25,7 +25,7 @@ static struct pool_chunk *chunk_of_link(struct list *link)
     return link == NULL ? NULL : container_of(link, struct pool_chunk, link);
 }
 
-/* One more place in the array. */
+/* Makes room for one more chunk in the array. */
 static int pool_grow(struct pool *pool)
 {
     uint32_t size =
@@ -48,7 +48,7 @@ static int pool_grow(struct pool *pool)
     return 0;
 }
 
-/* A new chunk without pages, on the list of such. */
+/* A new chunk without pages, on the list of unmapped ones. */
 static struct pool_chunk *chunk_create(struct pool *pool)
 {
     struct pool_chunk *chunk;
@@ -57,7 +57,7 @@ static struct pool_chunk *chunk_create(struct pool *pool)
         return NULL;
     }
     chunk = calloc(1, sizeof(*chunk) +
-                          words_of(pool) * sizeof(chunk->lent_bits[0]));
+                          lent_words(pool) * sizeof(chunk->lent_bits[0]));
     if (chunk == NULL) {
         return NULL;
     }
@@ -88,7 +88,7 @@ static struct pool_chunk *chunk_map(struct pool *pool)
     return chunk;
 }
 
-/* The caller puts the chunk, which is on no list, to the unmapped. */
+/* The chunk is on no list; the caller then appends it to the unmapped ones. */
 static int chunk_unmap(struct pool *pool, struct pool_chunk *chunk)
 {
     if (munmap(chunk->records, records_bytes(pool)) != 0) {
@@ -101,7 +101,7 @@ static int chunk_unmap(struct pool *pool, struct pool_chunk *chunk)
 }
 
 /* The chunk to borrow from, on the list of partial ones. */
-static struct pool_chunk *pool_open(struct pool *pool)
+static struct pool_chunk *chunk_to_lend(struct pool *pool)
 {
     struct pool_chunk *chunk = chunk_of_link(list_first(&pool->partial));
 
@@ -161,7 +161,7 @@ void pool_fini(struct pool *pool)
 
 void *pool_borrow(struct pool *pool, uint32_t *index)
 {
-    struct pool_chunk *chunk = pool_open(pool);
+    struct pool_chunk *chunk = chunk_to_lend(pool);
     void *record;
     uint32_t n;
 
@@ -179,7 +179,7 @@ void *pool_borrow(struct pool *pool, uint32_t *index)
     return memset(record, 0, pool->record_bytes);
 }
 
-/* Its last record came back. */
+/* Called when the last record was returned. */
 static void chunk_drained(struct pool *pool, struct pool_chunk *chunk)
 {
     list_remove(&chunk->link);
@@ -188,8 +188,8 @@ static void chunk_drained(struct pool *pool, struct pool_chunk *chunk)
     } else if (chunk_unmap(pool, chunk) == 0) {
         list_append(&pool->unmapped, &chunk->link);
     } else {
-        /* A hole may need a map entry more than the system allows: then the
-         * pages go and the addresses stay, for the last to borrow from. */
+        /* Unmapping splits a mapping, and the system limits their number. Then
+         * only the pages go, and the chunk is the last to borrow from. */
         (void)madvise(chunk->records, records_bytes(pool), MADV_DONTNEED);
         list_append(&pool->partial, &chunk->link);
     }
@@ -205,7 +205,7 @@ void pool_return(struct pool *pool, uint32_t index)
     assert(record != NULL);
     chunk = pool->chunks[number];
     poison_set(record, pool->record_bytes);
-    /* Behind the others: the one now in use goes on being filled. */
+    /* Last on the list: the partial chunk that is being filled stays first. */
     if (chunk->lent == pool->chunk_records) {
         list_append(&pool->partial, &chunk->link);
     }
@@ -217,14 +217,14 @@ void pool_return(struct pool *pool, uint32_t index)
     }
 }
 
-/* The chunk's first lent record from *n on; false if there is none. */
+/* Sets *n to the chunk's first lent record from *n on; false: none. */
 static bool chunk_next(const struct pool *pool, const struct pool_chunk *chunk,
                        uint32_t *n)
 {
     uint32_t word = *n / 64;
     uint64_t mask = UINT64_MAX << *n % 64;
 
-    for (; chunk->lent > 0 && word < words_of(pool); word++) {
+    for (; chunk->lent > 0 && word < lent_words(pool); word++) {
         uint64_t lent = chunk->lent_bits[word] & mask;
 
         if (lent != 0) {
@@ -265,7 +265,7 @@ static void check_chunk(const struct pool *pool, const struct pool_chunk *chunk)
     bool full = chunk->lent == pool->chunk_records;
     uint32_t lent = 0;
 
-    for (uint32_t i = 0; i < words_of(pool); i++) {
+    for (uint32_t i = 0; i < lent_words(pool); i++) {
         lent += (uint32_t)__builtin_popcountll(chunk->lent_bits[i]);
     }
     assert(lent == chunk->lent && lent <= pool->chunk_records);

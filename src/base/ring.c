@@ -60,7 +60,8 @@ void ring_consumed(struct ring *ring, size_t count)
     assert(count <= ring_bytes(ring).count);
     ring->used -= (uint32_t)count;
     ring->head += (uint32_t)count;
-    /* An empty ring begins anew, so that the next run is as long as can be. */
+    /* An empty ring starts over, so that the next run is as long as possible.
+     */
     if (ring->head == ring->size || ring->used == 0) {
         ring->head = 0;
     }

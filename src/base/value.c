@@ -15,7 +15,8 @@ struct unit {
     uint64_t factor;
 };
 
-/* From the largest down: size_format takes the first that divides. */
+/* From the largest to the smallest: size_format takes the first that divides.
+ */
 static const struct unit size_units[] = {
     {"G", UINT64_C(1) << 30},
     {"M", UINT64_C(1) << 20},
@@ -51,8 +52,8 @@ const char *value_sentence(const char *format, ...)
     return sentence;
 }
 
-/* Reads the digits at the start; what follows them, or NULL if there are none
- * or they overflow. */
+/* Reads the digits at the start; answers what follows them, or NULL if there
+ * are none or they overflow. */
 static const char *digits_read(const char *text, uint64_t *out)
 {
     const char *at = text;
@@ -79,7 +80,7 @@ static const struct unit *unit_find(const struct unit *units, size_t count,
     return NULL;
 }
 
-/* A size without its limits; false also when it overflows. */
+/* Without limits; false also on an overflow. */
 static bool size_read(const char *text, uint64_t *out)
 {
     uint64_t number;

@@ -6,22 +6,21 @@
 
 /*
  * A timer's level is the highest group of six bits in which its time differs
- * from the wheel's. So below the top all of a level's timers lie in what is
- * left of the level's current turn, and a slot of a lower level always comes
- * before one of a higher:
+ * from the wheel's. So below the top all timers of a level are due before the
+ * level wraps, and every slot of a lower level comes before any of a higher:
  *
  *      bits    35..30   29..24   ...   11..6    5..0
  *      level      5        4              1       0
  *
- * Only the top level wraps: its slots stand for the next 63 coarse ticks.
+ * Only the top level wraps: its slots are the next 63 of its ticks.
  */
 #define SLOT_BITS   6
 #define SLOT_MASK   (WHEEL_SLOTS - 1u)
 #define LEVEL_TOP   (WHEEL_LEVELS - 1u)
 #define TICK_LATEST (UINT64_MAX / NS_PER_MS)
 
-/* A slot and the tick at which it is to be emptied. */
-struct place {
+/* A slot and the tick at which it is emptied. */
+struct due_slot {
     unsigned level;
     unsigned slot;
     uint64_t tick;
@@ -32,7 +31,7 @@ static unsigned level_shift(unsigned level)
     return level * SLOT_BITS;
 }
 
-/* The level for a tick that is later than the wheel's. */
+/* The level of a tick that is later than the wheel's. */
 static unsigned level_of(const struct wheel *wheel, uint64_t tick)
 {
     unsigned bit = 63u - (unsigned)__builtin_clzll(wheel->tick ^ tick);
@@ -41,7 +40,7 @@ static unsigned level_of(const struct wheel *wheel, uint64_t tick)
     return level < LEVEL_TOP ? level : LEVEL_TOP;
 }
 
-/* The slot of that level; what lies beyond the horizon goes to the last. */
+/* The slot in that level; ticks beyond its horizon share the last slot. */
 static unsigned slot_of(const struct wheel *wheel, unsigned level,
                         uint64_t tick)
 {
@@ -54,8 +53,8 @@ static unsigned slot_of(const struct wheel *wheel, unsigned level,
     return (unsigned)(then & SLOT_MASK);
 }
 
-/* Puts an unlinked timer where its time asks for. */
-static void wheel_place(struct wheel *wheel, struct wheel_timer *timer)
+/* Links an unlinked timer to the list for its time. */
+static void wheel_insert(struct wheel *wheel, struct wheel_timer *timer)
 {
     uint64_t due = timer->due_tick;
     unsigned level;
@@ -72,19 +71,19 @@ static void wheel_place(struct wheel *wheel, struct wheel_timer *timer)
 }
 
 /* The slot that is due first; false if all are empty. */
-static bool wheel_first(const struct wheel *wheel, struct place *first)
+static bool wheel_first(const struct wheel *wheel, struct due_slot *first)
 {
     for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
         uint64_t used = wheel->used[level];
         uint64_t now = wheel->tick >> level_shift(level);
-        unsigned turn = (unsigned)((now + 1) & SLOT_MASK);
+        unsigned next = (unsigned)((now + 1) & SLOT_MASK);
         unsigned ahead;
 
         if (used == 0) {
             continue;
         }
-        if (turn != 0) {
-            used = used >> turn | used << (WHEEL_SLOTS - turn);
+        if (next != 0) {
+            used = used >> next | used << (WHEEL_SLOTS - next);
         }
         ahead = (unsigned)__builtin_ctzll(used) + 1;
         first->level = level;
@@ -95,18 +94,18 @@ static bool wheel_first(const struct wheel *wheel, struct place *first)
     return false;
 }
 
-/* Goes to the time of a slot and hands its timers on: to lower levels, or to
+/* Advances to the time of a slot and moves its timers to lower levels or to
  * expired. */
-static void wheel_turn(struct wheel *wheel, const struct place *place)
+static void wheel_cascade(struct wheel *wheel, const struct due_slot *due)
 {
     struct list moved = {NULL, NULL};
     struct list *link;
 
-    wheel->tick = place->tick;
-    wheel->used[place->level] &= ~(UINT64_C(1) << place->slot);
-    list_splice(&moved, &wheel->slot[place->level][place->slot]);
+    wheel->tick = due->tick;
+    wheel->used[due->level] &= ~(UINT64_C(1) << due->slot);
+    list_splice(&moved, &wheel->slot[due->level][due->slot]);
     while ((link = list_pop(&moved)) != NULL) {
-        wheel_place(wheel, container_of(link, struct wheel_timer, link));
+        wheel_insert(wheel, container_of(link, struct wheel_timer, link));
     }
 }
 
@@ -122,7 +121,7 @@ void wheel_arm(struct wheel *wheel, struct wheel_timer *timer, uint64_t due_ns)
 
     wheel_disarm(wheel, timer);
     timer->due_tick = due < TICK_LATEST ? due : TICK_LATEST;
-    wheel_place(wheel, timer);
+    wheel_insert(wheel, timer);
 }
 
 void wheel_disarm(struct wheel *wheel, struct wheel_timer *timer)
@@ -130,19 +129,18 @@ void wheel_disarm(struct wheel *wheel, struct wheel_timer *timer)
     struct list *head = timer->link.next;
     bool last = head != NULL && head == timer->link.prev;
 
-    /* Who is alone on a list has its head on both sides. */
+    /* A timer that is alone on its list has the head on both sides. */
     if (last && head != &wheel->expired) {
-        size_t place = (size_t)(head - &wheel->slot[0][0]);
+        size_t slot = (size_t)(head - &wheel->slot[0][0]);
 
-        wheel->used[place / WHEEL_SLOTS] &=
-            ~(UINT64_C(1) << place % WHEEL_SLOTS);
+        wheel->used[slot / WHEEL_SLOTS] &= ~(UINT64_C(1) << slot % WHEEL_SLOTS);
     }
     list_remove(&timer->link);
 }
 
 uint64_t wheel_next_ns(const struct wheel *wheel)
 {
-    struct place first;
+    struct due_slot first;
 
     if (!list_empty(&wheel->expired)) {
         return wheel->tick * NS_PER_MS;
@@ -153,7 +151,7 @@ uint64_t wheel_next_ns(const struct wheel *wheel)
 struct wheel_timer *wheel_expire(struct wheel *wheel, uint64_t now_ns)
 {
     uint64_t now = now_ns / NS_PER_MS;
-    struct place first;
+    struct due_slot first;
     struct list *link;
 
     while (list_empty(&wheel->expired)) {
@@ -161,7 +159,7 @@ struct wheel_timer *wheel_expire(struct wheel *wheel, uint64_t now_ns)
             wheel->tick = now > wheel->tick ? now : wheel->tick;
             return NULL;
         }
-        wheel_turn(wheel, &first);
+        wheel_cascade(wheel, &first);
     }
     link = list_pop(&wheel->expired);
     return container_of(link, struct wheel_timer, link);
@@ -171,18 +169,18 @@ static void check_slot(const struct wheel *wheel, unsigned level, unsigned slot)
 {
     const struct list *head = &wheel->slot[level][slot];
     uint64_t now = wheel->tick >> level_shift(level);
-    uint64_t turn = (slot - now) & SLOT_MASK; /* until it is emptied */
+    uint64_t wait = (slot - now) & SLOT_MASK; /* ticks until it is emptied */
     bool used = wheel->used[level] >> slot & 1;
 
     assert(used == !list_empty(head));
-    assert(!used || turn > 0);
+    assert(!used || wait > 0);
     for (struct list *l = head->next; used && l != head; l = l->next) {
         uint64_t due = container_of(l, struct wheel_timer, link)->due_tick;
         uint64_t ahead = (due >> level_shift(level)) - now;
 
         assert(l->next->prev == l && due > wheel->tick);
         assert(level_of(wheel, due) == level);
-        assert(turn == ahead || (level == LEVEL_TOP && turn < ahead));
+        assert(wait == ahead || (level == LEVEL_TOP && wait < ahead));
     }
 }
 
