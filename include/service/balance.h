@@ -1,34 +1,33 @@
 /*
- * balance: which upstream takes a connection. Pure: what changes from moment to
- * moment (who is up, how many connections each has) is asked by callbacks.
+ * balance: which upstream takes a connection. Pure: it asks by callbacks what
+ * changes from moment to moment, who is up and how many connections each has.
  *
  * source: weighted rendezvous hashing (Thaler and Ravishankar, "Using
  * name-based mappings to increase hit rates", IEEE/ACM ToN 1998; weights as
  * -weight / log(hash), Schindelhauer and Schomaker, "Weighted distributed hash
- * tables", SPAA 2005). Each upstream scores by hash_mix(hash_mix(client) ^ id),
- * and the best usable score wins. One pass over the upstreams, no table; when
- * one goes, only its clients move, and they spread over all others. The
- * logarithm is computed in integers, so that the choice is the same on every
- * machine.
+ * tables", SPAA 2005). Each upstream scores hash_mix(hash_mix(client) ^ id),
+ * and the best usable score wins. That is one pass over the upstreams without a
+ * table. When one goes, only its clients move, and they spread over all others.
+ * The logarithm is computed in integers, so that the choice is the same on
+ * every machine.
  *
- * roundrobin: a sequence in which each upstream stands weight times, spread as
- * nginx's smooth weighted round robin spreads it; one cursor for all workers,
- * so that any full cycle is exactly even. The turns of one that is not usable
- * are passed over, and the others keep their shares.
+ * roundrobin: the turns of service/turns.h, with one cursor for all workers, so
+ * that any full cycle is exactly even. The turns of an upstream that is not
+ * usable are skipped, and the others keep their shares.
  *
- * leastconn: the least connections per weight; ties by turns.
+ * leastconn: the fewest connections per weight; ties by turns.
  *
- * random: two different ones drawn by weight, the less loaded of them
- * (Mitzenmacher, "The power of two choices in randomized load balancing",
- * 1996).
+ * random: of two different ones drawn by weight, the less loaded (Mitzenmacher,
+ * "The power of two choices in randomized load balancing", 1996).
  *
- * Backups are picked only when no other is usable, by the same rule.
+ * Backups are picked only when no other is usable, by the same algorithm.
  */
 #ifndef EVPROXY_SERVICE_BALANCE_H
 #define EVPROXY_SERVICE_BALANCE_H
 
 #include "base/base.h"
 #include "config/config.h"
+#include "service/turns.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -44,12 +43,11 @@ struct balance_node {
 /* The primaries, or the backups. */
 struct balance_class {
     uint32_t members;
-    uint32_t turn_count;
-    uint16_t *turns; /* roundrobin: the sequence of nodes */
-    uint32_t *reach; /* random: for each node, the sum of the members' weights
-                        up to it and with it */
+    struct turns turns;   /* roundrobin */
+    uint32_t *cumulative; /* random: for each node, the sum of the members'
+                             weights up to and including its own */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t cursor; /* any thread, relaxed:
-                        whose turn it is; never wraps */
+                        the number of the next turn; never wraps */
 };
 
 struct balance {
@@ -61,8 +59,8 @@ struct balance {
 };
 
 /* What a pick asks about upstream i. An answer may change from one moment to
- * the next; `source` asks usable only of those that would win. */
-struct balance_probe {
+ * the next; `source` asks about usable only when i would win. */
+struct balance_view {
     bool (*usable)(void *arg, uint32_t i);     /* up, not full, not tried */
     uint32_t (*active)(void *arg, uint32_t i); /* its connections */
     void *arg;
@@ -75,10 +73,10 @@ void balance_fini(struct balance *balance);
 
 /*
  * The number of the upstream, or -1 if none is usable. client: the hash of the
- * client's address (addr_hash), used by `source`; random: 64 random bits.
- * Any thread. O(count), and once more for the backups.
+ * client's address (addr_hash), used by `source`; random: 64 random bits. Any
+ * thread. O(count), and again for the backups.
  */
 ssize_t balance_pick(struct balance *balance, uint64_t client, uint64_t random,
-                     const struct balance_probe *probe);
+                     const struct balance_view *view);
 
 #endif

@@ -7,24 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WEIGHT_MAX 256
-
-/*
- * The longest sequence of turns, but for one turn that everyone has: exact
- * weights for 4096 upstreams, whatever they are, in 2 MB. With more, weights
- * are scaled down to fit.
- */
-#define TURNS_MAX (UINT64_C(1) << 20)
-
-/* Draws at random before all are looked at: with half of the weight usable,
- * one in 256 picks goes that far. */
+/* Random draws before all nodes are looked at: with half of the weight usable,
+ * one in 256 picks comes to that. */
 #define DRAWS 8
 
-/* One question to balance_pick, for one class. */
+/* One call of balance_pick, for one class. */
 struct pick {
     struct balance *balance;
     struct balance_class *class;
-    const struct balance_probe *probe;
+    const struct balance_view *view;
     uint64_t client;
     uint64_t random; /* state of a sequence */
     bool backup;
@@ -37,7 +28,7 @@ static bool is_member(const struct pick *pick, uint32_t i)
 
 static bool is_usable(const struct pick *pick, uint32_t i)
 {
-    return pick->probe->usable(pick->probe->arg, i);
+    return pick->view->usable(pick->view->arg, i);
 }
 
 static uint64_t next_turn(const struct pick *pick)
@@ -46,10 +37,12 @@ static uint64_t next_turn(const struct pick *pick)
                                      memory_order_relaxed);
 }
 
+/* ---- source -------------------------------------------------------------- */
+
 /*
- * source. The cost of a node is -log2(hash / 2^64) / weight, and the least
- * wins. It falls with the hash, so that of equal weights the greatest hash
- * wins and no logarithm is needed.
+ * The cost of a node is -log2(hash / 2^64) / weight, and the least cost wins.
+ * It falls as the hash rises: among equal weights the greatest hash wins, and
+ * no logarithm is needed.
  */
 
 #define COST_BITS 48 /* of the fraction */
@@ -61,14 +54,14 @@ struct score {
     uint32_t weight;
 };
 
-/* Loses against every node. */
+/* Every node beats it. */
 static const struct score score_none = {
     .id = UINT64_MAX, .cost = UINT64_C(65) << COST_BITS, .weight = 1};
 
 /*
  * -log2(x / 2^64), rounded up, bit by bit: the square of a number of [1, 2) is
  * 2 or more if the next bit of its logarithm is 1 (Knuth, "The Art of Computer
- * Programming" 1, section 1.2.2). Never rises with x. 0 counts as 1.
+ * Programming" 1, section 1.2.2). Monotonic: never rises with x. 0 counts as 1.
  */
 static uint64_t minus_log2(uint64_t x)
 {
@@ -94,9 +87,8 @@ static bool beats_by_hash(const struct score *score, const struct score *best)
 }
 
 /*
- * Costs are compared across, not divided. -log2(x) >= 1 - x tells without a
- * logarithm of nearly all losers that they lose: of n nodes about ln n are
- * looked at closely.
+ * Compares costs by cross-multiplication. -log2(x) >= 1 - x: so nearly all
+ * losers are found without a logarithm, and of n nodes about ln n need one.
  */
 static bool beats_by_cost(struct score *score, const struct score *best)
 {
@@ -135,16 +127,18 @@ static ssize_t pick_source(struct pick *pick)
     return found;
 }
 
-/* A number below the limit, each as likely as the other within 2^-32. */
+/* ---- the others ---------------------------------------------------------- */
+
+/* A number below the limit; their probabilities differ by at most 2^-32. */
 static uint32_t random_below(uint64_t *random, uint32_t limit)
 {
     return (uint32_t)(((hash_random(random) >> 32) * limit) >> 32);
 }
 
 /*
- * Any usable member but `except` (-1: none), by weight, in one pass: the n-th
- * takes the place of the one before with the share that its weight has in all
- * weights so far (reservoir sampling).
+ * A usable member other than `except` (-1: none), by weight, in one pass of
+ * reservoir sampling: each replaces the one found so far with the probability
+ * of its weight in the sum of weights so far.
  */
 static ssize_t draw_from_all(struct pick *pick, ssize_t except)
 {
@@ -164,14 +158,14 @@ static ssize_t draw_from_all(struct pick *pick, ssize_t except)
     return found;
 }
 
-/* A turn that cannot be used is gone, so that the neighbour of one that is down
- * does not get its share on top. */
+/* A turn that cannot be used is lost. Otherwise the neighbour of a node that is
+ * down would get its share as well. */
 static ssize_t pick_roundrobin(struct pick *pick)
 {
     const struct balance_class *class = pick->class;
 
     for (uint32_t tries = 0; tries < class->members; tries++) {
-        uint32_t i = class->turns[next_turn(pick) % class->turn_count];
+        uint32_t i = class->turns.nodes[next_turn(pick) % class->turns.count];
 
         if (is_usable(pick, i)) {
             return i;
@@ -180,7 +174,7 @@ static ssize_t pick_roundrobin(struct pick *pick)
     return draw_from_all(pick, -1);
 }
 
-/* Whether node a has less connections per weight than b. */
+/* Whether node a has fewer connections per weight than b. */
 static bool is_less_loaded(const struct pick *pick, uint32_t a,
                            uint32_t a_active, uint32_t b, uint32_t b_active)
 {
@@ -203,7 +197,7 @@ static ssize_t pick_leastconn(struct pick *pick)
         if (!is_member(pick, i)) {
             continue;
         }
-        active = pick->probe->active(pick->probe->arg, i);
+        active = pick->view->active(pick->view->arg, i);
         if (found >= 0 &&
             !is_less_loaded(pick, i, active, (uint32_t)found, least)) {
             continue;
@@ -216,19 +210,19 @@ static ssize_t pick_leastconn(struct pick *pick)
     return found;
 }
 
-/* A member by weight, usable or not: the first whose reach is above the draw.
- */
+/* A member by weight, usable or not: the first whose cumulative weight exceeds
+ * a random number. */
 static uint32_t draw_one(struct pick *pick)
 {
-    const uint32_t *reach = pick->class->reach;
+    const uint32_t *cumulative = pick->class->cumulative;
     uint32_t low = 0;
     uint32_t high = pick->balance->count - 1;
-    uint32_t draw = random_below(&pick->random, reach[high]);
+    uint32_t draw = random_below(&pick->random, cumulative[high]);
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
 
-        if (reach[middle] > draw) {
+        if (cumulative[middle] > draw) {
             high = middle;
         } else {
             low = middle + 1;
@@ -251,14 +245,14 @@ static ssize_t draw_usable(struct pick *pick, ssize_t except)
 
 static ssize_t pick_random(struct pick *pick)
 {
-    const struct balance_probe *probe = pick->probe;
+    const struct balance_view *view = pick->view;
     ssize_t first = draw_usable(pick, -1);
     ssize_t second = first < 0 ? -1 : draw_usable(pick, first);
     uint32_t a = (uint32_t)first;
     uint32_t b = (uint32_t)second;
 
-    if (second >= 0 && is_less_loaded(pick, b, probe->active(probe->arg, b), a,
-                                      probe->active(probe->arg, a))) {
+    if (second >= 0 && is_less_loaded(pick, b, view->active(view->arg, b), a,
+                                      view->active(view->arg, a))) {
         return second;
     }
     return first;
@@ -272,10 +266,10 @@ static ssize_t (*const picks[])(struct pick *pick) = {
 };
 
 ssize_t balance_pick(struct balance *balance, uint64_t client, uint64_t random,
-                     const struct balance_probe *probe)
+                     const struct balance_view *view)
 {
     struct pick pick = {
-        .balance = balance, .probe = probe, .client = client, .random = random};
+        .balance = balance, .view = view, .client = client, .random = random};
     ssize_t found = -1;
 
     for (unsigned backup = 0; backup < 2 && found < 0; backup++) {
@@ -288,170 +282,47 @@ ssize_t balance_pick(struct balance *balance, uint64_t client, uint64_t random,
     return found;
 }
 
-/*
- * The sequence of turns. Smooth weighted round robin adds to each node its
- * weight at each turn, takes the first of the greatest, and takes the sum of
- * all weights off it. Nodes of one weight are then taken by turns among
- * themselves, so that it is enough to compare the next ones of each weight: at
- * most 256, not all.
- */
-struct group {
-    uint32_t *members; /* nodes of one weight, in order */
-    uint32_t size;
-    uint32_t turns; /* of each in the whole sequence */
-    uint32_t taken; /* turns so far, all members together */
-};
-
-static uint32_t group_next(const struct group *group)
-{
-    return group->members[group->taken % group->size];
-}
-
-static uint32_t gcd(uint32_t a, uint32_t b)
-{
-    while (b != 0) {
-        uint32_t rest = a % b;
-
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
-/* Weights to turns: the least numbers of the same ratio, if they fit. Answers
- * their sum. */
-static uint32_t groups_set_turns(struct group groups[WEIGHT_MAX + 1])
-{
-    uint32_t divisor = 0;
-    uint64_t sum = 0;
-    uint32_t total = 0;
-
-    for (uint32_t weight = 1; weight <= WEIGHT_MAX; weight++) {
-        if (groups[weight].size > 0) {
-            divisor = gcd(weight, divisor);
-            sum += (uint64_t)weight * groups[weight].size;
-        }
-    }
-    for (uint32_t weight = 1; weight <= WEIGHT_MAX; weight++) {
-        struct group *group = &groups[weight];
-
-        if (group->size > 0) {
-            group->turns = weight / divisor;
-            if (sum / divisor > TURNS_MAX) {
-                group->turns = (uint32_t)(weight * TURNS_MAX / sum);
-            }
-            if (group->turns == 0) {
-                group->turns = 1;
-            }
-            total += group->turns * group->size;
-        }
-    }
-    return total;
-}
-
-/* Lays the class's nodes out by weight in members, in order within each. */
-static void groups_fill(struct group groups[WEIGHT_MAX + 1], uint32_t *members,
-                        const struct balance *balance, bool backup)
-{
-    memset(groups, 0, (WEIGHT_MAX + 1) * sizeof(*groups));
-    for (uint32_t i = 0; i < balance->count; i++) {
-        const struct balance_node *node = &balance->nodes[i];
-
-        assert(node->weight >= 1 && node->weight <= WEIGHT_MAX);
-        groups[node->weight].size += node->backup == backup;
-    }
-    for (uint32_t weight = 1; weight <= WEIGHT_MAX; weight++) {
-        groups[weight].members = members;
-        members += groups[weight].size;
-        groups[weight].size = 0;
-    }
-    for (uint32_t i = 0; i < balance->count; i++) {
-        struct group *group = &groups[balance->nodes[i].weight];
-
-        if (balance->nodes[i].backup == backup) {
-            group->members[group->size++] = i;
-        }
-    }
-}
-
-/* Moves the groups that have members to the front; answers how many. */
-static uint32_t groups_compact(struct group groups[WEIGHT_MAX + 1])
-{
-    uint32_t count = 0;
-
-    for (uint32_t weight = 1; weight <= WEIGHT_MAX; weight++) {
-        if (groups[weight].size > 0) {
-            groups[count++] = groups[weight];
-        }
-    }
-    return count;
-}
-
-/* The group whose next member has the greatest sum at this turn; of equals the
- * one whose member comes first. */
-static struct group *groups_turn(struct group *groups, uint32_t count,
-                                 uint32_t total, uint32_t turn)
-{
-    struct group *best = NULL;
-    int64_t greatest = 0;
-
-    for (uint32_t i = 0; i < count; i++) {
-        struct group *group = &groups[i];
-        int64_t sum = (int64_t)group->turns * ((int64_t)turn + 1) -
-                      (int64_t)total * (group->taken / group->size);
-
-        if (best == NULL || sum > greatest ||
-            (sum == greatest && group_next(group) < group_next(best))) {
-            best = group;
-            greatest = sum;
-        }
-    }
-    return best;
-}
+/* ---- set-up -------------------------------------------------------------- */
 
 static int class_set_turns(struct balance *balance, bool backup)
 {
-    struct balance_class *class = &balance->classes[backup];
-    struct group groups[WEIGHT_MAX + 1];
-    uint32_t *members = calloc(balance->count, sizeof(*members));
-    uint32_t count;
+    uint32_t *weights = calloc(balance->count, sizeof(*weights));
+    int result;
 
-    if (members == NULL) {
+    if (weights == NULL) {
         return -1;
     }
-    groups_fill(groups, members, balance, backup);
-    class->turn_count = groups_set_turns(groups);
-    count = groups_compact(groups);
-    class->turns = calloc(class->turn_count, sizeof(*class->turns));
-    for (uint32_t i = 0; class->turns != NULL && i < class->turn_count; i++) {
-        struct group *group = groups_turn(groups, count, class->turn_count, i);
+    for (uint32_t i = 0; i < balance->count; i++) {
+        const struct balance_node *node = &balance->nodes[i];
 
-        class->turns[i] = (uint16_t)group_next(group);
-        group->taken++;
+        assert(node->weight >= 1 && node->weight <= TURNS_WEIGHT_MAX);
+        weights[i] = node->backup == backup ? node->weight : 0;
     }
-    free(members);
-    return class->turns == NULL ? -1 : 0;
+    result =
+        turns_init(&balance->classes[backup].turns, weights, balance->count);
+    free(weights);
+    return result;
 }
 
-static int class_set_reach(struct balance *balance, bool backup)
+static int class_set_cumulative(struct balance *balance, bool backup)
 {
     struct balance_class *class = &balance->classes[backup];
     uint32_t sum = 0;
 
-    class->reach = calloc(balance->count, sizeof(*class->reach));
-    if (class->reach == NULL) {
+    class->cumulative = calloc(balance->count, sizeof(*class->cumulative));
+    if (class->cumulative == NULL) {
         return -1;
     }
     for (uint32_t i = 0; i < balance->count; i++) {
         if (balance->nodes[i].backup == backup) {
             sum += balance->nodes[i].weight;
         }
-        class->reach[i] = sum;
+        class->cumulative[i] = sum;
     }
     return 0;
 }
 
-/* What the kind needs besides the nodes, for a class that has members. */
+/* What the algorithm needs besides the nodes, if the class has members. */
 static int class_init(struct balance *balance, bool backup)
 {
     if (balance->classes[backup].members == 0) {
@@ -461,7 +332,7 @@ static int class_init(struct balance *balance, bool backup)
     case BALANCE_ROUNDROBIN:
         return class_set_turns(balance, backup);
     case BALANCE_RANDOM:
-        return class_set_reach(balance, backup);
+        return class_set_cumulative(balance, backup);
     case BALANCE_SOURCE:
     case BALANCE_LEASTCONN:
         break;
@@ -502,8 +373,8 @@ fail:
 void balance_fini(struct balance *balance)
 {
     for (unsigned backup = 0; backup < 2; backup++) {
-        free(balance->classes[backup].turns);
-        free(balance->classes[backup].reach);
+        turns_fini(&balance->classes[backup].turns);
+        free(balance->classes[backup].cumulative);
     }
     free(balance->nodes);
     memset(balance, 0, sizeof(*balance));
