@@ -23,9 +23,11 @@ enum {
     UPSTREAM_UNRESOLVED = 4 /* its name has no address */
 };
 
+#define UPSTREAM_TEXT_MAX (ADDR_HOST_MAX + 8)
+
 struct upstream {
     struct endpoint endpoint;
-    char text[ADDR_HOST_MAX + 8]; /* as in the logs; an unresolved name:port */
+    char text[UPSTREAM_TEXT_MAX]; /* as in the logs; an unresolved name:port */
     uint64_t id;                  /* hash of text, for the pick */
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections, all

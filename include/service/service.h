@@ -1,0 +1,84 @@
+/*
+ * service: one service of a generation, and its state, which it shares with the
+ * services of the same name in other generations.
+ *
+ *      service ──▶ state         counters, limits, rates: over all reloads
+ *         └──────▶ upstream[]    likewise, by address
+ *
+ * The control thread creates and destroys services; workers only read them. The
+ * state, the upstreams and the cursors are shared and have their own rules.
+ */
+#ifndef EVPROXY_SERVICE_SERVICE_H
+#define EVPROXY_SERVICE_SERVICE_H
+
+#include "base/base.h"
+#include "base/direction.h"
+#include "base/rate.h"
+#include "config/config.h"
+#include "service/balance.h"
+#include "service/limits.h"
+#include "service/resolution.h"
+#include "service/stats.h"
+#include "service/upstream.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct generation;
+struct tls_context;
+
+/* What a service keeps over all reloads; it exists while a generation has a
+ * service of the name. */
+struct service_state {
+    char *name;
+    struct service_counters *counters; /* one for each worker */
+    unsigned workers;
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections and UDP
+                          sessions; all workers add and subtract, also without
+                          max_connections, since a reload may set it */
+    struct rate accept_rate;
+    struct rate rate[DIRECTIONS]; /* service_rate_up, service_rate_down */
+    struct limits *limits; /* by source; NULL until a generation needs it */
+    uint32_t holders;      /* services that have it; control thread */
+};
+
+struct service {
+    const struct config_service *config;
+    struct generation *generation; /* that it belongs to */
+    struct service_state *state;
+    struct upstream **upstreams;          /* one for each resolved address */
+    const struct config_upstream **lines; /* the options of each */
+    uint32_t upstream_count;
+    struct balance balance;
+    struct rate_limit rate[DIRECTIONS];         /* of one connection */
+    struct rate_limit service_rate[DIRECTIONS]; /* of all together */
+    struct rate_limit accept_rate;
+    bool sends_proxy;               /* some upstream wants a PROXY header */
+    bool throttled;                 /* any of the four byte rates is set */
+    struct tls_context *tls_server; /* for clients; NULL: without TLS. Set by
+                                       control/credentials.h */
+    struct tls_context *tls_client; /* for upstreams; likewise */
+    _Atomic uint32_t source_cursor; /* any worker, relaxed: the number of the
+                                       next source address */
+};
+
+/*
+ * Initialises memory that is all-zero but for `generation`. Takes the state and
+ * the upstreams of previous, the newest service of that name or NULL, and
+ * creates those that previous lacks. A name stands for all its addresses, each
+ * with the weight of its line. A name that does not resolve becomes one
+ * upstream that is down, with "name:port" as its text. Of two lines with one
+ * address the first counts.
+ *
+ * -1 with errno: ENOMEM, or E2BIG for more than CONFIG_UPSTREAMS_MAX upstreams.
+ * The caller calls service_fini in either case. Control thread.
+ */
+int service_init(struct service *service, const struct config_service *config,
+                 const struct service *previous, unsigned workers,
+                 resolution_lookup_fn lookup) WARN_UNUSED;
+
+/* Also destroys the state and the upstreams that no other service has. */
+void service_fini(struct service *service);
+
+#endif

@@ -1,0 +1,218 @@
+#include "service/service.h"
+
+#include "base/hash.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the state ----------------------------------------------------------- */
+
+/* All-zero, and on separate cache lines if its type is aligned so. */
+static void *aligned_calloc(size_t alignment, size_t count, size_t size)
+{
+    void *memory = aligned_alloc(alignment, count * size);
+
+    if (memory != NULL) {
+        memset(memory, 0, count * size);
+    }
+    return memory;
+}
+
+static void state_destroy(struct service_state *state)
+{
+    limits_destroy(state->limits);
+    free(state->counters);
+    free(state->name);
+    free(state);
+}
+
+static struct service_state *state_create(const char *name, unsigned workers)
+{
+    struct service_state *state;
+
+    state = aligned_calloc(_Alignof(struct service_state), 1, sizeof(*state));
+    if (state == NULL) {
+        return NULL;
+    }
+    state->workers = workers;
+    state->name = strdup(name);
+    state->counters = aligned_calloc(_Alignof(struct service_counters), workers,
+                                     sizeof(*state->counters));
+    if (state->name == NULL || state->counters == NULL) {
+        state_destroy(state);
+        errno = ENOMEM;
+        return NULL;
+    }
+    return state;
+}
+
+/* ---- an index of upstreams by their text --------------------------------- */
+
+struct index_slot {
+    struct upstream *upstream; /* NULL: free */
+    bool listed;               /* by the service that is initialised */
+};
+
+/* Open addressing, at most half full. */
+struct index {
+    struct index_slot *slots;
+    size_t size; /* a power of two */
+};
+
+static int index_init(struct index *index, size_t count)
+{
+    index->size = 2;
+    while (index->size < 2 * count) {
+        index->size *= 2;
+    }
+    index->slots = calloc(index->size, sizeof(*index->slots));
+    return index->slots == NULL ? -1 : 0;
+}
+
+/* The slot of the upstream with that text, or a free one for it. */
+static struct index_slot *index_find(const struct index *index,
+                                     const char *text)
+{
+    size_t i = hash_bytes(text, strlen(text), 0);
+    struct index_slot *slot = &index->slots[i & (index->size - 1)];
+
+    while (slot->upstream != NULL && strcmp(slot->upstream->text, text) != 0) {
+        slot = &index->slots[++i & (index->size - 1)];
+    }
+    return slot;
+}
+
+/* ---- the upstreams ------------------------------------------------------- */
+
+static int add_upstream(struct service *service, const struct index *index,
+                        const struct resolved *resolved,
+                        struct balance_node *nodes)
+{
+    const struct config_upstream *line = resolved->line;
+    const struct endpoint *endpoint =
+        resolved->endpoint.length == 0 ? NULL : &resolved->endpoint;
+    uint32_t i = service->upstream_count;
+    char text[UPSTREAM_TEXT_MAX];
+    struct index_slot *slot;
+
+    resolution_format(resolved, text);
+    slot = index_find(index, text);
+    if (slot->listed) {
+        return 0;
+    }
+    if (i == CONFIG_UPSTREAMS_MAX) {
+        errno = E2BIG;
+        return -1;
+    }
+    if (slot->upstream == NULL) {
+        slot->upstream =
+            upstream_create(endpoint, text, service->state->workers);
+    }
+    if (slot->upstream == NULL) {
+        return -1;
+    }
+    slot->listed = true;
+    slot->upstream->holders++;
+    service->upstreams[i] = slot->upstream;
+    service->lines[i] = line;
+    service->sends_proxy |= line->proxy_protocol != PROXY_OFF;
+    nodes[i] = (struct balance_node){.id = slot->upstream->id,
+                                     .weight = line->weight,
+                                     .backup = line->backup};
+    service->upstream_count++;
+    return 0;
+}
+
+static int add_upstreams(struct service *service,
+                         const struct service *previous,
+                         const struct resolution *resolution)
+{
+    size_t old_count = previous == NULL ? 0 : previous->upstream_count;
+    size_t count = resolution->count;
+    struct balance_node *nodes = calloc(count, sizeof(*nodes));
+    struct index index = {0};
+    int result = -1;
+
+    service->upstreams = calloc(count, sizeof(struct upstream *));
+    service->lines = calloc(count, sizeof(const struct config_upstream *));
+    if (nodes == NULL || service->upstreams == NULL || service->lines == NULL ||
+        index_init(&index, old_count + count) < 0) {
+        goto free_scratch;
+    }
+    for (size_t i = 0; i < old_count; i++) {
+        struct upstream *upstream = previous->upstreams[i];
+
+        index_find(&index, upstream->text)->upstream = upstream;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (add_upstream(service, &index, &resolution->list[i], nodes) < 0) {
+            goto free_scratch;
+        }
+    }
+    result = balance_init(&service->balance, service->config->balance, nodes,
+                          service->upstream_count);
+free_scratch:
+    free(index.slots);
+    free(nodes);
+    return result;
+}
+
+/* ---- the service --------------------------------------------------------- */
+
+static struct rate_limit limit_of(uint64_t per_s, uint64_t burst)
+{
+    return (struct rate_limit){.per_s = per_s, .burst = burst > 0 ? burst : 1};
+}
+
+static void set_rates(struct service *service)
+{
+    const struct config_service *config = service->config;
+    uint64_t burst = config->rate_burst;
+
+    service->rate[UP] = limit_of(config->rate_up, burst);
+    service->rate[DOWN] = limit_of(config->rate_down, burst);
+    service->service_rate[UP] = limit_of(config->service_rate_up, burst);
+    service->service_rate[DOWN] = limit_of(config->service_rate_down, burst);
+    service->accept_rate = limit_of(config->accept_rate, config->accept_rate);
+    service->throttled =
+        (config->rate_up | config->rate_down | config->service_rate_up |
+         config->service_rate_down) != 0;
+}
+
+int service_init(struct service *service, const struct config_service *config,
+                 const struct service *previous, unsigned workers,
+                 resolution_lookup_fn lookup)
+{
+    struct resolution resolution;
+    int result = -1;
+
+    service->config = config;
+    service->state = previous != NULL ? previous->state
+                                      : state_create(config->name, workers);
+    if (service->state == NULL) {
+        return -1;
+    }
+    service->state->holders++;
+    set_rates(service);
+    if (resolution_init(&resolution, config, lookup) == 0) {
+        result = add_upstreams(service, previous, &resolution);
+    }
+    resolution_fini(&resolution);
+    return result;
+}
+
+void service_fini(struct service *service)
+{
+    for (uint32_t i = 0; i < service->upstream_count; i++) {
+        if (--service->upstreams[i]->holders == 0) {
+            upstream_destroy(service->upstreams[i]);
+        }
+    }
+    balance_fini(&service->balance);
+    free(service->lines);
+    free(service->upstreams);
+    if (service->state != NULL && --service->state->holders == 0) {
+        state_destroy(service->state);
+    }
+}
