@@ -1,11 +1,11 @@
 /*
- * stats: causes of an end, and counters.
+ * stats: why connections end, and counters.
  *
- * A counter block belongs to one worker, which alone writes it; the control
- * thread reads all blocks and adds them up. So a counter is an atomic that is
- * never contended, and an addition is a plain load, add and store. The store
- * releases and the reader acquires: who sees one counter moved also sees what
- * the worker had counted before (plain moves on x86).
+ * Each worker alone writes its block of counters; the control thread reads all
+ * blocks and adds them up. So a counter is an atomic without contention, and an
+ * addition is a load, an add and a store. The store releases and the reader
+ * acquires: who sees a counter's new value also sees all that the worker
+ * counted before it (plain moves on x86).
  */
 #ifndef EVPROXY_SERVICE_STATS_H
 #define EVPROXY_SERVICE_STATS_H
@@ -16,8 +16,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Why a connection ended; the names are cause_name()'s. The order is that
- * of the stats line: new ones go to the end. */
+/* Why a connection ended. The order is that of the stats line: add new causes
+ * at the end. */
 enum cause {
     CAUSE_NONE, /* not ended */
     CAUSE_CLIENT_FIN,
@@ -51,7 +51,7 @@ const char *cause_name(enum cause cause);
 
 typedef _Atomic uint64_t counter;
 
-/* By the one writer only. */
+/* Only by the block's worker. */
 static inline void counter_add(counter *one, uint64_t n)
 {
     uint64_t value = atomic_load_explicit(one, memory_order_relaxed);
@@ -69,14 +69,14 @@ struct service_counters {
     _Alignas(CACHE_LINE_BYTES) counter bytes[DIRECTIONS];
     counter accepted;
     counter ended[CAUSES];
-    counter dropped; /* datagrams that came and were not passed on */
+    counter dropped; /* datagrams that were received and not forwarded */
 };
 
 /* One worker's counters of one upstream. */
 struct upstream_counters {
     _Alignas(CACHE_LINE_BYTES) counter bytes[DIRECTIONS];
     counter total;  /* connections established */
-    counter failed; /* connects that failed by the upstream's fault */
+    counter failed; /* connects that the upstream made fail */
 };
 
 /* Sums for reading. */
@@ -85,7 +85,7 @@ struct service_sums {
     uint64_t accepted;
     uint64_t ended[CAUSES];
     uint64_t dropped;
-    uint64_t active; /* accepted less the sum of ended */
+    uint64_t active; /* accepted minus the sum of ended */
 };
 struct upstream_sums {
     uint64_t bytes[DIRECTIONS];
@@ -94,8 +94,8 @@ struct upstream_sums {
 };
 
 /*
- * Adds up count blocks (one a worker). `ended` is read before `accepted` of the
- * same block, so that active is never negative.
+ * Adds up count blocks, one for each worker. Reads `ended` before `accepted` of
+ * the same block, so that active is never negative.
  */
 void service_counters_sum(const struct service_counters *blocks, unsigned count,
                           struct service_sums *sums);
@@ -103,10 +103,9 @@ void upstream_counters_sum(const struct upstream_counters *blocks,
                            unsigned count, struct upstream_sums *sums);
 
 /*
- * " ended_client_fin=0 ended_upstream_fin=0 ...", every cause in order, into
- * the buffer of that size, with a final zero; answers the length written. A
- * buffer that is too small (STATS_ENDED_MAX is enough) gets the causes that fit
- * whole.
+ * Writes " ended_client_fin=0 ended_upstream_fin=0 ..." with every cause in
+ * order and a final zero; answers the length. STATS_ENDED_MAX bytes are enough;
+ * a smaller buffer gets as many whole causes as fit.
  */
 #define STATS_ENDED_MAX 1536
 size_t stats_format_ended(const struct service_sums *sums, char *buffer,

@@ -1,9 +1,9 @@
 /*
  * upstream: the state of one endpoint of one service, over all reloads.
  *
- * Created, found again by its address, and freed by the control thread; read
- * and counted by all workers meanwhile. It is up, or down for one reason or
- * more; it takes connections while no reason stands.
+ * The control thread creates it, finds it again by its address at a reload, and
+ * destroys it; meanwhile all workers read it and count on it. It is down while
+ * there is a reason to be, and takes connections while there is none.
  */
 #ifndef EVPROXY_SERVICE_UPSTREAM_H
 #define EVPROXY_SERVICE_UPSTREAM_H
@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Reasons to be down. */
+/* Reasons to be down, as bits. */
 enum {
     UPSTREAM_FAILED = 1,    /* passive: fail_threshold connects failed */
     UPSTREAM_UNHEALTHY = 2, /* active: health_fall checks failed */
@@ -30,22 +30,24 @@ struct upstream {
     char text[UPSTREAM_TEXT_MAX]; /* as in the logs; an unresolved name:port */
     uint64_t id;                  /* hash of text, for the pick */
 
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections, all
-                        workers add and subtract; also when connecting */
-    _Atomic uint32_t down; /* reasons; set and cleared by any thread */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections and
+                        UDP sessions, also connecting; all workers add and
+                        subtract */
+    _Atomic uint32_t down; /* reasons; any thread sets and clears them */
 
-    pthread_mutex_t lock; /* guards the four below: only failures come here */
+    pthread_mutex_t lock; /* guards the four below; taken on failures only */
     uint64_t *failures;   /* times of the last fail_threshold ones, a ring */
     uint32_t failures_size;
     uint32_t failures_next;
     uint32_t failures_count;
 
-    uint32_t holders; /* control thread: generations that list it */
+    uint32_t holders; /* services that list it; control thread */
     unsigned workers;
-    struct upstream_counters *counters; /* one a worker */
+    struct upstream_counters *counters; /* one for each worker */
 };
 
-/* NULL with errno = ENOMEM. endpoint NULL: an unresolved name, and down. */
+/* NULL with errno = ENOMEM. endpoint NULL: an unresolved name, which is down.
+ */
 struct upstream *upstream_create(const struct endpoint *endpoint,
                                  const char *text,
                                  unsigned workers) WARN_UNUSED;
@@ -57,22 +59,22 @@ static inline bool upstream_up(const struct upstream *upstream)
 }
 
 /*
- * Counts one connection in, unless that would pass max (0: no limit). Exact
- * over all workers. Pair with upstream_leave.
+ * Counts one connection, or answers false if that would exceed max (0: no
+ * limit). Exact over all workers. Pair with upstream_leave.
  */
 bool upstream_enter(struct upstream *upstream, uint32_t max) WARN_UNUSED;
 void upstream_leave(struct upstream *upstream);
 
 /*
- * A connect failed by the upstream's fault at now_ns. True if this one made it
- * the threshold-th within the window and UPSTREAM_FAILED was set by it: the
- * caller then logs it and tells the control thread to probe. threshold 0 never
- * does. The past failures are forgotten when it is taken out.
+ * Counts a connect that the upstream made fail. True if it is the threshold-th
+ * within the window and so set UPSTREAM_FAILED; past failures are then
+ * forgotten. The caller logs it and tells the control thread, which tries the
+ * upstream until a connect succeeds. threshold 0: never.
  */
 bool upstream_connect_failed(struct upstream *upstream, uint32_t threshold,
                              uint64_t window_ns, uint64_t now_ns) WARN_UNUSED;
 
-/* Sets or clears one reason. True if the upstream thereby went down or up. */
+/* Sets or clears one reason. True if that took the upstream down or up. */
 bool upstream_set_down(struct upstream *upstream, uint32_t reason);
 bool upstream_clear_down(struct upstream *upstream, uint32_t reason);
 

@@ -16,7 +16,7 @@ bool limits_allowed(const struct config_rule *rules, size_t count,
 {
     bool any_allow = false;
 
-    if (client->family != AF_INET && client->family != AF_INET6) {
+    if (!addr_is_ip(client)) {
         return true;
     }
     for (size_t i = 0; i < count; i++) {
@@ -28,16 +28,16 @@ bool limits_allowed(const struct config_rule *rules, size_t count,
     return !any_allow;
 }
 
-#define PARTS      64
-#define PARTS_BITS 6
+#define SHARDS     64
+#define SHARD_BITS 6
 
-/* So that chance does not fill one part long before the others: sources fall on
- * parts like dice. */
-#define PART_ENTRIES_MIN 1024
+/* Sources fall on shards at random: with fewer entries one shard could fill
+ * long before the others. */
+#define SHARD_ENTRIES_MIN 1024
 
-#define SEARCH_EVERY_NS (100 * NS_PER_MS)
+#define SWEEP_EVERY_NS (100 * NS_PER_MS)
 
-/* IPv4 as ::ffff:a.b.c.d; all unix clients are ::, which is no one's source. */
+/* IPv4 as ::ffff:a.b.c.d; unix clients as ::, which no IP client has. */
 struct source {
     uint64_t high;
     uint64_t low;
@@ -47,54 +47,52 @@ struct entry {
     struct source source;
     struct rate rate;
     uint32_t active;
-    uint32_t next; /* in its chain or among the free: 1 more than its place, 0
-                      at the end */
+    uint32_t next; /* in its chain or the free list: index + 1; 0: the last */
 };
 
-_Static_assert(sizeof(struct entry) == 32, "two entries to a cache line");
+_Static_assert(sizeof(struct entry) == 32, "two entries in a cache line");
 
 /*
- * One part, by chained hashing:
+ * A shard is a table with chained hashing:
  *
- *      heads ──▶ entry ──▶ entry ──▶ end     as many as there are entries
- *      free  ──▶ entry ──▶ entry ──▶ end     were in use
- *      entries[touched...]                   never were in use
+ *      heads[]  ──▶ entry ──▶ entry ──▶ end     as many heads as entries
+ *      free     ──▶ entry ──▶ entry ──▶ end     used before
+ *      entries[touched...]                      never used
  *
- * An entry goes back to the free ones when it says nothing any more: at its
- * last leave if it has no bucket, else when someone comes by in its chain, or
- * when the part is full.
+ * An idle entry is freed by its last limits_leave if it has no bucket,
+ * otherwise by the next search of its chain or by a sweep of the full shard.
  */
-struct part {
+struct shard {
     _Alignas(CACHE_LINE_BYTES) pthread_mutex_t lock; /* guards all of it */
     struct entry *entries;
     uint32_t *heads;
-    uint32_t free;      /* first of the free ones, as entry.next */
-    uint32_t touched;   /* entries used so far, the first ones */
-    uint64_t search_ns; /* when a full part may be searched again */
+    uint32_t free;     /* the first of the free list, as entry.next */
+    uint32_t touched;  /* entries below it were used before */
+    uint64_t sweep_ns; /* when the next sweep may come */
 };
 
 struct limits {
-    uint64_t seed[2]; /* secret, so that no one can choose a long chain */
-    void *memory;     /* of all parts */
+    uint64_t seed[2]; /* secret, so that no client can cause a long chain */
+    void *memory;     /* entries and heads of all shards */
     size_t memory_bytes;
-    uint32_t part_entries;
-    struct part parts[PARTS];
+    uint32_t shard_entries;
+    struct shard shards[SHARDS];
 };
 
-static uint32_t part_entries_for(uint32_t connections)
+static uint32_t shard_entries_for(uint32_t connections)
 {
     uint64_t entries = 2 * (uint64_t)connections;
 
     if (entries > LIMITS_ENTRIES_MAX) {
         entries = LIMITS_ENTRIES_MAX;
     }
-    if (entries < PARTS * PART_ENTRIES_MIN) {
-        entries = PARTS * PART_ENTRIES_MIN;
+    if (entries < SHARDS * SHARD_ENTRIES_MIN) {
+        entries = SHARDS * SHARD_ENTRIES_MIN;
     }
-    return (uint32_t)((entries + PARTS - 1) / PARTS);
+    return (uint32_t)((entries + SHARDS - 1) / SHARDS);
 }
 
-/* Small pages: what is touched here and there must not become all of it. */
+/* Small pages, so that scattered entries do not make all of it resident. */
 static void *map_memory(size_t bytes)
 {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -107,17 +105,17 @@ static void *map_memory(size_t bytes)
     return memory;
 }
 
-static void parts_init(struct limits *limits)
+static void shards_init(struct limits *limits)
 {
     struct entry *entries = limits->memory;
-    uint32_t *heads = (uint32_t *)(entries + PARTS * limits->part_entries);
+    uint32_t *heads = (uint32_t *)(entries + SHARDS * limits->shard_entries);
 
-    for (uint32_t i = 0; i < PARTS; i++) {
-        struct part *part = &limits->parts[i];
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        struct shard *shard = &limits->shards[i];
 
-        pthread_mutex_init(&part->lock, NULL);
-        part->entries = entries + i * limits->part_entries;
-        part->heads = heads + i * limits->part_entries;
+        pthread_mutex_init(&shard->lock, NULL);
+        shard->entries = entries + i * limits->shard_entries;
+        shard->heads = heads + i * limits->shard_entries;
     }
 }
 
@@ -130,8 +128,8 @@ struct limits *limits_create(uint32_t connections)
         return NULL;
     }
     memset(limits, 0, sizeof(*limits));
-    limits->part_entries = part_entries_for(connections);
-    limits->memory_bytes = (size_t)PARTS * limits->part_entries *
+    limits->shard_entries = shard_entries_for(connections);
+    limits->memory_bytes = (size_t)SHARDS * limits->shard_entries *
                            (sizeof(struct entry) + sizeof(uint32_t));
     if (getrandom(limits->seed, sizeof(limits->seed), 0) !=
         sizeof(limits->seed)) {
@@ -141,7 +139,7 @@ struct limits *limits_create(uint32_t connections)
     if (limits->memory == NULL) {
         goto free_limits;
     }
-    parts_init(limits);
+    shards_init(limits);
     return limits;
 
 free_limits:
@@ -154,8 +152,8 @@ void limits_destroy(struct limits *limits)
     if (limits == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < PARTS; i++) {
-        pthread_mutex_destroy(&limits->parts[i].lock);
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        pthread_mutex_destroy(&limits->shards[i].lock);
     }
     munmap(limits->memory, limits->memory_bytes);
     free(limits);
@@ -185,9 +183,9 @@ static bool source_equal(const struct source *a, const struct source *b)
 }
 
 /*
- * Two rounds with a secret before each. hash_bytes keeps its seed apart from
- * the bytes too little for who can choose 64 bits of an address: some sets of
- * bytes collide under many seeds.
+ * Two rounds, each with a secret. The seed of hash_bytes is too weak against
+ * clients that can choose 64 bits of their address: some sets of bytes collide
+ * under many seeds.
  */
 static uint64_t source_hash(const struct limits *limits,
                             const struct source *source)
@@ -196,10 +194,11 @@ static uint64_t source_hash(const struct limits *limits,
                     limits->seed[1]);
 }
 
-/* Where a source belongs. The part's bits are not the chain's. */
+/* Where a source belongs. Shard and chain come from different bits of a hash.
+ */
 struct place {
     struct source source;
-    struct part *part;
+    struct shard *shard;
     uint32_t *head;
 };
 
@@ -208,47 +207,48 @@ static struct place place_of(struct limits *limits, const struct addr *client)
     struct place place = {.source = source_of(client)};
     uint64_t hash = source_hash(limits, &place.source);
 
-    place.part = &limits->parts[hash >> (64 - PARTS_BITS)];
+    place.shard = &limits->shards[hash >> (64 - SHARD_BITS)];
     place.head =
-        &place.part->heads[((hash & UINT32_MAX) * limits->part_entries) >> 32];
+        &place.shard
+             ->heads[((hash & UINT32_MAX) * limits->shard_entries) >> 32];
     return place;
 }
 
-/* The bucket is full, and no one is there. */
-static bool entry_says_nothing(const struct entry *entry, uint64_t now_ns)
+/* No connection, and a full bucket. */
+static bool entry_is_idle(const struct entry *entry, uint64_t now_ns)
 {
     return entry->active == 0 &&
            atomic_load_explicit(&entry->rate.full_ns, memory_order_relaxed) <=
                now_ns;
 }
 
-/* Takes the entry that the link leads to out of its chain. */
-static void entry_free(struct part *part, uint32_t *link)
+/* Removes the entry that the link leads to from its chain. */
+static void entry_free(struct shard *shard, uint32_t *link)
 {
     uint32_t number = *link;
-    struct entry *entry = &part->entries[number - 1];
+    struct entry *entry = &shard->entries[number - 1];
 
     *link = entry->next;
     memset(entry, 0, sizeof(*entry));
-    entry->next = part->free;
-    part->free = number;
+    entry->next = shard->free;
+    shard->free = number;
 }
 
 /*
- * The link to the source's entry, or the one that ends the chain. Entries on
- * the way that say nothing are freed; of source NULL there are no others.
+ * The link to the source's entry, or the one that ends the chain. Frees idle
+ * entries on the way. source NULL: searches to the end.
  */
-static uint32_t *chain_find(struct part *part, uint32_t *link,
+static uint32_t *chain_find(struct shard *shard, uint32_t *link,
                             const struct source *source, uint64_t now_ns)
 {
     while (*link != 0) {
-        struct entry *entry = &part->entries[*link - 1];
+        struct entry *entry = &shard->entries[*link - 1];
 
         if (source != NULL && source_equal(&entry->source, source)) {
             break;
         }
-        if (entry_says_nothing(entry, now_ns)) {
-            entry_free(part, link);
+        if (entry_is_idle(entry, now_ns)) {
+            entry_free(shard, link);
         } else {
             link = &entry->next;
         }
@@ -256,38 +256,38 @@ static uint32_t *chain_find(struct part *part, uint32_t *link,
     return link;
 }
 
-/* Frees every entry of a full part that says nothing. */
-static void part_search(struct part *part, uint32_t entries, uint64_t now_ns)
+/* Frees all idle entries. */
+static void shard_sweep(struct shard *shard, uint32_t entries, uint64_t now_ns)
 {
-    if (now_ns < part->search_ns) {
+    if (now_ns < shard->sweep_ns) {
         return;
     }
-    part->search_ns = now_ns + SEARCH_EVERY_NS;
+    shard->sweep_ns = now_ns + SWEEP_EVERY_NS;
     for (uint32_t i = 0; i < entries; i++) {
-        chain_find(part, &part->heads[i], NULL, now_ns);
+        chain_find(shard, &shard->heads[i], NULL, now_ns);
     }
 }
 
-/* A new entry for the source, first of its chain; NULL if there is none. */
-static struct entry *part_add(const struct place *place, uint32_t entries,
-                              uint64_t now_ns)
+/* A new entry for the source, first in its chain; NULL if all are in use. */
+static struct entry *shard_add(const struct place *place, uint32_t entries,
+                               uint64_t now_ns)
 {
-    struct part *part = place->part;
+    struct shard *shard = place->shard;
     struct entry *entry;
     uint32_t number;
 
-    if (part->free == 0 && part->touched == entries) {
-        part_search(part, entries, now_ns);
+    if (shard->free == 0 && shard->touched == entries) {
+        shard_sweep(shard, entries, now_ns);
     }
-    if (part->free != 0) {
-        number = part->free;
-        part->free = part->entries[number - 1].next;
-    } else if (part->touched < entries) {
-        number = ++part->touched;
+    if (shard->free != 0) {
+        number = shard->free;
+        shard->free = shard->entries[number - 1].next;
+    } else if (shard->touched < entries) {
+        number = ++shard->touched;
     } else {
         return NULL;
     }
-    entry = &part->entries[number - 1];
+    entry = &shard->entries[number - 1];
     entry->source = place->source;
     entry->next = *place->head;
     *place->head = number;
@@ -318,14 +318,14 @@ enum cause limits_enter(struct limits *limits, const struct addr *client,
     struct entry *entry;
     uint32_t *link;
 
-    pthread_mutex_lock(&place.part->lock);
-    link = chain_find(place.part, place.head, &place.source, now_ns);
-    entry = *link != 0 ? &place.part->entries[*link - 1]
-                       : part_add(&place, limits->part_entries, now_ns);
+    pthread_mutex_lock(&place.shard->lock);
+    link = chain_find(place.shard, place.head, &place.source, now_ns);
+    entry = *link != 0 ? &place.shard->entries[*link - 1]
+                       : shard_add(&place, limits->shard_entries, now_ns);
     if (entry != NULL) {
         cause = entry_enter(entry, max_connections, rate_per_s, now_ns);
     }
-    pthread_mutex_unlock(&place.part->lock);
+    pthread_mutex_unlock(&place.shard->lock);
     return cause;
 }
 
@@ -335,30 +335,30 @@ void limits_leave(struct limits *limits, const struct addr *client)
     struct entry *entry;
     uint32_t *link;
 
-    pthread_mutex_lock(&place.part->lock);
-    link = chain_find(place.part, place.head, &place.source, 0);
+    pthread_mutex_lock(&place.shard->lock);
+    link = chain_find(place.shard, place.head, &place.source, 0);
     assert(*link != 0);
-    entry = &place.part->entries[*link - 1];
+    entry = &place.shard->entries[*link - 1];
     assert(entry->active > 0);
     entry->active--;
-    if (entry_says_nothing(entry, 0)) {
-        entry_free(place.part, link);
+    if (entry_is_idle(entry, 0)) {
+        entry_free(place.shard, link);
     }
-    pthread_mutex_unlock(&place.part->lock);
+    pthread_mutex_unlock(&place.shard->lock);
 }
 
 uint32_t limits_used(struct limits *limits, uint64_t now_ns)
 {
     uint32_t used = 0;
 
-    for (uint32_t i = 0; i < PARTS; i++) {
-        struct part *part = &limits->parts[i];
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        struct shard *shard = &limits->shards[i];
 
-        pthread_mutex_lock(&part->lock);
-        for (uint32_t j = 0; j < part->touched; j++) {
-            used += !entry_says_nothing(&part->entries[j], now_ns);
+        pthread_mutex_lock(&shard->lock);
+        for (uint32_t j = 0; j < shard->touched; j++) {
+            used += !entry_is_idle(&shard->entries[j], now_ns);
         }
-        pthread_mutex_unlock(&part->lock);
+        pthread_mutex_unlock(&shard->lock);
     }
     return used;
 }

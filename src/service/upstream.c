@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 struct upstream *upstream_create(const struct endpoint *endpoint,
                                  const char *text, unsigned workers)
@@ -49,7 +50,7 @@ void upstream_destroy(struct upstream *upstream)
     free(upstream);
 }
 
-/* Relaxed: the number itself is all that is agreed on. */
+/* Relaxed: the count orders no other memory. */
 bool upstream_enter(struct upstream *upstream, uint32_t max)
 {
     uint32_t active =
@@ -71,23 +72,20 @@ void upstream_leave(struct upstream *upstream)
 }
 
 /*
- * Makes the ring remember so many failures; the latest stay. The threshold can
- * change with a reload, and sessions of both configurations report here.
+ * Resizes the ring and keeps the latest failures. The threshold can change at a
+ * reload, and sessions of both configurations count failures here.
  */
 static bool failures_resize(struct upstream *upstream, uint32_t size)
 {
     uint64_t *ring = calloc(size, sizeof(*ring));
     uint32_t old_size = upstream->failures_size;
-    uint32_t kept = upstream->failures_count;
+    uint32_t count = MIN(upstream->failures_count, size);
 
     if (ring == NULL) {
         return false;
     }
-    if (kept > size) {
-        kept = size;
-    }
-    for (uint32_t i = 0; i < kept; i++) {
-        uint64_t back = kept - i;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t back = count - i;
 
         ring[i] =
             upstream->failures[(upstream->failures_next + old_size - back) %
@@ -96,12 +94,12 @@ static bool failures_resize(struct upstream *upstream, uint32_t size)
     free(upstream->failures);
     upstream->failures = ring;
     upstream->failures_size = size;
-    upstream->failures_next = kept % size;
-    upstream->failures_count = kept;
+    upstream->failures_next = count % size;
+    upstream->failures_count = count;
     return true;
 }
 
-/* Remembers one more; true if the ring is full of failures in the window. */
+/* True if the ring is now full of failures within the window. */
 static bool failures_add(struct upstream *upstream, uint64_t window_ns,
                          uint64_t now_ns)
 {
@@ -112,7 +110,8 @@ static bool failures_add(struct upstream *upstream, uint64_t window_ns,
     if (upstream->failures_count < size) {
         upstream->failures_count++;
     }
-    /* Threads' clocks may be a little out of step: the oldest can be later. */
+    /* Each thread has read the clock at a slightly different time: the oldest
+     * may be later than now_ns. */
     return upstream->failures_count == size &&
            upstream->failures[upstream->failures_next] + window_ns >= now_ns;
 }
@@ -126,13 +125,13 @@ bool upstream_connect_failed(struct upstream *upstream, uint32_t threshold,
         return false;
     }
     pthread_mutex_lock(&upstream->lock);
-    /* Late failures of one that is out already must not count against it when
-     * it is back. */
+    /* An upstream that is out already: its late failures must not count when it
+     * is back. */
     if (atomic_load_explicit(&upstream->down, memory_order_relaxed) &
         UPSTREAM_FAILED) {
         goto unlock;
     }
-    /* Without memory this failure goes uncounted: better than a false alarm. */
+    /* Without memory this failure is not counted. */
     if (upstream->failures_size != threshold &&
         !failures_resize(upstream, threshold)) {
         goto unlock;
