@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <sys/param.h>
 
 #define RECORD_HEAD_BYTES 5
 #define RECORD_MAX        (1u << 14)
@@ -14,21 +15,21 @@ enum { RECORD_HANDSHAKE = 22, MESSAGE_CLIENT_HELLO = 1, MAJOR_VERSION = 3 };
 enum { EXTENSION_SERVER_NAME = 0, NAME_HOST = 0 };
 
 /*
- * A place in the message, whose bytes lie in the payloads of records:
+ * A position in the message, whose bytes are the payloads of records:
  *
- *      | head | payload | head | payload |  came so far : to come
- *                  ^        ^                           ^
- *                  at       at + fragment               count
+ *      | head | payload | head | payload         (not yet received)
+ *                  ^    ^                   ^
+ *                 at    at + fragment     count
  *
- * Each vector of the message narrows left to itself while it is read.
+ * While a vector of the message is read, left covers that vector only.
  */
 struct cursor {
     const uint8_t *bytes;
     size_t count;
     size_t at;
-    size_t fragment; /* bytes of this record's payload that follow at */
-    size_t left;     /* bytes of the innermost vector that follow at */
-    bool wrong;      /* nothing that comes can help */
+    size_t fragment; /* bytes of this record's payload from at on */
+    size_t left;     /* bytes of the innermost vector from at on */
+    bool wrong;      /* no further bytes can make it a ClientHello */
 };
 
 static bool fail(struct cursor *cursor)
@@ -37,23 +38,18 @@ static bool fail(struct cursor *cursor)
     return false;
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* RFC 8446, 5.1: the minor version says nothing; an empty fragment of a
+/* RFC 8446, 5.1: the minor version must be ignored; an empty fragment of a
  * handshake is forbidden. */
 static bool record_open(struct cursor *cursor)
 {
     const uint8_t *head = cursor->bytes + cursor->at;
-    size_t came = cursor->count - cursor->at;
+    size_t received = cursor->count - cursor->at;
 
-    if ((came > 0 && head[0] != RECORD_HANDSHAKE) ||
-        (came > 1 && head[1] != MAJOR_VERSION)) {
+    if ((received > 0 && head[0] != RECORD_HANDSHAKE) ||
+        (received > 1 && head[1] != MAJOR_VERSION)) {
         return fail(cursor);
     }
-    if (came < RECORD_HEAD_BYTES) {
+    if (received < RECORD_HEAD_BYTES) {
         return false;
     }
     cursor->fragment = (size_t)head[3] << 8 | head[4];
@@ -65,10 +61,11 @@ static bool record_open(struct cursor *cursor)
 }
 
 /*
- * Passes over bytes of the message, and copies them if into is not NULL. All of
- * these functions answer false when bytes are missing, or wrong (and say so).
+ * Advances over bytes of the message, and copies them if into is not NULL. This
+ * and the following functions answer false when bytes are missing. They also do
+ * when bytes are wrong, and then set cursor->wrong.
  */
-static bool take(struct cursor *cursor, uint8_t *into, size_t bytes)
+static bool read_bytes(struct cursor *cursor, uint8_t *into, size_t bytes)
 {
     if (bytes > cursor->left) {
         return fail(cursor);
@@ -80,8 +77,7 @@ static bool take(struct cursor *cursor, uint8_t *into, size_t bytes)
         if (cursor->fragment == 0 && !record_open(cursor)) {
             return false;
         }
-        step = smaller(smaller(bytes, cursor->fragment),
-                       cursor->count - cursor->at);
+        step = MIN(MIN(bytes, cursor->fragment), cursor->count - cursor->at);
         if (step == 0) {
             return false;
         }
@@ -96,17 +92,17 @@ static bool take(struct cursor *cursor, uint8_t *into, size_t bytes)
     return true;
 }
 
-static bool skip(struct cursor *cursor, size_t bytes)
+static bool skip_bytes(struct cursor *cursor, size_t bytes)
 {
-    return take(cursor, NULL, bytes);
+    return read_bytes(cursor, NULL, bytes);
 }
 
-/* A number of at most 3 bytes. */
-static bool number(struct cursor *cursor, unsigned bytes, size_t *out)
+/* A number of 1 to 3 bytes. */
+static bool read_number(struct cursor *cursor, unsigned bytes, size_t *out)
 {
     uint8_t digits[3];
 
-    if (!take(cursor, digits, bytes)) {
+    if (!read_bytes(cursor, digits, bytes)) {
         return false;
     }
     *out = 0;
@@ -116,11 +112,11 @@ static bool number(struct cursor *cursor, unsigned bytes, size_t *out)
     return true;
 }
 
-/* The length of a vector, from min to max, which fits the one it stands in. */
-static bool length(struct cursor *cursor, unsigned bytes, size_t min,
-                   size_t max, size_t *out)
+/* The length of a vector, from min to max; it fits the enclosing vector. */
+static bool read_length(struct cursor *cursor, unsigned bytes, size_t min,
+                        size_t max, size_t *out)
 {
-    if (!number(cursor, bytes, out)) {
+    if (!read_number(cursor, bytes, out)) {
         return false;
     }
     if (*out < min || *out > max || *out > cursor->left) {
@@ -134,18 +130,17 @@ static bool skip_vector(struct cursor *cursor, unsigned bytes, size_t min,
 {
     size_t size;
 
-    return length(cursor, bytes, min, max, &size) && skip(cursor, size);
+    return read_length(cursor, bytes, min, max, &size) &&
+           skip_bytes(cursor, size);
 }
 
-static bool is_name_letter(char message)
+static bool is_name_character(char c)
 {
-    return (message >= 'a' && message <= 'z') ||
-           (message >= 'A' && message <= 'Z') ||
-           (message >= '0' && message <= '9') || message == '-' ||
-           message == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-/* Labels of 1 to 63 messages with dots between them, 253 bytes at most. */
+/* Labels of 1 to 63 characters with dots between them, 253 bytes at most. */
 static bool is_host_name(const char *name)
 {
     const char *label = name;
@@ -156,7 +151,7 @@ static bool is_host_name(const char *name)
     for (;;) {
         const char *end = label;
 
-        while (is_name_letter(*end)) {
+        while (is_name_character(*end)) {
             end++;
         }
         if (end == label || end - label > LABEL_MAX) {
@@ -169,7 +164,7 @@ static bool is_host_name(const char *name)
     }
 }
 
-static void lower(char *name)
+static void to_lower(char *name)
 {
     for (; *name != '\0'; name++) {
         if (*name >= 'A' && *name <= 'Z') {
@@ -178,16 +173,16 @@ static void lower(char *name)
     }
 }
 
-/* bytes: of the name, which is the next in the message. */
+/* bytes: the length of the name, which comes next. */
 static bool read_host(struct cursor *cursor, size_t bytes,
                       struct client_hello *hello)
 {
-    char name[CLIENT_HELLO_NAME_MAX + 1]; /* with a dot at its end */
+    char name[CLIENT_HELLO_NAME_MAX + 1]; /* and a dot at its end */
 
     if (bytes > CLIENT_HELLO_NAME_MAX || hello->name[0] != '\0') {
         return fail(cursor);
     }
-    if (!take(cursor, (uint8_t *)name, bytes)) {
+    if (!read_bytes(cursor, (uint8_t *)name, bytes)) {
         return false;
     }
     if (name[bytes - 1] == '.') {
@@ -197,17 +192,17 @@ static bool read_host(struct cursor *cursor, size_t bytes,
     if (strlen(name) != bytes || !is_host_name(name)) {
         return fail(cursor);
     }
-    lower(name);
+    to_lower(name);
     memcpy(hello->name, name, bytes + 1);
     return true;
 }
 
-/* RFC 6066, 3: one name of each type, of which one is known. */
+/* RFC 6066, 3: one name of each type; only one type is defined. */
 static bool read_server_names(struct cursor *cursor, struct client_hello *hello)
 {
     size_t list;
 
-    if (!length(cursor, 2, 1, UINT16_MAX, &list)) {
+    if (!read_length(cursor, 2, 1, UINT16_MAX, &list)) {
         return false;
     }
     if (list != cursor->left) {
@@ -217,12 +212,12 @@ static bool read_server_names(struct cursor *cursor, struct client_hello *hello)
         size_t type;
         size_t bytes;
 
-        if (!number(cursor, 1, &type) ||
-            !length(cursor, 2, 1, UINT16_MAX, &bytes)) {
+        if (!read_number(cursor, 1, &type) ||
+            !read_length(cursor, 2, 1, UINT16_MAX, &bytes)) {
             return false;
         }
         if (!(type == NAME_HOST ? read_host(cursor, bytes, hello)
-                                : skip(cursor, bytes))) {
+                                : skip_bytes(cursor, bytes))) {
             return false;
         }
     }
@@ -237,12 +232,12 @@ static bool read_extension(struct cursor *cursor, bool *named,
     size_t outer;
     bool read;
 
-    if (!number(cursor, 2, &type) ||
-        !length(cursor, 2, 0, UINT16_MAX, &bytes)) {
+    if (!read_number(cursor, 2, &type) ||
+        !read_length(cursor, 2, 0, UINT16_MAX, &bytes)) {
         return false;
     }
     if (type != EXTENSION_SERVER_NAME) {
-        return skip(cursor, bytes);
+        return skip_bytes(cursor, bytes);
     }
     if (*named) {
         return fail(cursor);
@@ -255,7 +250,7 @@ static bool read_extension(struct cursor *cursor, bool *named,
     return read;
 }
 
-/* Absent before TLS 1.2; what is there ends the message. */
+/* May be absent before TLS 1.3; they end the message. */
 static bool read_extensions(struct cursor *cursor, struct client_hello *hello)
 {
     bool named = false;
@@ -264,7 +259,7 @@ static bool read_extensions(struct cursor *cursor, struct client_hello *hello)
     if (cursor->left == 0) {
         return true;
     }
-    if (!length(cursor, 2, 0, UINT16_MAX, &bytes)) {
+    if (!read_length(cursor, 2, 0, UINT16_MAX, &bytes)) {
         return false;
     }
     if (bytes != cursor->left) {
@@ -282,20 +277,20 @@ static bool skip_version(struct cursor *cursor)
 {
     size_t major;
 
-    if (!number(cursor, 1, &major)) {
+    if (!read_number(cursor, 1, &major)) {
         return false;
     }
-    return major == MAJOR_VERSION ? skip(cursor, 1) : fail(cursor);
+    return major == MAJOR_VERSION ? skip_bytes(cursor, 1) : fail(cursor);
 }
 
 static bool skip_ciphers(struct cursor *cursor)
 {
     size_t bytes;
 
-    if (!length(cursor, 2, 2, UINT16_MAX - 1, &bytes)) {
+    if (!read_length(cursor, 2, 2, UINT16_MAX - 1, &bytes)) {
         return false;
     }
-    return bytes % 2 == 0 ? skip(cursor, bytes) : fail(cursor);
+    return bytes % 2 == 0 ? skip_bytes(cursor, bytes) : fail(cursor);
 }
 
 static bool open_message(struct cursor *cursor)
@@ -304,13 +299,13 @@ static bool open_message(struct cursor *cursor)
     size_t bytes;
 
     cursor->left = CLIENT_HELLO_MAX;
-    if (!number(cursor, 1, &type)) {
+    if (!read_number(cursor, 1, &type)) {
         return false;
     }
     if (type != MESSAGE_CLIENT_HELLO) {
         return fail(cursor);
     }
-    if (!length(cursor, 3, 0, CLIENT_HELLO_MAX, &bytes)) {
+    if (!read_length(cursor, 3, 0, CLIENT_HELLO_MAX, &bytes)) {
         return false;
     }
     cursor->left = bytes;
@@ -320,9 +315,9 @@ static bool open_message(struct cursor *cursor)
 /* RFC 8446, 4.1.2: version, random, session, ciphers, compression. */
 static bool read_hello(struct cursor *cursor, struct client_hello *hello)
 {
-    return open_message(cursor) && skip_version(cursor) && skip(cursor, 32) &&
-           skip_vector(cursor, 1, 0, 32) && skip_ciphers(cursor) &&
-           skip_vector(cursor, 1, 1, UINT8_MAX) &&
+    return open_message(cursor) && skip_version(cursor) &&
+           skip_bytes(cursor, 32) && skip_vector(cursor, 1, 0, 32) &&
+           skip_ciphers(cursor) && skip_vector(cursor, 1, 1, UINT8_MAX) &&
            read_extensions(cursor, hello);
 }
 

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_MAX_BYTES (PROXY_HEADER_V1_MAX - 1) /* CRLF included */
+#define LINE_MAX_BYTES (PROXY_HEADER_V1_MAX - 1) /* with CRLF */
 #define PORT_TEXT_MAX  sizeof("65535")
 
-#define HEAD_BYTES  16 /* of version 2: all but addresses and TLVs */
-#define MAPPED_HEAD 12 /* of ::ffff:1.2.3.4, the bytes before IPv4's */
+#define HEAD_BYTES  16 /* version 2 without addresses and TLVs */
+#define MAPPED_HEAD 12 /* the bytes of ::ffff:1.2.3.4 before IPv4's */
 
 static const uint8_t signature[12] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d,
                                       0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a};
@@ -26,7 +26,7 @@ static const size_t address_bytes[FAMILIES] = {
 
 enum { TLV_CRC32C = 0x03, TLV_HEAD_BYTES = 3, CRC_BYTES = 4 };
 
-/* The way round that turns mapped addresses is the one through a sockaddr. */
+/* IPv6 goes through a sockaddr, since that converts IPv4-mapped addresses. */
 static struct addr addr_of(int family, const uint8_t *ip, uint16_t port)
 {
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
@@ -46,7 +46,7 @@ static struct addr addr_of(int family, const uint8_t *ip, uint16_t port)
 
 struct line {
     const char *at;
-    const char *end; /* of the bytes that have come */
+    const char *end; /* of the received bytes */
 };
 
 static size_t line_left(const struct line *line)
@@ -54,7 +54,7 @@ static size_t line_left(const struct line *line)
     return (size_t)(line->end - line->at);
 }
 
-/* These three answer as a parser does: read, more is needed, wrong. */
+/* These functions answer as a parser: 1 read, 0 more is needed, -1 wrong. */
 static int line_word(struct line *line, const char *word)
 {
     size_t length = strlen(word);
@@ -70,16 +70,16 @@ static int line_word(struct line *line, const char *word)
     return 1;
 }
 
-/* A field of these messages, of fewer than size bytes, and the byte after it.
- */
-static int line_field(struct line *line, const char *messages, char stop,
+/* A field of the allowed characters, of fewer than size bytes, and the byte
+ * after it. */
+static int line_field(struct line *line, const char *allowed, char stop,
                       char *field, size_t size)
 {
     size_t length = 0;
 
     while (length < line_left(line) && line->at[length] != stop) {
         if (length + 1 == size || line->at[length] == '\0' ||
-            strchr(messages, line->at[length]) == NULL) {
+            strchr(allowed, line->at[length]) == NULL) {
             return -1;
         }
         length++;
@@ -93,7 +93,7 @@ static int line_field(struct line *line, const char *messages, char stop,
     return length > 0 ? 1 : -1;
 }
 
-/* What UNKNOWN may be followed by: anything that is no stray CR or LF. */
+/* What may follow UNKNOWN: anything without a single CR or LF. */
 static int line_rest(struct line *line)
 {
     while (line_left(line) > 0 && *line->at != '\r' && *line->at != '\n') {
@@ -104,11 +104,11 @@ static int line_rest(struct line *line)
 
 static int line_ip(struct line *line, int family, struct addr *addr)
 {
-    const char *messages =
+    const char *allowed =
         family == AF_INET ? "0123456789." : "0123456789abcdefABCDEF:.";
     char text[INET6_ADDRSTRLEN];
     uint8_t ip[16];
-    int answer = line_field(line, messages, ' ', text, sizeof(text));
+    int answer = line_field(line, allowed, ' ', text, sizeof(text));
 
     if (answer <= 0) {
         return answer;
@@ -227,7 +227,7 @@ static size_t read_u16(const uint8_t *bytes)
     return (size_t)bytes[0] << 8 | bytes[1];
 }
 
-/* CRC-32C (Castagnoli), RFC 3720, 12.1, four bits at a time. */
+/* CRC-32C (Castagnoli), RFC 3720, 12.1, by four bits at a time. */
 static uint32_t crc32c(uint32_t crc, const uint8_t *bytes, size_t count)
 {
     static const uint32_t table[16] = {
@@ -244,8 +244,8 @@ static uint32_t crc32c(uint32_t crc, const uint8_t *bytes, size_t count)
     return ~crc;
 }
 
-/* 2.2.3: over the whole header, with zeros where the sum itself stands. */
-static bool crc_is_right(const uint8_t *header, size_t count, size_t at)
+/* 2.2.3: over the whole header, with zeros in place of the checksum. */
+static bool crc_is_valid(const uint8_t *header, size_t count, size_t at)
 {
     static const uint8_t zeros[CRC_BYTES];
     size_t after = at + CRC_BYTES;
@@ -257,8 +257,8 @@ static bool crc_is_right(const uint8_t *header, size_t count, size_t at)
     return crc32c(crc, header + after, count - after) == sent;
 }
 
-/* One sum at most: the check of each would take in the whole header. */
-static bool tlvs_are_right(const uint8_t *header, size_t count, size_t at)
+/* At most one checksum, since the check of each reads the whole header. */
+static bool tlvs_are_valid(const uint8_t *header, size_t count, size_t at)
 {
     size_t crc_at = 0;
 
@@ -277,7 +277,7 @@ static bool tlvs_are_right(const uint8_t *header, size_t count, size_t at)
         }
         at = value + length;
     }
-    return crc_at == 0 || crc_is_right(header, count, crc_at);
+    return crc_at == 0 || crc_is_valid(header, count, crc_at);
 }
 
 static void decode_ip(const uint8_t *at, int family, size_t ip_bytes,
@@ -307,8 +307,8 @@ static void decode_addresses(const uint8_t *at, unsigned family,
     }
 }
 
-/* The version, the command and the family, as far as they have come. */
-static bool head_is_right(const uint8_t *bytes, size_t count)
+/* Version, command and family, as far as they were received. */
+static bool head_is_valid(const uint8_t *bytes, size_t count)
 {
     if (count > 12 && bytes[12] == COMMAND_LOCAL) {
         return true;
@@ -318,14 +318,14 @@ static bool head_is_right(const uint8_t *bytes, size_t count)
             (bytes[13] >> 4 < FAMILIES && (bytes[13] & 0xf) < TRANSPORTS));
 }
 
-/* LOCAL, or a family or transport that is not specified. */
+/* LOCAL, or an unspecified family or transport. */
 static bool head_is_local(const uint8_t *bytes)
 {
     return bytes[12] == COMMAND_LOCAL || bytes[13] >> 4 == FAMILY_UNSPEC ||
            (bytes[13] & 0xf) == TRANSPORT_UNSPEC;
 }
 
-/* length: of the header, all of which is there. */
+/* The whole header, of length bytes, was received. */
 static int decode_block(const uint8_t *bytes, size_t length,
                         struct proxy_header *out)
 {
@@ -335,7 +335,7 @@ static int decode_block(const uint8_t *bytes, size_t length,
         *out = (struct proxy_header){.local = true};
         return (int)length;
     }
-    if (!tlvs_are_right(bytes, length, HEAD_BYTES + address_bytes[family])) {
+    if (!tlvs_are_valid(bytes, length, HEAD_BYTES + address_bytes[family])) {
         return -1;
     }
     decode_addresses(bytes + HEAD_BYTES, family, out);
@@ -348,7 +348,7 @@ static int parse_v2(const uint8_t *bytes, size_t count,
     size_t known = count < sizeof(signature) ? count : sizeof(signature);
     size_t length;
 
-    if (memcmp(bytes, signature, known) != 0 || !head_is_right(bytes, count)) {
+    if (memcmp(bytes, signature, known) != 0 || !head_is_valid(bytes, count)) {
         return -1;
     }
     if (count < HEAD_BYTES) {
@@ -374,18 +374,13 @@ int proxy_header_parse(const uint8_t *bytes, size_t count,
 
 /* ---- writing ------------------------------------------------------------- */
 
-static bool is_ip(const struct addr *addr)
-{
-    return addr->family == AF_INET || addr->family == AF_INET6;
-}
-
-/* The family that both can be written in, or AF_UNSPEC. */
+/* The family in which both can be written, or AF_UNSPEC. */
 static int common_family(const struct proxy_header *header)
 {
     const struct addr *source = &header->source;
     const struct addr *destination = &header->destination;
 
-    if (header->local || !is_ip(source) || !is_ip(destination)) {
+    if (header->local || !addr_is_ip(source) || !addr_is_ip(destination)) {
         return AF_UNSPEC;
     }
     return source->family == destination->family ? source->family : AF_INET6;
@@ -411,7 +406,7 @@ static void format_ip(const struct addr *addr, int family,
     ip_in_family(addr, family, ip);
     (void)inet_ntop(family, ip, text, INET6_ADDRSTRLEN);
     if (family == AF_INET6 && strchr(text, '.') != NULL) {
-        /* The line has hexadecimal groups only: no "::ffff:1.2.3.4". */
+        /* The line allows hexadecimal groups only: no "::ffff:1.2.3.4". */
         char *last = strrchr(text, ':') + 1;
 
         (void)snprintf(last, (size_t)(text + INET6_ADDRSTRLEN - last),
