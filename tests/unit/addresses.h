@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-/* Short, printable, no final stop. */
+/* Short, printable, no full stop. */
 static inline void check_sentence(const char *sentence)
 {
     size_t length = strlen(sentence);
@@ -32,8 +32,8 @@ static inline void check_sentence(const char *sentence)
     }
 }
 
-/* Parses a copy that ends where its memory ends, so that a step beyond it is
- * seen by ASan. */
+/* Parses a copy that ends where its memory ends, so that ASan sees a read
+ * beyond it. */
 static inline const char *parse_address(const char *text,
                                         struct address *address)
 {

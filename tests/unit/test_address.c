@@ -141,7 +141,7 @@ static void what_would_be_right_is_said(void **state)
                   "'::ffff:1.2.3.4' is not link-local and takes no zone");
 }
 
-/* inet_aton reads each of these as an address, and so would a resolver. */
+/* inet_aton reads each of these as an address; so would a resolver. */
 static void numbers_are_addresses_only_in_dotted_quad_form(void **state)
 {
     static const char *const bad[] = {
@@ -162,7 +162,7 @@ static void numbers_are_addresses_only_in_dotted_quad_form(void **state)
     }
 }
 
-/* length bytes in labels of at most 63, then the port. */
+/* length bytes in labels of `label` bytes, then the port. */
 static const char *make_name(char *text, size_t length, size_t label)
 {
     for (size_t i = 0; i < length; i++) {
@@ -239,7 +239,7 @@ static void any_address_comes_back_as_it_was_written(void **state)
     }
 }
 
-/* What was taken can be written, and means the same when read again. */
+/* What was accepted can be written and means the same when read again. */
 static void check_answer(const char *text)
 {
     struct address address;
@@ -327,7 +327,7 @@ static void garbage_is_answered(void **state)
     }
 }
 
-/* Whatever room a part of the text is copied to is exceeded by some length. */
+/* Some length exceeds each buffer that a part of the text is copied to. */
 static void parts_of_any_length_are_answered(void **state)
 {
     static const char *const starts[] = {"", "[", "[fe80::1%", "unix:/", "::/"};

@@ -208,7 +208,7 @@ static void random_draws_by_weight(void **state)
     balance_fini(&scene.balance);
 }
 
-/* With one choice the fullest of 100 would have about 125. */
+/* With one choice instead of two the fullest of 100 would have about 125. */
 static void random_keeps_loads_close(void **state)
 {
     uint64_t seed = 0x74776f;

@@ -26,7 +26,7 @@ static void source_is_the_same_on_every_machine(void **state)
     balance_fini(&scene.balance);
 }
 
-static void source_does_not_mind_the_order(void **state)
+static void source_does_not_depend_on_the_order(void **state)
 {
     static struct scene reversed;
 
@@ -60,8 +60,8 @@ static long double power(long double base, uint32_t exponent)
 }
 
 /*
- * The least -log(hash) / weight is the greatest hash^(1 / weight), of two that
- * with the greater hash^(weight of the other): no logarithm at all.
+ * The least -log(hash) / weight is the greatest hash^(1 / weight): of two, the
+ * one with the greater hash^(weight of the other). That needs no logarithm.
  */
 static ssize_t model_source(const struct scene *at, uint64_t client)
 {
@@ -111,7 +111,7 @@ static void source_with_and_without_logarithms_agrees(void **state)
     (void)state;
     scene_set(&scene, 100);
     scene_set(&weighted, 101);
-    weighted.nodes[100].weight = 2; /* a backup that no one gets to */
+    weighted.nodes[100].weight = 2; /* a backup that is never picked */
     weighted.nodes[100].backup = true;
     scene_start(&scene, BALANCE_SOURCE);
     scene_start(&weighted, BALANCE_SOURCE);
@@ -126,10 +126,9 @@ static void source_with_and_without_logarithms_agrees(void **state)
 }
 
 /*
- * 10,000 clients, one after the other, over 100 equal upstreams; each upstream
- * goes in turn. Its clients move and no other. They are 1 % on average by
- * arithmetic; of a given upstream within the noise of 100 in 10,000 (a standard
- * deviation of 0.1 points), 0.3 points.
+ * 10,000 clients over 100 equal upstreams, of which one at a time goes. Only
+ * its clients move. They are 1 % on average, with a standard deviation of 0.1
+ * points; 0.3 points are allowed.
  */
 static void source_moves_only_the_clients_of_the_one_that_goes(void **state)
 {
@@ -161,7 +160,7 @@ static void source_moves_only_the_clients_of_the_one_that_goes(void **state)
     balance_fini(&scene.balance);
 }
 
-static void source_takes_one_removed_as_one_that_is_down(void **state)
+static void source_treats_removed_and_down_alike(void **state)
 {
     static struct scene less;
 
@@ -184,7 +183,7 @@ static void source_takes_one_removed_as_one_that_is_down(void **state)
     balance_fini(&less.balance);
 }
 
-/* Counts the picks of so many clients, one after the other. */
+/* Counts the picks of so many clients. */
 static void count_loads(uint32_t clients, uint32_t loads[NODES_MAX])
 {
     memset(loads, 0, NODES_MAX * sizeof(*loads));
@@ -193,7 +192,8 @@ static void count_loads(uint32_t clients, uint32_t loads[NODES_MAX])
     }
 }
 
-/* The variance of the loads of those up, in parts of the mean's square. */
+/* The variance of the loads of upstreams that are up, relative to the square of
+ * the mean. */
 static double variance(const uint32_t loads[NODES_MAX], uint32_t up,
                        uint32_t clients)
 {
@@ -209,11 +209,11 @@ static double variance(const uint32_t loads[NODES_MAX], uint32_t up,
 }
 
 /*
- * Each client falls on one of 99 by chance, so that loads differ as those of
- * dice do: by 1 / sqrt(clients / 99), which is 10 % with 10,000 clients. What
- * the hash may add to that is next to nothing: with 300,000 clients (dice:
- * 1.8 %) no upstream is more than 15 % off the mean; the variance is that of
- * dice (its own standard deviation is 14 %), with 10,000 as well.
+ * Each client falls on one of 99 at random, so that loads deviate by 1 /
+ * sqrt(clients / 99): by 10 % with 10,000 clients, by 1.8 % with 300,000. The
+ * hash adds next to nothing: with 300,000 clients no upstream is more than 15 %
+ * off the mean, and with both numbers the variance is that of chance, whose own
+ * standard deviation is 14 %.
  */
 static void source_is_even_when_one_has_gone(void **state)
 {
@@ -285,7 +285,7 @@ static void source_respects_weights(void **state)
     balance_fini(&scene.balance);
 }
 
-/* Of n in random order, ln n + 0.6 are the best so far when they come. */
+/* Of n in random order, ln n + 0.6 are better than all before them. */
 static void source_asks_only_of_those_that_would_win(void **state)
 {
     (void)state;
@@ -305,11 +305,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(source_is_the_same_on_every_machine),
-        cmocka_unit_test(source_does_not_mind_the_order),
+        cmocka_unit_test(source_does_not_depend_on_the_order),
         cmocka_unit_test(source_agrees_with_real_numbers),
         cmocka_unit_test(source_with_and_without_logarithms_agrees),
         cmocka_unit_test(source_moves_only_the_clients_of_the_one_that_goes),
-        cmocka_unit_test(source_takes_one_removed_as_one_that_is_down),
+        cmocka_unit_test(source_treats_removed_and_down_alike),
         cmocka_unit_test(source_is_even_when_one_has_gone),
         cmocka_unit_test(source_spreads_the_clients_of_the_one_that_goes),
         cmocka_unit_test(source_respects_weights),

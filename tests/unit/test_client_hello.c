@@ -14,7 +14,7 @@
 
 #define WHOLE 16384 /* the largest fragment that a record may hold */
 
-/* A message that is being made, and as it travels, in records. */
+/* A message under construction, and the records that carry it. */
 struct bytes {
     size_t count;
     uint8_t data[7 * CLIENT_HELLO_MAX];
@@ -43,7 +43,7 @@ static void add_zeros(struct bytes *to, size_t count)
     }
 }
 
-/* How much of the message stands before its extensions. */
+/* How many bytes of the message precede its extensions. */
 enum { FIXED_BYTES = 4 + 2 + 32 + 1 + 32 + 2 + 4 + 1 + 1 };
 
 static void start(void)
@@ -84,7 +84,7 @@ static void set_number(uint8_t *at, size_t number)
     at[1] = (uint8_t)number;
 }
 
-/* Puts the message into records of so many bytes each. */
+/* Cuts the message into records of so many bytes each. */
 static void seal(size_t fragment)
 {
     wire.count = 0;
@@ -119,7 +119,7 @@ static void make_browser(const char *name, size_t fragment)
     finish(fragment);
 }
 
-/* Asks with a copy of just this size: reading past it is seen by ASan. */
+/* Parses a copy of just this size, so that ASan sees a read beyond it. */
 static int parse(const void *data, size_t count, struct client_hello *out)
 {
     uint8_t *copy = malloc(count > 0 ? count : 1);
@@ -260,7 +260,7 @@ static void a_hello_may_have_no_extensions(void **state)
     check_wire("");
 }
 
-static void names_of_other_types_are_passed_over(void **state)
+static void names_of_other_types_are_skipped(void **state)
 {
     (void)state;
     start();
@@ -492,8 +492,8 @@ static void extensions_that_do_not_fit_are_refused(void **state)
     check_refused();
 }
 
-/* The byte at that place of the message, and the value that makes it wrong,
- * which a length of two bytes is when both are there. */
+/* An offset in the message and a value that makes the byte there wrong. In a
+ * length of two bytes that shows when both have arrived. */
 static void fields_before_the_extensions_are_checked(void **state)
 {
     static const struct {
@@ -502,7 +502,7 @@ static void fields_before_the_extensions_are_checked(void **state)
     } wrong[] = {
         {4, 2},     /* version */
         {38, 33},   /* session */
-        {71, 0xff}, /* ciphers: more than there is */
+        {71, 0xff}, /* ciphers: more bytes than follow */
         {72, 3},    /* an odd number of bytes */
         {72, 0},    /* none */
         {77, 0},    /* compression: none */
@@ -527,8 +527,8 @@ static bool is_lower_host_name(const char *name)
            strlen(name) < CLIENT_HELLO_NAME_MAX && name[0] != '.';
 }
 
-/* Spoils some bytes; what is then answered must hold for more bytes too. */
-static void spoiled_hellos_are_answered_the_same_in_pieces(void **state)
+/* Corrupts some bytes; the answer must then hold for more bytes too. */
+static void corrupt_hellos_are_answered_alike_in_pieces(void **state)
 {
     (void)state;
     for (uint64_t seed = SEED; seed < SEED + 4000; seed++) {
@@ -628,7 +628,7 @@ int main(void)
         cmocka_unit_test(a_name_is_read_in_lower_case_without_its_final_dot),
         cmocka_unit_test(the_longest_name_is_read),
         cmocka_unit_test(a_hello_may_have_no_extensions),
-        cmocka_unit_test(names_of_other_types_are_passed_over),
+        cmocka_unit_test(names_of_other_types_are_skipped),
         cmocka_unit_test(a_message_is_at_most_16_kib),
         cmocka_unit_test(fragments_of_any_size_are_one_message),
         cmocka_unit_test(every_prefix_asks_for_more),
@@ -640,7 +640,7 @@ int main(void)
         cmocka_unit_test(server_names_that_do_not_fit_are_refused),
         cmocka_unit_test(extensions_that_do_not_fit_are_refused),
         cmocka_unit_test(fields_before_the_extensions_are_checked),
-        cmocka_unit_test(spoiled_hellos_are_answered_the_same_in_pieces),
+        cmocka_unit_test(corrupt_hellos_are_answered_alike_in_pieces),
         cmocka_unit_test(patterns_match_names),
         cmocka_unit_test(wrong_patterns_are_refused_with_a_sentence),
     };

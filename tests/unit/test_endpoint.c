@@ -49,7 +49,7 @@ static void unix_clients_and_unknown_families_have_a_text(void **state)
     assert_string_equal(addr_format(&addr, text), "-");
 }
 
-/* The kernel may fill the path to the last byte, and then ends it with none. */
+/* The kernel may fill the path to the last byte, without a final zero. */
 static void a_path_without_a_final_zero_is_not_overread(void **state)
 {
     struct endpoint full;

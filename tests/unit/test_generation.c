@@ -28,8 +28,8 @@ static struct config *parse(const char *text)
 }
 
 /*
- * The names of the tests: "two.example" has 10.9.0.1 and 10.9.0.2,
- * "many.example" more than a service may have, all others none.
+ * "two.example" has 10.9.0.1 and 10.9.0.2, "many.example" has more addresses
+ * than a service may have, and all other names have none.
  */
 static size_t resolve(const char *host, uint16_t port, struct endpoint **found)
 {
@@ -97,7 +97,7 @@ static void a_service_is_laid_out_as_configured(void **state)
     generation_destroy(generation);
 }
 
-static void listens_stand_in_the_order_of_the_config(void **state)
+static void listens_have_the_order_of_the_config(void **state)
 {
     static const char *const expected[] = {"127.0.0.1:80", "[::1]:81", ":82"};
     struct generation *generation = make("[service web]\n"
@@ -222,11 +222,11 @@ static void a_reload_keeps_states_and_upstreams(void **state)
                                   "upstream = 10.0.0.1:80\n",
                                   NULL);
     struct service_state *web = old->services[0].state;
-    struct upstream *kept = old->services[0].upstreams[0];
+    struct upstream *carried = old->services[0].upstreams[0];
     struct generation *new;
 
     (void)state;
-    upstream_set_down(kept, UPSTREAM_FAILED);
+    upstream_set_down(carried, UPSTREAM_FAILED);
     counter_add(&web->counters[1].accepted, 5);
     new = make("[service new]\n"
                "listen = 127.0.0.1:82\n"
@@ -238,17 +238,17 @@ static void a_reload_keeps_states_and_upstreams(void **state)
                old);
     assert_int_equal(new->number, 2);
     assert_ptr_equal(new->services[1].state, web);
-    assert_ptr_equal(new->services[1].upstreams[1], kept);
-    assert_ptr_not_equal(new->services[0].upstreams[0], kept);
+    assert_ptr_equal(new->services[1].upstreams[1], carried);
+    assert_ptr_not_equal(new->services[0].upstreams[0], carried);
     assert_int_equal(new->services[1].balance.nodes[1].weight, 9);
     assert_int_equal(old->services[0].balance.nodes[0].weight, 2);
     assert_int_equal(web->holders, 2);
-    assert_int_equal(kept->holders, 2);
+    assert_int_equal(carried->holders, 2);
 
     generation_destroy(old);
     assert_int_equal(web->holders, 1);
-    assert_int_equal(kept->holders, 1);
-    assert_false(upstream_up(kept));
+    assert_int_equal(carried->holders, 1);
+    assert_false(upstream_up(carried));
     assert_int_equal(counter_read(&web->counters[1].accepted), 5);
     generation_destroy(new);
 }
@@ -258,7 +258,7 @@ static void a_reload_keeps_states_and_upstreams(void **state)
     "listen = 127.0.0.1:80\n"                                                  \
     "upstream = 10.0.0.1:80\n"
 
-static void the_table_of_sources_is_made_when_asked_for_and_kept(void **state)
+static void the_table_of_sources_is_created_when_needed_and_kept(void **state)
 {
     struct generation *first = make(PLAIN, NULL);
     struct generation *second;
@@ -284,7 +284,7 @@ static void a_failure_leaves_all_as_it_was(void **state)
 {
     struct generation *old = make(PLAIN, NULL);
     struct service_state *web = old->services[0].state;
-    struct upstream *kept = old->services[0].upstreams[0];
+    struct upstream *carried = old->services[0].upstreams[0];
     struct config *config = parse(PLAIN "upstream = 10.0.0.2:80\n"
                                         "max_connections_per_source = 1\n"
                                         "[service many]\n"
@@ -296,20 +296,20 @@ static void a_failure_leaves_all_as_it_was(void **state)
     assert_null(generation_create(config, old, WORKERS, 1000, resolve));
     assert_int_equal(errno, E2BIG);
     assert_int_equal(web->holders, 1);
-    assert_int_equal(kept->holders, 1);
+    assert_int_equal(carried->holders, 1);
     assert_null(web->limits);
     assert_int_equal(config->service_count, 2); /* still the caller's */
     config_destroy(config);
     generation_destroy(old);
 }
 
-static void nothing_to_destroy_is_no_harm(void **state)
+static void to_destroy_nothing_is_harmless(void **state)
 {
     (void)state;
     generation_destroy(NULL);
 }
 
-/* Some of five services with some of six upstreams and a name each. */
+/* Some of five services, each with some of six upstreams and a name. */
 static struct generation *make_any(uint64_t *seed, struct generation *previous)
 {
     char text[4096];
@@ -341,7 +341,7 @@ static struct generation *make_any(uint64_t *seed, struct generation *previous)
 
 #define ALIVE 6
 
-/* How many of the living generations name the state, and list the upstream. */
+/* How many services of living generations have the state, or the upstream. */
 static uint32_t count_holders(struct generation *const alive[ALIVE],
                               const struct service_state *state,
                               const struct upstream *upstream)
@@ -381,8 +381,8 @@ static void check_holders(struct generation *const alive[ALIVE])
     }
 }
 
-/* Old generations end in any order while new ones come; the current one, which
- * is the last made, stays until the end. */
+/* Old generations end in any order while new ones are created. The current one,
+ * the newest, stays. */
 static void generations_end_in_any_order(void **state)
 {
     uint64_t seed = 0x67656e;
@@ -415,15 +415,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_service_is_laid_out_as_configured),
-        cmocka_unit_test(listens_stand_in_the_order_of_the_config),
+        cmocka_unit_test(listens_have_the_order_of_the_config),
         cmocka_unit_test(rates_have_the_depth_that_the_contract_names),
         cmocka_unit_test(a_name_stands_for_all_its_addresses),
         cmocka_unit_test(a_name_without_addresses_is_an_upstream_that_is_down),
         cmocka_unit_test(of_two_lines_with_one_address_the_first_counts),
         cmocka_unit_test(a_reload_keeps_states_and_upstreams),
-        cmocka_unit_test(the_table_of_sources_is_made_when_asked_for_and_kept),
+        cmocka_unit_test(the_table_of_sources_is_created_when_needed_and_kept),
         cmocka_unit_test(a_failure_leaves_all_as_it_was),
-        cmocka_unit_test(nothing_to_destroy_is_no_harm),
+        cmocka_unit_test(to_destroy_nothing_is_harmless),
         cmocka_unit_test(generations_end_in_any_order),
     };
 

@@ -13,7 +13,7 @@
 #define SEED    UINT64_C(20240607)
 #define SAMPLES 4000
 
-/* Another number for each of these would move every client elsewhere. */
+/* Other numbers here would move every client to another upstream. */
 static void the_mix_of_known_numbers_never_changes(void **state)
 {
     (void)state;
@@ -48,7 +48,7 @@ static void the_random_sequence_is_that_of_splitmix(void **state)
     assert_true(hash_random(&sequence) == UINT64_C(9817491932198370423));
 }
 
-/* x ^= x >> shift, undone. */
+/* The inverse of x ^= x >> shift. */
 static uint64_t unshift(uint64_t x, unsigned shift)
 {
     uint64_t y = x;
@@ -60,7 +60,7 @@ static uint64_t unshift(uint64_t x, unsigned shift)
 }
 
 /* The inverse of an odd number modulo 2^64: each of Newton's steps doubles the
- * bits that are right, from three at the start. */
+ * correct bits, from three at the start. */
 static uint64_t inverse(uint64_t odd)
 {
     uint64_t guess = odd;
@@ -111,7 +111,7 @@ static uint64_t hash_seed(uint64_t input)
     return hash_bytes("some bytes", 10, input);
 }
 
-/* How often each output bit turns when one input bit does. */
+/* How often each output bit flips when one input bit flips. */
 static void count_turns(hash_fn hash, unsigned bit, unsigned turns[64])
 {
     uint64_t random = SEED + bit;
@@ -127,7 +127,7 @@ static void count_turns(hash_fn hash, unsigned bit, unsigned turns[64])
     }
 }
 
-/* Half the time, by 5 % to either side: more than six standard deviations. */
+/* Half the time, give or take 5 %: more than six standard deviations. */
 static void check_avalanche(hash_fn hash, unsigned input_bits)
 {
     unsigned turns[64];
@@ -140,7 +140,7 @@ static void check_avalanche(hash_fn hash, unsigned input_bits)
     }
 }
 
-static void every_input_bit_moves_every_output_bit(void **state)
+static void every_input_bit_affects_every_output_bit(void **state)
 {
     (void)state;
     check_avalanche(hash_mix, 64);
@@ -187,7 +187,7 @@ int main(void)
         cmocka_unit_test(the_hash_of_known_bytes_never_changes),
         cmocka_unit_test(the_random_sequence_is_that_of_splitmix),
         cmocka_unit_test(mixing_can_be_undone_so_no_two_numbers_collide),
-        cmocka_unit_test(every_input_bit_moves_every_output_bit),
+        cmocka_unit_test(every_input_bit_affects_every_output_bit),
         cmocka_unit_test(neighbouring_addresses_spread_evenly),
     };
 

@@ -97,7 +97,7 @@ static void a_source_has_so_many_connections(void **state)
 
     (void)state;
     assert_int_equal(limits_enter(limits, &a, 2, 0, 1), CAUSE_NONE);
-    a.port = 4711; /* plays no part */
+    a.port = 4711; /* does not count */
     assert_int_equal(limits_enter(limits, &a, 2, 0, 1), CAUSE_NONE);
     assert_int_equal(limits_enter(limits, &a, 2, 0, 1), CAUSE_LIMIT_SOURCE);
     assert_int_equal(limits_enter(limits, &b, 2, 0, 1), CAUSE_NONE);
@@ -163,7 +163,7 @@ static void one_refused_for_its_connections_spends_no_token(void **state)
     limits_destroy(limits);
 }
 
-static void an_entry_ages_when_its_bucket_is_full(void **state)
+static void an_entry_is_idle_when_its_bucket_is_full(void **state)
 {
     struct limits *limits = table(100);
     uint64_t now = 1000 * NS_PER_S;
@@ -209,7 +209,7 @@ static void as_many_sources_fit_as_there_are_connections(void **state)
     limits_destroy(limits);
 }
 
-/* The least table has 65,536 entries in 64 parts. */
+/* The smallest table has 65,536 entries in 64 shards. */
 static void a_full_table_refuses_new_sources_only(void **state)
 {
     struct limits *limits = table(1);
@@ -219,7 +219,7 @@ static void a_full_table_refuses_new_sources_only(void **state)
     (void)state;
     assert_int_equal(entered, 65536);
     assert_int_equal(limits_used(limits, now), 65536);
-    /* Those inside are known: their own limit counts, and they can leave. */
+    /* Known sources meet their own limit, and can leave. */
     for (uint32_t i = 0; i < 1000; i++) {
         struct addr addr = ipv4(i);
 
@@ -227,14 +227,14 @@ static void a_full_table_refuses_new_sources_only(void **state)
         limits_leave(limits, &addr);
         limits_leave(limits, &addr);
     }
-    /* The buckets of those that left are not full until a second later. */
+    /* The buckets of sources that left are full a second later. */
     assert_int_equal(enter_range(limits, 200000, 10000, now), 0);
     entered = enter_range(limits, 200000, 10000, now + NS_PER_S);
     assert_int_equal(entered, 1000);
     limits_destroy(limits);
 }
 
-static void entries_are_taken_again_for_ever(void **state)
+static void entries_are_reused_forever(void **state)
 {
     struct limits *limits = table(1);
     uint64_t now = NS_PER_S;
@@ -264,10 +264,10 @@ static size_t resident_pages(void)
     return pages;
 }
 
-static void an_untouched_table_takes_no_memory(void **state)
+static void an_unused_table_takes_no_memory(void **state)
 {
     size_t before = resident_pages();
-    struct limits *limits = table(UINT32_MAX); /* 72 MB, if it were */
+    struct limits *limits = table(UINT32_MAX); /* 72 MB if resident */
 
     (void)state;
     assert_int_equal(enter_range(limits, 0, 10, 1), 10);
@@ -375,11 +375,11 @@ int main(void)
         cmocka_unit_test(sources_of_all_families_are_told_apart),
         cmocka_unit_test(a_source_has_a_bucket_one_second_deep),
         cmocka_unit_test(one_refused_for_its_connections_spends_no_token),
-        cmocka_unit_test(an_entry_ages_when_its_bucket_is_full),
+        cmocka_unit_test(an_entry_is_idle_when_its_bucket_is_full),
         cmocka_unit_test(as_many_sources_fit_as_there_are_connections),
         cmocka_unit_test(a_full_table_refuses_new_sources_only),
-        cmocka_unit_test(entries_are_taken_again_for_ever),
-        cmocka_unit_test(an_untouched_table_takes_no_memory),
+        cmocka_unit_test(entries_are_reused_forever),
+        cmocka_unit_test(an_unused_table_takes_no_memory),
         cmocka_unit_test(it_agrees_with_a_plain_count),
         cmocka_unit_test(counts_are_exact_under_threads),
     };

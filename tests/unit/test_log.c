@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-#define DEADLINE_S 20 /* a write that waits is ended by SIGALRM */
+#define DEADLINE_S 20 /* then SIGALRM ends a write that blocks */
 
 #define THREADS 4
 #define LINES   500 /* of each thread */
@@ -61,7 +61,7 @@ static bool has_bytes(void)
     return poll(&ready, 1, 0) == 1;
 }
 
-/* What the reading end has now, as a string. */
+/* What can be read now, as a string. */
 static const char *taken(void)
 {
     static char text[2 * LOG_LINE_MAX];
@@ -72,7 +72,7 @@ static const char *taken(void)
     return text;
 }
 
-/* Fills the writing end with bytes until it takes no more. */
+/* Writes bytes until the pipe or socket is full. */
 static void fill(void)
 {
     static const char bytes[LOG_LINE_MAX];
@@ -89,7 +89,7 @@ static void fill(void)
 
 static volatile sig_atomic_t ticks;
 
-/* Makes room in the pipe once the writer has been interrupted a few times. */
+/* Empties the pipe when signals have interrupted the writer a few times. */
 static void tick(int number)
 {
     static char bytes[LOG_LINE_MAX];
@@ -119,8 +119,8 @@ static void start_ticking(void)
     assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
 }
 
-/* The only moment at which a line may wait, so the only one to see EINTR. Must
- * be the first test: log_open is not undone. */
+/* Only here may a line block and so see EINTR. Must be the first test, since
+ * log_open cannot be undone. */
 static void before_opening_a_line_is_tried_again_after_a_signal(void **state)
 {
     int saved = dup(STDERR_FILENO);
@@ -193,7 +193,7 @@ static void control_bytes_cannot_forge_a_line(void **state)
     assert_string_equal(taken(), "a?stats active=0???[0m??\xc3\xa4 ~?\n");
 }
 
-/* One written as a text of so many bytes. */
+/* Writes a line with a text of so many bytes. */
 static const char *written_of(int bytes)
 {
     log_write(LOG_INFO, "%0*d", bytes, 7);
@@ -271,7 +271,7 @@ static void a_reader_that_went_away_loses_lines(void **state)
     assert_int_equal(log_lost() - before, 1);
 }
 
-/* A pipe without a reader cannot be opened anew. */
+/* A pipe without a reader cannot be reopened. */
 static void what_cannot_be_opened_anew_is_asked_first(void **state)
 {
     uint64_t before = log_lost();
@@ -284,7 +284,7 @@ static void what_cannot_be_opened_anew_is_asked_first(void **state)
     assert_int_equal(log_lost() - before, 1);
 }
 
-/* An event counter cannot be opened anew either, and a full one blocks. */
+/* An event counter cannot be reopened either, and a full one blocks. */
 static void what_cannot_be_opened_anew_is_not_waited_for(void **state)
 {
     uint64_t most = UINT64_MAX - 1;
@@ -311,7 +311,7 @@ static void errno_is_left_alone(void **state)
     assert_int_equal(errno, ERANGE);
 }
 
-/* A file of no name, opened without O_APPEND. */
+/* An unnamed file, opened without O_APPEND. */
 static int open_file(void)
 {
     char path[] = "/tmp/evproxy-test-log-XXXXXX";
@@ -332,7 +332,7 @@ static void check_file(int fd, const char *wanted)
     assert_string_equal(text, wanted);
 }
 
-/* Others write through the same description: nobody overwrites anybody. */
+/* Another writer shares the file description: no line is overwritten. */
 static void lines_go_where_others_of_the_description_left_off(void **state)
 {
     int fd = open_file();
@@ -347,7 +347,7 @@ static void lines_go_where_others_of_the_description_left_off(void **state)
     close(fd);
 }
 
-/* The largest a file may become; answers what it was. */
+/* Sets the size limit of files; answers the previous one. */
 static rlim_t limit_files(rlim_t bytes)
 {
     struct rlimit limit;
@@ -403,7 +403,8 @@ static void *write_lines(void *arg)
     return NULL;
 }
 
-/* Each thread's lines are whole and in its order; so many there are. */
+/* Checks that each thread's lines are whole and in order; answers their number.
+ */
 static unsigned check_lines(FILE *stream)
 {
     int last[THREADS] = {-1, -1, -1, -1};
@@ -491,7 +492,7 @@ static void values_are_quoted_only_where_they_must_be(void **state)
     assert_string_equal(log_quote(" \\", buffer, sizeof(buffer)), "\" \\\\\"");
 }
 
-/* For each size of buffer: quotes at both ends, no half of an escape. */
+/* For each size of buffer: quotes at both ends, and only whole escapes. */
 static void a_quoted_value_is_cut_to_its_buffer(void **state)
 {
     static const char *const cuts[] = {

@@ -73,7 +73,7 @@ static void pool_keeps_to_cache_lines(void **state)
     pool_fini(&pool);
 }
 
-/* Quotients by multiplication, against the division, at every border. */
+/* Compares the multiplication with a division on both sides of every edge. */
 static void pool_finds_the_chunk_of_every_number(void **state)
 {
     (void)state;
@@ -142,7 +142,7 @@ static void pool_unmaps_empty_chunks_but_one(void **state)
     pool_fini(&pool);
 }
 
-/* One record left in each of many chunks: what comes next fills few of them,
+/* One record left in each of many chunks: the next records fill a few of these,
  * so that the others can drain. */
 static void pool_fills_one_chunk_before_it_opens_the_next(void **state)
 {
@@ -249,7 +249,7 @@ static void pool_poisons_what_is_not_lent(void **state)
     pool_fini(&pool);
 }
 
-/* The model: the numbers lent, with what was written to each record. */
+/* The model: the lent numbers, and what was written to each record. */
 #define MODEL_MAX 4000u
 
 struct model {
@@ -309,7 +309,7 @@ static void model_check(struct model *model)
     seeded_assert(&model->random, model->pool.lent == model->count);
 }
 
-/* Tides of borrowing and returning, so that chunks fill and drain. */
+/* Waves of borrowing and returning, so that chunks fill and drain. */
 static void model_run(struct model *model)
 {
     for (unsigned tide = 0; tide < 20; tide++) {

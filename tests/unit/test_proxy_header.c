@@ -15,7 +15,7 @@
 
 #define HEAD "\r\n\r\n\0\r\nQUIT\n" /* of version 2 */
 
-/* A header that is being made, or any other bytes. */
+/* A header under construction, or any other bytes. */
 struct bytes {
     size_t count;
     uint8_t data[PROXY_HEADER_MAX + 16];
@@ -34,7 +34,7 @@ static void add_u16(unsigned number)
     add((uint8_t[]){(uint8_t)(number >> 8), (uint8_t)number}, 2);
 }
 
-/* The 16 bytes that are always there, and the length of the rest. */
+/* The 16 bytes that every header has, with the length of the rest. */
 static void start(unsigned command, unsigned family, unsigned length)
 {
     made.count = 0;
@@ -64,7 +64,7 @@ static void start_ipv4(void)
     add("\1\2\3\4\5\6\7\10\1\2\1\273", 12);
 }
 
-/* Asks with a copy of just this size: reading past it is seen by ASan. */
+/* Parses a copy of just this size, so that ASan sees a read beyond it. */
 static int parse(const void *data, size_t count, struct proxy_header *out)
 {
     uint8_t *copy = malloc(count > 0 ? count : 1);
@@ -130,7 +130,7 @@ static void check_is_unix(const struct proxy_header *header)
     assert_true(same(header, &wanted));
 }
 
-/* The legal headers that other tests cut, spoil and add to. */
+/* Legal headers, which other tests cut, corrupt and extend. */
 
 #define LONGEST_IPV6 "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"
 
@@ -179,7 +179,7 @@ static const struct {
     {0x22, 36},
     {0x31, 216},
     {0x32, 216},
-    /* what is not specified is not looked at */
+    /* what the specification leaves open is ignored */
     {0x00, 36},
     {0x10, 12},
     {0x20, 3},
@@ -213,7 +213,7 @@ static void make_block(unsigned command, size_t index)
     }
 }
 
-/* Makes the one of that number. */
+/* Builds the header of that number. */
 static void make_legal(size_t number)
 {
     made.count = 0;
@@ -279,7 +279,7 @@ static void families_of_the_specification_are_read(void **state)
     }
 }
 
-static void local_says_nothing_whatever_its_family(void **state)
+static void local_has_no_addresses_whatever_its_family(void **state)
 {
     struct proxy_header header;
 
@@ -539,7 +539,7 @@ static void tlvs_fill_the_header_exactly(void **state)
     }
 }
 
-/* The plainest way: RFC 3720, appendix B.4 has the sums of 32 bytes. */
+/* Bit by bit. RFC 3720, appendix B.4 has the checksums of 32 bytes. */
 static uint32_t plain_crc32c(const uint8_t *bytes, size_t count)
 {
     uint32_t crc = UINT32_MAX;
@@ -576,7 +576,7 @@ static void a_checksum_that_is_there_must_be_right(void **state)
     assert_int_equal(parse(made.data, made.count, &header), made.count);
     for (size_t i = 16; i < made.count; i++) {
         if (i == type_at) {
-            continue; /* a TLV of another type is not looked at */
+            continue; /* a TLV of another type is ignored */
         }
         made.data[i] ^= 0x20;
         assert_int_equal(parse(made.data, made.count, &header), -1);
@@ -601,7 +601,7 @@ static void a_checksum_is_four_bytes_and_the_only_one(void **state)
     assert_int_equal(parse(made.data, made.count, &header), -1);
 }
 
-/* A header that was read is one that could have been sent. */
+/* A header that was accepted is one that could have been sent. */
 static void check_sensible(const struct proxy_header *header)
 {
     uint16_t source = header->source.family;
@@ -616,7 +616,7 @@ static void check_sensible(const struct proxy_header *header)
                 destination == AF_INET || destination == AF_INET6);
 }
 
-static void no_spoiled_byte_breaks_it(void **state)
+static void no_corrupt_byte_breaks_it(void **state)
 {
     struct proxy_header header;
 
@@ -748,7 +748,7 @@ static struct addr any_addr(struct seeded *seeded)
     };
     size_t count = addr.family == AF_INET ? 4 : 16;
 
-    /* Mostly zeros, so that "::" is met in all places. */
+    /* Mostly zeros, so that "::" occurs in all places. */
     for (size_t i = 0; i < count; i++) {
         if (seeded_below(seeded, 3) == 0) {
             addr.ip[i] = (uint8_t)seeded_next(seeded);
@@ -783,7 +783,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_of_the_specification_are_read),
         cmocka_unit_test(families_of_the_specification_are_read),
-        cmocka_unit_test(local_says_nothing_whatever_its_family),
+        cmocka_unit_test(local_has_no_addresses_whatever_its_family),
         cmocka_unit_test(recorded_headers_are_read),
         cmocka_unit_test(mapped_addresses_are_ipv4),
         cmocka_unit_test(every_prefix_asks_for_more),
@@ -797,7 +797,7 @@ int main(void)
         cmocka_unit_test(tlvs_fill_the_header_exactly),
         cmocka_unit_test(a_checksum_that_is_there_must_be_right),
         cmocka_unit_test(a_checksum_is_four_bytes_and_the_only_one),
-        cmocka_unit_test(no_spoiled_byte_breaks_it),
+        cmocka_unit_test(no_corrupt_byte_breaks_it),
         cmocka_unit_test(lines_are_written_as_specified),
         cmocka_unit_test(version_2_is_written_as_specified),
         cmocka_unit_test(two_families_are_written_as_ipv6),

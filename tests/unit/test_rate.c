@@ -18,7 +18,7 @@ static uint64_t full_ns(struct rate *rate)
     return atomic_load_explicit(&rate->full_ns, memory_order_relaxed);
 }
 
-/* Tokens that can be had at once, one by one. */
+/* Takes all tokens that are left, one by one; answers how many. */
 static uint64_t drain(struct rate *rate, const struct rate_limit *limit,
                       uint64_t now_ns)
 {
@@ -82,7 +82,7 @@ static void rate_takes_all_or_nothing(void **state)
     assert_true(rate_take(&rate, &limit, NS_PER_S / 10 * 4, 4));
 }
 
-static void rate_lends_to_what_is_larger_than_the_burst(void **state)
+static void rate_goes_into_debt_for_more_than_the_burst(void **state)
 {
     struct rate rate = {0};
     struct rate_limit limit = {.per_s = 10, .burst = 8};
@@ -112,12 +112,12 @@ static void rate_reserves_in_turn(void **state)
     second = rate_reserve(&rate, &limit, 1, 100, &granted);
     assert_int_equal(granted, 100);
     assert_int_equal(second, first + granted * 1000);
-    /* When its time has come the reserved is not taken twice. */
+    /* Reserved tokens are not taken again when their time has come. */
     assert_false(rate_take_one(&rate, &limit, second));
     assert_true(rate_take_one(&rate, &limit, second + 1000));
 }
 
-static void rate_does_not_dribble(void **state)
+static void rate_grants_no_small_amounts_in_a_row(void **state)
 {
     struct rate rate = {0};
     struct rate_limit limit = {.per_s = 1000000, .burst = 65536};
@@ -145,7 +145,7 @@ static void rate_takes_a_refund_but_is_never_over_full(void **state)
     assert_int_equal(drain(&rate, &limit, 51), 10);
 }
 
-static void rate_survives_another_limit(void **state)
+static void rate_accepts_another_limit_at_any_time(void **state)
 {
     struct rate rate = {0};
     struct rate_limit slow = {.per_s = 1, .burst = HUGE_RATE};
@@ -161,7 +161,7 @@ static void rate_survives_another_limit(void **state)
     assert_int_equal(drain(&rate, &fast, 9 + 6 * NS_PER_S), 65536);
 }
 
-/* Answers keep their promises for numbers of all magnitudes. */
+/* Answers keep the contract for numbers of all magnitudes. */
 static void rate_is_sound_for_all_numbers(void **state)
 {
     (void)state;
@@ -195,15 +195,15 @@ static void rate_is_sound_for_all_numbers(void **state)
 }
 
 /*
- * The clock of a simulation goes in steps of a timer's tick. Each connection
- * spends what it was granted when the time has come, at most a tick late, and
- * asks for more.
+ * A simulation, whose clock advances by a timer's tick. Each connection spends
+ * what it was granted when the time has come, at most a tick late, and asks for
+ * more.
  */
 #define TICK_NS     NS_PER_MS
 #define CONNECTIONS 1000
 
 struct connection {
-    uint64_t due_ns; /* of what is reserved */
+    uint64_t due_ns; /* of the reserved tokens */
     uint64_t reserved;
     uint64_t spent;
 };
@@ -221,7 +221,7 @@ static bool connection_turn(struct connection *connection, struct rate *rate,
     return true;
 }
 
-/* Each in its turn, as in a loop with a budget, until all wait. */
+/* Round robin, as in a loop with a budget, until all wait. */
 static void connections_tick(struct connection *connections, size_t count,
                              struct rate *rate, const struct rate_limit *limit,
                              uint64_t now_ns)
@@ -278,8 +278,8 @@ static void rate_is_kept_and_shared_by_connections(void **state)
     connections_share(&usual, CONNECTIONS, 20, 25);
 }
 
-/* With a token a nanosecond the word counts the tokens: no taking and no
- * putting back gets lost between threads. */
+/* At one token per nanosecond the word counts the tokens: threads lose neither
+ * a token that is taken nor one that is put back. */
 #define THREADS     4
 #define THREAD_RUNS 20000
 
@@ -386,11 +386,11 @@ int main(void)
         cmocka_unit_test(rate_without_a_limit_grants_all),
         cmocka_unit_test(rate_fills_again_with_time_but_not_over),
         cmocka_unit_test(rate_takes_all_or_nothing),
-        cmocka_unit_test(rate_lends_to_what_is_larger_than_the_burst),
+        cmocka_unit_test(rate_goes_into_debt_for_more_than_the_burst),
         cmocka_unit_test(rate_reserves_in_turn),
-        cmocka_unit_test(rate_does_not_dribble),
+        cmocka_unit_test(rate_grants_no_small_amounts_in_a_row),
         cmocka_unit_test(rate_takes_a_refund_but_is_never_over_full),
-        cmocka_unit_test(rate_survives_another_limit),
+        cmocka_unit_test(rate_accepts_another_limit_at_any_time),
         cmocka_unit_test(rate_is_sound_for_all_numbers),
         cmocka_unit_test(rate_is_kept_and_shared_by_connections),
         cmocka_unit_test(rate_loses_nothing_between_threads),

@@ -77,7 +77,7 @@ static void ring_offers_all_its_space_when_it_becomes_empty(void **state)
     assert_int_equal(ring_space(&ring).count, 8);
 }
 
-/* The bytes of the stream count up; so the order shows. */
+/* The bytes of the stream count up, so that a wrong order shows. */
 struct model {
     struct seeded random;
     struct ring ring;

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static void every_cause_has_a_name_of_its_own(void **state)
+static void no_two_causes_have_one_name(void **state)
 {
     (void)state;
     for (unsigned a = 0; a < CAUSES; a++) {
@@ -151,7 +151,7 @@ static void a_small_buffer_gets_whole_causes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_cause_has_a_name_of_its_own),
+        cmocka_unit_test(no_two_causes_have_one_name),
         cmocka_unit_test(blocks_share_no_cache_line),
         cmocka_unit_test(sums_add_up_over_the_workers),
         cmocka_unit_test(active_is_never_negative_while_workers_count),

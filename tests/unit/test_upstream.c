@@ -68,7 +68,7 @@ static void an_unresolved_one_is_down(void **state)
     upstream_destroy(upstream);
 }
 
-static void it_is_up_when_no_reason_stands(void **state)
+static void it_is_up_without_a_reason_to_be_down(void **state)
 {
     struct upstream *upstream = make();
 
@@ -85,7 +85,7 @@ static void it_is_up_when_no_reason_stands(void **state)
     upstream_destroy(upstream);
 }
 
-static void no_more_than_max_come_in(void **state)
+static void no_more_than_max_enter(void **state)
 {
     struct upstream *upstream = make();
 
@@ -120,7 +120,7 @@ static void the_threshold_within_the_window_takes_it_out(void **state)
     upstream_destroy(upstream);
 }
 
-static void it_starts_afresh_when_it_is_back(void **state)
+static void it_counts_from_zero_when_it_is_back(void **state)
 {
     struct upstream *upstream = make();
 
@@ -171,9 +171,9 @@ static void failures_of_another_thread_may_be_a_little_earlier(void **state)
 }
 
 /*
- * The model keeps every failure since the upstream was last back in a list; the
- * threshold changes at random, and no failure is forgotten by a change to a
- * larger ring but those that a smaller one had dropped before.
+ * The model lists every failure since the upstream was last up. The threshold
+ * changes at random; a change to a larger ring forgets no failure that the
+ * smaller one still had.
  */
 static void a_changed_threshold_keeps_the_latest_failures(void **state)
 {
@@ -215,7 +215,7 @@ static void a_changed_threshold_keeps_the_latest_failures(void **state)
 
 struct crowd {
     struct upstream *upstream;
-    _Atomic uint32_t inside; /* any thread; what the limit is held against */
+    _Atomic uint32_t inside; /* any thread; compared with the limit */
     _Atomic uint32_t too_many;
     _Atomic uint32_t taken_out;
 };
@@ -263,10 +263,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_one_is_up_and_counts_from_zero),
         cmocka_unit_test(an_unresolved_one_is_down),
-        cmocka_unit_test(it_is_up_when_no_reason_stands),
-        cmocka_unit_test(no_more_than_max_come_in),
+        cmocka_unit_test(it_is_up_without_a_reason_to_be_down),
+        cmocka_unit_test(no_more_than_max_enter),
         cmocka_unit_test(the_threshold_within_the_window_takes_it_out),
-        cmocka_unit_test(it_starts_afresh_when_it_is_back),
+        cmocka_unit_test(it_counts_from_zero_when_it_is_back),
         cmocka_unit_test(it_is_taken_out_though_down_for_another_reason),
         cmocka_unit_test(threshold_zero_never_takes_it_out),
         cmocka_unit_test(failures_of_another_thread_may_be_a_little_earlier),

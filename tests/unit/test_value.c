@@ -80,7 +80,7 @@ static const read_fn readers[] = {
     read_any_size, value_rate,      value_time,        read_bool,  read_choice,
 };
 
-/* Short, printable, no final stop. */
+/* Short, printable, no full stop. */
 static void check_sentence(const char *sentence)
 {
     size_t length = strlen(sentence);
@@ -94,8 +94,8 @@ static void check_sentence(const char *sentence)
     }
 }
 
-/* Reads a copy that ends where its memory ends, so that a step beyond it is
- * seen by ASan. */
+/* Reads a copy that ends where its memory ends, so that ASan sees a read beyond
+ * it. */
 static const char *read_exactly(read_fn read, const char *text, uint64_t *out)
 {
     char *copy = strdup(text);

@@ -30,7 +30,7 @@ static void wheel_fires_at_the_tick_after_its_time(void **state)
     assert_null(wheel_expire(&wheel, 1006 * MS));
 }
 
-static void wheel_hands_out_a_past_time_at_once(void **state)
+static void wheel_answers_a_past_time_at_once(void **state)
 {
     struct wheel wheel;
     struct wheel_timer timer = {0};
@@ -43,7 +43,7 @@ static void wheel_hands_out_a_past_time_at_once(void **state)
     assert_int_equal(wheel_next_ns(&wheel), UINT64_MAX);
 }
 
-static void wheel_puts_a_past_time_behind_those_due_before(void **state)
+static void wheel_answers_a_past_time_after_those_due_before(void **state)
 {
     struct wheel wheel;
     struct wheel_timer first = {0};
@@ -61,7 +61,7 @@ static void wheel_puts_a_past_time_behind_those_due_before(void **state)
     assert_null(wheel_expire(&wheel, 9 * MS));
 }
 
-static void wheel_takes_back_a_timer_that_expired(void **state)
+static void wheel_disarms_a_timer_that_expired(void **state)
 {
     struct wheel wheel;
     struct wheel_timer one = {0};
@@ -131,7 +131,7 @@ static void wheel_survives_the_end_of_time(void **state)
     assert_ptr_equal(wheel_expire(&wheel, UINT64_MAX), &timer);
 }
 
-/* A run of ticks one by one over this gap would not end. */
+/* Tick by tick, this gap would take too long. */
 static void wheel_crosses_a_long_gap_in_few_steps(void **state)
 {
     struct wheel wheel;
@@ -148,8 +148,8 @@ static void wheel_crosses_a_long_gap_in_few_steps(void **state)
     assert_null(wheel_expire(&wheel, UINT64_MAX - 1));
 }
 
-/* The model: for each timer, whether it is armed and the time it must come out
- * at, which is its own or, if that was past, that of the arming. */
+/* The model: for each timer, whether it is armed and when it must come out: at
+ * its time or, if that was past, at the time of arming. */
 struct model {
     struct seeded random;
     struct wheel wheel;
@@ -187,7 +187,7 @@ static uint64_t model_earliest_ms(const struct model *model)
     return earliest;
 }
 
-/* Goes to a time and takes what is due: each in the model's order. */
+/* Advances to a time; timers come out in the order of the model. */
 static void model_expire(struct model *model, uint64_t now_ns)
 {
     struct wheel_timer *timer;
@@ -266,9 +266,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wheel_fires_at_the_tick_after_its_time),
-        cmocka_unit_test(wheel_hands_out_a_past_time_at_once),
-        cmocka_unit_test(wheel_puts_a_past_time_behind_those_due_before),
-        cmocka_unit_test(wheel_takes_back_a_timer_that_expired),
+        cmocka_unit_test(wheel_answers_a_past_time_at_once),
+        cmocka_unit_test(wheel_answers_a_past_time_after_those_due_before),
+        cmocka_unit_test(wheel_disarms_a_timer_that_expired),
         cmocka_unit_test(wheel_keeps_the_kind),
         cmocka_unit_test(wheel_serves_times_beyond_its_horizon),
         cmocka_unit_test(wheel_survives_the_end_of_time),
