@@ -68,7 +68,7 @@ struct slab_cache {
 
 /*
  * ceiling_bytes / block_bytes blocks, block_bytes a multiple of the page size.
- * -1 with errno: ENOMEM, or EINVAL when not one block fits.
+ * -1 with errno: ENOMEM, or EINVAL when no block fits.
  */
 int slab_init(struct slab *slab, uint32_t block_bytes,
               uint64_t ceiling_bytes) WARN_UNUSED;

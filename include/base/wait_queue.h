@@ -7,7 +7,7 @@
  * that waiter takes it or cancels. So nobody overtakes the queue, and as long
  * as it is not empty every free thing is reserved.
  *
- * Threads: under the owner's lock, but for wait_queue_empty.
+ * Threads: under the owner's lock, except wait_queue_empty.
  */
 #ifndef EVPROXY_BASE_WAIT_QUEUE_H
 #define EVPROXY_BASE_WAIT_QUEUE_H

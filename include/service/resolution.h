@@ -1,6 +1,6 @@
 /*
  * resolution: the upstream lines of a service with its names looked up: one
- * entry for each address. Pure but for the look-up, which is a callback.
+ * entry for each address. Pure except for the look-up, which is a callback.
  */
 #ifndef EVPROXY_SERVICE_RESOLUTION_H
 #define EVPROXY_SERVICE_RESOLUTION_H

@@ -64,7 +64,7 @@ struct service {
 };
 
 /*
- * Initialises memory that is all-zero but for `generation`. Takes the state and
+ * Initialises memory that is all-zero except `generation`. Takes the state and
  * the upstreams of previous, the newest service of that name or NULL, and
  * creates those that previous lacks. A name stands for all its addresses, each
  * with the weight of its line. A name that does not resolve becomes one
