@@ -11,6 +11,7 @@
 #define EVPROXY_NET_MSGHDR_H
 
 #include "base/addr.h"
+#include "base/endpoint.h"
 
 #include <stdbool.h>
 #include <stdint.h>

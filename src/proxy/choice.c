@@ -37,11 +37,11 @@ static uint32_t upstream_active(void *arg, uint32_t i)
 static bool pick(struct choice *choice, const struct choice_request *request)
 {
     struct service *service = choice->service;
-    struct balance_probe probe = {upstream_usable, upstream_active, choice};
+    struct balance_view view = {upstream_usable, upstream_active, choice};
     uint64_t hash = addr_hash(request->client, service->config->hash_prefix_v4,
                               service->config->hash_prefix_v6);
     ssize_t place = balance_pick(&service->balance, hash,
-                                 hash_random(&request->plane->random), &probe);
+                                 hash_random(&request->plane->random), &view);
 
     if (place >= 0) {
         choice->place = (uint32_t)place;
