@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The capacity needs no word of its own: it is the next power of two, and the
- * list moves when its count reaches one. */
+/* The capacity is not stored: it is the next power of two. The list grows when
+ * its count is a power of two. */
 void *array_push(void *list, size_t *count, size_t size)
 {
     void *elements;

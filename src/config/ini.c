@@ -43,9 +43,9 @@ static bool is_continuation(unsigned char byte)
 }
 
 /*
- * Bytes of the UTF-8 character at the start, or 0: table 3-7 of the Unicode
- * standard, in which the second byte alone tells overlong forms, surrogates and
- * what lies beyond U+10FFFF.
+ * Returns the bytes of the UTF-8 character at the start, or 0 if it is invalid.
+ * Source: table 3-7 of the Unicode standard. The second byte alone shows
+ * overlong forms, surrogates and values beyond U+10FFFF.
  */
 static size_t utf8_length(const unsigned char *at, size_t left)
 {
@@ -73,7 +73,7 @@ static size_t utf8_length(const unsigned char *at, size_t left)
     return length;
 }
 
-/* NULL, or what is wrong with the bytes of the line. */
+/* Returns what is wrong with the bytes of the line, or NULL. */
 static const char *check_bytes(const char *line, size_t count)
 {
     const unsigned char *at = (const unsigned char *)line;
@@ -104,14 +104,14 @@ static void cut_comment(char *line)
     }
 }
 
-/* The keys that follow belong to no section that is known. */
-static void section_lost(const struct ini *ini, const char *why)
+/* The pairs that follow belong to an unknown section. */
+static void refuse_section(const struct ini *ini, const char *why)
 {
     emit(ini, INI_ERROR, "", why);
     emit(ini, INI_SECTION, "", "");
 }
 
-/* line starts with '['. */
+/* The line starts with '['. */
 static void parse_section(const struct ini *ini, char *line)
 {
     char *end = strchr(line, ']');
@@ -119,18 +119,18 @@ static void parse_section(const struct ini *ini, char *line)
     char *name;
 
     if (end == NULL) {
-        section_lost(ini, "']' is missing at the end of the section's line");
+        refuse_section(ini, "']' is missing at the end of the section's line");
         return;
     }
     if (end[1] != '\0') {
-        section_lost(ini, "there is text after the ']' of the section");
+        refuse_section(ini, "there is text after the ']' of the section");
         return;
     }
     *end = '\0';
     kind = ini_trim(line + 1);
     name = kind + strcspn(kind, " \t");
     if (kind == name) {
-        section_lost(ini, "there is nothing between '[' and ']'");
+        refuse_section(ini, "there is nothing between '[' and ']'");
         return;
     }
     if (*name != '\0') {
@@ -167,7 +167,7 @@ static void parse_line(const struct ini *ini, char *line, size_t count)
     }
     why = check_bytes(line, count);
     if (why != NULL && line[strspn(line, " \t")] == '[') {
-        section_lost(ini, why);
+        refuse_section(ini, why);
         return;
     }
     if (why != NULL) {
@@ -183,7 +183,7 @@ static void parse_line(const struct ini *ini, char *line, size_t count)
     }
 }
 
-/* text[count] is a zero, as is every newline after its line was parsed. */
+/* text[count] is a zero. Each newline becomes one as its line is parsed. */
 static void parse_lines(struct ini *ini, char *text, size_t count)
 {
     char *end = text + count;
@@ -200,7 +200,7 @@ static void parse_lines(struct ini *ini, char *text, size_t count)
     }
 }
 
-/* The byte order mark that some editors put before UTF-8. */
+/* Some editors put a byte order mark before UTF-8. */
 static size_t mark_length(const char *text, size_t count)
 {
     return count >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An address that is open now, and its place among them. */
+/* An address that is open now. */
 struct open_address {
     char text[ADDR_TEXT_MAX];
     enum config_mode mode;
-    size_t index;
+    size_t index; /* in the old addresses */
     bool kept;
 };
 
@@ -16,14 +16,13 @@ static int compare_addresses(const void *a, const void *b)
 {
     const struct open_address *one = a;
     const struct open_address *two = b;
-
     int order = strcmp(one->text, two->text);
 
     return order != 0 ? order : (int)one->mode - (int)two->mode;
 }
 
-/* The open addresses, sorted for bsearch; NULL with errno. */
-static struct open_address *open_addresses(const struct reload_address *old,
+/* Returns the open addresses, sorted for bsearch; NULL with errno. */
+static struct open_address *sort_addresses(const struct reload_address *old,
                                            size_t count)
 {
     struct open_address *open = calloc(count + 1, sizeof(*open));
@@ -100,7 +99,7 @@ static void plan_closes(struct reload_plan *plan,
 int reload_plan(struct reload_plan *plan, const struct reload_address *old,
                 size_t old_count, const struct config *wanted)
 {
-    struct open_address *open = open_addresses(old, old_count);
+    struct open_address *open = sort_addresses(old, old_count);
 
     *plan = (struct reload_plan){0};
     if (open == NULL) {
