@@ -1,4 +1,5 @@
 /* evproxy: a TCP proxy. This file: the command line. */
+#include "config/config.h"
 #include "control/credentials.h"
 #include "control/daemon.h"
 #include "control/source.h"

@@ -1,9 +1,10 @@
 /*
- * append: what a row of the key table adds to a list of its service with, for
- * keys of many values. Pure. What sets one field is config/setter.h's.
+ * append: the setters of keys that have a list of values. Pure. Those of one
+ * value are in config/setter.h.
  *
- * Each is a key_set_fn for struct config_service and knows its list itself.
- * Values between commas are added one by one: those before a wrong one stay.
+ * Each is a key_set_fn for a service: it adds what the text says to the row's
+ * list, whose elements are of the type that is named here. Most take several
+ * values with commas between them; those before a wrong one stay.
  */
 #ifndef EVPROXY_CONFIG_APPEND_H
 #define EVPROXY_CONFIG_APPEND_H
@@ -11,38 +12,38 @@
 #include "base/base.h"
 #include "config/key.h"
 
-/* An address to accept on. */
+/* struct config_listen: one address to accept on. */
 const char *append_listen(const struct key *key, void *section,
                           const char *text, unsigned line) WARN_UNUSED;
 
-/* An address and its options. */
+/* struct config_upstream: one address and its options. */
 const char *append_upstream(const struct key *key, void *section,
                             const char *text, unsigned line) WARN_UNUSED;
 
-/* A network of allow, whose row has a min, or of deny. */
-const char *append_rule(const struct key *key, void *section, const char *text,
+/* struct config_rule: one network, which is let in or kept out. */
+const char *append_allow(const struct key *key, void *section, const char *text,
+                         unsigned line) WARN_UNUSED;
+const char *append_deny(const struct key *key, void *section, const char *text,
                         unsigned line) WARN_UNUSED;
 
-/* Networks that may send a PROXY header. */
-const char *append_senders(const struct key *key, void *section,
-                           const char *text, unsigned line) WARN_UNUSED;
+/* struct network */
+const char *append_networks(const struct key *key, void *section,
+                            const char *text, unsigned line) WARN_UNUSED;
 
-/* Server names that the service takes. */
+/* struct config_range: addresses and ranges of them. */
+const char *append_ranges(const struct key *key, void *section,
+                          const char *text, unsigned line) WARN_UNUSED;
+
+/* char *: server names, as patterns of wire/client_hello.h. */
 const char *append_names(const struct key *key, void *section, const char *text,
                          unsigned line) WARN_UNUSED;
 
-/* Addresses for connections to upstreams, and ranges of them. */
-const char *append_sources(const struct key *key, void *section,
-                           const char *text, unsigned line) WARN_UNUSED;
-
-/* A certificate's file, a key's file. */
-const char *append_certificate(const struct key *key, void *section,
-                               const char *text, unsigned line) WARN_UNUSED;
-const char *append_key(const struct key *key, void *section, const char *text,
-                       unsigned line) WARN_UNUSED;
-
-/* Protocols of ALPN (RFC 7301). */
+/* char *: protocols of ALPN (RFC 7301), each at most once. */
 const char *append_protocols(const struct key *key, void *section,
                              const char *text, unsigned line) WARN_UNUSED;
+
+/* struct config_file: one path of a file, which is not opened. */
+const char *append_file(const struct key *key, void *section, const char *text,
+                        unsigned line) WARN_UNUSED;
 
 #endif

@@ -1,16 +1,17 @@
 /*
- * check: what concerns several keys of a draft, or all of it. Pure.
+ * check: what a draft must fulfil as a whole: keys that need or exclude each
+ * other, or a mode. Pure.
  *
- * What is wrong with one value its setter has said already; what may stand only
- * once is config/claims.h's.
+ * Setters check single values; what only one service may have is checked by
+ * config/conflicts.h.
  */
 #ifndef EVPROXY_CONFIG_CHECK_H
 #define EVPROXY_CONFIG_CHECK_H
 
 #include "config/draft.h"
 
-/* Complains of everything that is wrong, with its line. The draft has taken all
- * of its text. */
+/* Adds an error for everything that is wrong. The draft has had all of its
+ * text. */
 void check_whole(struct draft *draft);
 
 #endif

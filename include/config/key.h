@@ -1,14 +1,10 @@
 /*
- * key: the keys of a configuration, one row each. Pure.
+ * key: one key of the configuration: what it is called, where its value is
+ * kept, which values it takes. Pure.
  *
- * A row says how a key is called, where its value goes and what sets it there.
- * Defaults are values like any other: they are set from their text by the same
- * setter. Adding a key is adding a row (and a field to config.h); the sample
- * file, the manual page and the README are checked against the rows.
- *
- * It knows one key and one section at a time; what concerns several is
- * config/check.h's. What sets a field is a room of its own: config/setter.h for
- * one value, config/append.h for lists.
+ * A key is a row of config/key_table.h. Its setter is in config/setter.h (one
+ * value) or in config/append.h (a list). What a row says of its field is enough
+ * to compare, copy and free the value.
  */
 #ifndef EVPROXY_CONFIG_KEY_H
 #define EVPROXY_CONFIG_KEY_H
@@ -18,18 +14,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define KEY_COUNT_MAX 96 /* rows there may be */
-
 enum key_section { KEY_GLOBAL, KEY_SERVICE };
 
-extern const char *const key_section_names[]; /* by enum key_section */
+/* "global", "service" */
+const char *key_section_name(enum key_section section);
+
+/* What one value is. */
+enum key_type {
+    KEY_PLAIN, /* bytes without a pointer in them */
+    KEY_TEXT,  /* char *, owned; NULL: none */
+    KEY_FILE,  /* struct config_file, which owns its path */
+};
+
+/* Where the value is kept in the struct of its section. */
+struct key_field {
+    enum key_type type;
+    uint16_t offset;
+    uint16_t width;        /* of one value; 0: the key has no field yet */
+    uint16_t count_offset; /* not 0: the field points to a list of values, whose
+                              size_t count is there */
+};
 
 struct key;
 
 /*
  * Sets what the text says in the section (struct config or struct
- * config_service), or answers a sentence without a final stop: the section is
- * then good only to be checked and freed. The sentence lives until this
+ * config_service), or returns a sentence without a final stop; then the section
+ * is only fit to be checked and destroyed. The sentence lives until this
  * thread's next call.
  */
 typedef const char *(*key_set_fn)(const struct key *key, void *section,
@@ -38,42 +49,41 @@ typedef const char *(*key_set_fn)(const struct key *key, void *section,
 struct key {
     enum key_section section;
     const char *name;
-    const char *default_text; /* NULL: none */
+    const char *default_text; /* set by the key's own setter; NULL: none */
+    const char *udp_default;  /* instead, in a service of mode = udp */
     const char *help;         /* one line */
 
-    key_set_fn set;   /* NULL: this build has it not, and refuses it */
-    const char *lack; /* said by builds without it; NULL: all are alike */
-    uint16_t offset;  /* of the field in the section */
-    uint16_t width;   /* of the field, in bytes */
-    uint64_t min;     /* in the unit of the field */
+    struct key_field field;
+    key_set_fn set;   /* NULL: this build lacks the key, and refuses it */
+    const char *lack; /* what such a build says; NULL: every build lacks it */
+
+    /* Which values the setter takes, as far as it looks at these. */
+    uint64_t min; /* in the unit of the field, as is max */
     uint64_t max;
-    const char *const *choices; /* the first one's value is min */
+    bool may_be_off; /* "off" is a value too, and is kept as 0 */
+    const char *const *choices;
     unsigned choice_count;
+    unsigned first_choice; /* the value of choices[0]; the others follow it */
 
     bool required;
     bool repeatable;
-    bool restart;       /* a change waits for the next start */
-    bool default_taken; /* it asks for nothing that this build has not */
+    bool restart;       /* global: a change takes effect at the next start */
+    bool tcp_only;      /* mode = udp refuses any value but the default */
+    bool default_taken; /* a build that lacks the key takes its default text */
 };
 
-extern const struct key key_table[];
-extern const size_t key_table_count; /* at most KEY_COUNT_MAX */
-
-/* NULL if the section has no such key. */
-const struct key *key_find(enum key_section section,
-                           const char *name) WARN_UNUSED;
-
-/* The section's key whose name is nearest to what may be a slip of the pen;
- * NULL if none is near. */
-const struct key *key_suggest(enum key_section section,
-                              const char *name) WARN_UNUSED;
-
-/* Sets every key of the section that has a default. NULL, or a sentence. */
-const char *key_set_defaults(enum key_section section,
-                             void *fields) WARN_UNUSED;
-
-/* Whether the key's field has the same value in two sections; not for
- * repeatable keys. */
+/* Whether two sections have the same value. The key is no list. */
 bool key_equal(const struct key *key, const void *a, const void *b);
+
+/* Replaces the value in a section by a copy of that in another. -1: out of
+ * memory, and nothing has changed. The key is no list. */
+int key_copy(const struct key *key, void *to, const void *from) WARN_UNUSED;
+
+/* Frees what the value owns, and makes it zero; of a list, all values. */
+void key_clear(const struct key *key, void *section);
+
+/* Adds a value, all zero, to the key's list, and returns it. NULL: out of
+ * memory. */
+void *key_push(const struct key *key, void *section) WARN_UNUSED;
 
 #endif

@@ -1,11 +1,10 @@
 /*
- * setter: what a row of the key table sets its field with, for keys of one
- * value. Pure. What adds to a list is config/append.h's.
+ * setter: the setters of keys that have one value. Pure. Those of lists are in
+ * config/append.h.
  *
- * Each is a key_set_fn: it reads the text by the row's bounds and stores the
- * value where the row says, in a field of the type that is named here. A number
- * is a bool, unsigned, enum, uint32_t or uint64_t. On an error the field stays
- * as it was.
+ * Each is a key_set_fn: it reads the text within the row's bounds and stores
+ * the value in the row's field, whose type is named here. A number is a bool,
+ * unsigned, enum, uint32_t or uint64_t. After an error the field is unchanged.
  */
 #ifndef EVPROXY_CONFIG_SETTER_H
 #define EVPROXY_CONFIG_SETTER_H
@@ -13,30 +12,26 @@
 #include "base/base.h"
 #include "config/key.h"
 
-/* The sentence of every setter that got no memory. */
+/* The sentence of every setter that ran out of memory. */
 extern const char setter_out_of_memory[];
 
-/* The sentence why, after the text it is about unless it quotes that itself;
- * setter_out_of_memory stays alone. */
+/* Puts the text that a sentence is about before it, unless the sentence quotes
+ * it already. setter_out_of_memory is left as it is. */
 const char *setter_about(const char *text, const char *why) WARN_UNUSED;
 
-/* A number from min to max. */
+/* A number from min to max; if it may be off, min is 0. */
 const char *setter_number(const struct key *key, void *section,
                           const char *text, unsigned line) WARN_UNUSED;
 
-/* A number up to max, or off. */
-const char *setter_limit(const struct key *key, void *section, const char *text,
-                         unsigned line) WARN_UNUSED;
-
-/* A number, or auto for 0. */
+/* A number from min to max, or auto for 0. */
 const char *setter_workers(const struct key *key, void *section,
                            const char *text, unsigned line) WARN_UNUSED;
 
-/* Bytes, or off if min is 0. */
+/* Bytes, from min to max; may be off. */
 const char *setter_size(const struct key *key, void *section, const char *text,
                         unsigned line) WARN_UNUSED;
 
-/* Bytes, in whole pages. */
+/* Bytes, from min to max, in whole pages. */
 const char *setter_block_size(const struct key *key, void *section,
                               const char *text, unsigned line) WARN_UNUSED;
 
@@ -44,8 +39,8 @@ const char *setter_block_size(const struct key *key, void *section,
 const char *setter_rate(const struct key *key, void *section, const char *text,
                         unsigned line) WARN_UNUSED;
 
-/* Nanoseconds. A min means that the time cannot be off; a max of 0, that there
- * is none but value_time's own. */
+/* Nanoseconds, up to max (0: up to value_time's bound); more than 0 unless it
+ * may be off. */
 const char *setter_time(const struct key *key, void *section, const char *text,
                         unsigned line) WARN_UNUSED;
 
@@ -56,20 +51,16 @@ const char *setter_bool(const struct key *key, void *section, const char *text,
 const char *setter_choice(const struct key *key, void *section,
                           const char *text, unsigned line) WARN_UNUSED;
 
-/* A char *, to be freed. */
+/* A char *, owned by the section. */
 const char *setter_text(const struct key *key, void *section, const char *text,
                         unsigned line) WARN_UNUSED;
 
-/* A struct config_file: the path of a file, which is not opened. */
+/* A struct config_file: the path of a file, which is not opened; may be off. */
 const char *setter_file(const struct key *key, void *section, const char *text,
                         unsigned line) WARN_UNUSED;
 
-/* upstream_tls_ca: a file, or off, which is a field of its own. */
-const char *setter_upstream_ca(const struct key *key, void *section,
-                               const char *text, unsigned line) WARN_UNUSED;
-
 /* A host name or an IP address, as text. */
-const char *setter_peer_name(const struct key *key, void *section,
-                             const char *text, unsigned line) WARN_UNUSED;
+const char *setter_host(const struct key *key, void *section, const char *text,
+                        unsigned line) WARN_UNUSED;
 
 #endif

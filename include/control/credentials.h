@@ -9,6 +9,7 @@
 #ifndef EVPROXY_CONTROL_CREDENTIALS_H
 #define EVPROXY_CONTROL_CREDENTIALS_H
 
+#include "config/errors.h"
 #include "service/generation.h"
 
 /* Whether all files are there and fit. -1: an error was added for each service

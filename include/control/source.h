@@ -6,6 +6,7 @@
 #define EVPROXY_CONTROL_SOURCE_H
 
 #include "config/config.h"
+#include "config/errors.h"
 
 struct source {
     const char *path; /* NULL: text */

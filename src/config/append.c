@@ -2,10 +2,9 @@
 
 #include "base/addr.h"
 #include "base/value.h"
-#include "config/array.h"
-#include "config/config.h"
 #include "config/ini.h"
 #include "config/setter.h"
+#include "config/snapshot.h"
 #include "wire/client_hello.h"
 
 #include <stdlib.h>
@@ -16,12 +15,10 @@
 const char *append_listen(const struct key *key, void *section,
                           const char *text, unsigned line)
 {
-    struct config_service *service = section;
     struct config_listen *listen;
     struct address address;
     const char *why = address_parse(text, &address);
 
-    (void)key;
     if (why != NULL) {
         return setter_about(text, why);
     }
@@ -29,8 +26,7 @@ const char *append_listen(const struct key *key, void *section,
         return value_sentence(
             VALUE_QUOTE ": listen needs an address, not a name", text);
     }
-    listen =
-        array_push(&service->listens, &service->listen_count, sizeof(*listen));
+    listen = key_push(key, section);
     if (listen == NULL) {
         return setter_out_of_memory;
     }
@@ -105,7 +101,7 @@ static const char *option_proxy_protocol(struct config_upstream *upstream,
 static const struct option {
     const char *name;
     const char *(*set)(struct config_upstream *upstream, const char *value);
-    bool bare; /* it may stand without a value */
+    bool bare; /* it needs no value */
 } options[] = {
     {.name = "weight", .set = option_weight},
     {.name = "backup", .set = option_backup, .bare = true},
@@ -144,7 +140,7 @@ static const char *set_option(struct config_upstream *upstream, char *word,
                           word);
 }
 
-/* Cuts the words of the text apart. */
+/* Splits the words of the text in place. */
 static const char *parse_upstream(struct config_upstream *upstream, char *words)
 {
     unsigned seen = 0;
@@ -165,13 +161,12 @@ static const char *parse_upstream(struct config_upstream *upstream, char *words)
 const char *append_upstream(const struct key *key, void *section,
                             const char *text, unsigned line)
 {
-    struct config_service *service = section;
+    const struct config_service *service = section;
     struct config_upstream upstream = {.weight = 1, .line = line};
     struct config_upstream *added;
     char *words = strdup(text);
     const char *why;
 
-    (void)key;
     if (words == NULL) {
         return setter_out_of_memory;
     }
@@ -183,8 +178,7 @@ const char *append_upstream(const struct key *key, void *section,
     if (service->upstream_count == CONFIG_UPSTREAMS_MAX) {
         return "the service has too many upstreams";
     }
-    added = array_push(&service->upstreams, &service->upstream_count,
-                       sizeof(*added));
+    added = key_push(key, section);
     if (added == NULL) {
         return setter_out_of_memory;
     }
@@ -192,34 +186,48 @@ const char *append_upstream(const struct key *key, void *section,
     return NULL;
 }
 
-/* ---- networks, names and ranges ---- */
+/* ---- access rules ---- */
 
-/* allow and deny share a list: the value of min tells them apart. */
-const char *append_rule(const struct key *key, void *section, const char *text,
-                        unsigned line)
+static const char *add_rule(const struct key *key, void *section,
+                            const char *text, bool allow)
 {
-    struct config_service *service = section;
     struct config_rule *rule;
     struct network network;
     const char *why = network_parse(text, &network);
 
-    (void)line;
     if (why != NULL) {
         return setter_about(text, why);
     }
-    rule = array_push(&service->rules, &service->rule_count, sizeof(*rule));
+    rule = key_push(key, section);
     if (rule == NULL) {
         return setter_out_of_memory;
     }
-    *rule = (struct config_rule){.network = network, .allow = key->min != 0};
+    *rule = (struct config_rule){.network = network, .allow = allow};
     return NULL;
 }
 
-/* Adds what stands between two commas, without white space around it. */
-typedef const char *(*item_fn)(struct config_service *service, char *item);
+const char *append_allow(const struct key *key, void *section, const char *text,
+                         unsigned line)
+{
+    (void)line;
+    return add_rule(key, section, text, true);
+}
 
-static const char *each_item(struct config_service *service, const char *text,
-                             item_fn add)
+const char *append_deny(const struct key *key, void *section, const char *text,
+                        unsigned line)
+{
+    (void)line;
+    return add_rule(key, section, text, false);
+}
+
+/* ---- values between commas ---- */
+
+/* Adds one value, a text without white space around it. */
+typedef const char *(*item_fn)(const struct key *key, void *section,
+                               char *item);
+
+static const char *append_items(const struct key *key, void *section,
+                                const char *text, item_fn add)
 {
     char *list = strdup(text);
     char *rest = list;
@@ -227,73 +235,37 @@ static const char *each_item(struct config_service *service, const char *text,
     char *item;
 
     while (why == NULL && (item = strsep(&rest, ",")) != NULL) {
-        why = add(service, ini_trim(item));
+        why = add(key, section, ini_trim(item));
     }
     free(list);
     return why == NULL ? NULL : setter_about(text, why);
 }
 
-static const char *add_sender(struct config_service *service, char *item)
+static const char *add_network(const struct key *key, void *section, char *item)
 {
-    struct network *network;
-    struct network parsed;
-    const char *why = network_parse(item, &parsed);
+    struct network *added;
+    struct network network;
+    const char *why = network_parse(item, &network);
 
     if (why != NULL) {
         return why;
     }
-    network = array_push(&service->proxy_from, &service->proxy_from_count,
-                         sizeof(*network));
-    if (network == NULL) {
+    added = key_push(key, section);
+    if (added == NULL) {
         return setter_out_of_memory;
     }
-    *network = parsed;
+    *added = network;
     return NULL;
 }
 
-const char *append_senders(const struct key *key, void *section,
-                           const char *text, unsigned line)
+const char *append_networks(const struct key *key, void *section,
+                            const char *text, unsigned line)
 {
-    (void)key;
     (void)line;
-    return each_item(section, text, add_sender);
+    return append_items(key, section, text, add_network);
 }
 
-/* Adds a copy of the text to a list of texts. */
-static const char *add_text(char ***list, size_t *count, const char *text)
-{
-    char *copy = strdup(text);
-    char **place;
-
-    if (copy == NULL) {
-        return setter_out_of_memory;
-    }
-    place = array_push(list, count, sizeof(*place));
-    if (place == NULL) {
-        free(copy);
-        return setter_out_of_memory;
-    }
-    *place = copy;
-    return NULL;
-}
-
-static const char *add_name(struct config_service *service, char *item)
-{
-    const char *why = client_hello_check_pattern(item);
-
-    return why != NULL ? why
-                       : add_text(&service->sni, &service->sni_count, item);
-}
-
-const char *append_names(const struct key *key, void *section, const char *text,
-                         unsigned line)
-{
-    (void)key;
-    (void)line;
-    return each_item(section, text, add_name);
-}
-
-/* "A" or "A-B". */
+/* Reads "A" or "A-B". */
 static const char *parse_range(char *text, struct config_range *range)
 {
     char *dash = strchr(text, '-');
@@ -316,73 +288,68 @@ static const char *parse_range(char *text, struct config_range *range)
     return why;
 }
 
-static const char *add_source(struct config_service *service, char *item)
+static const char *add_range(const struct key *key, void *section, char *item)
 {
-    struct config_range *range;
-    struct config_range parsed;
-    const char *why = parse_range(item, &parsed);
+    struct config_range *added;
+    struct config_range range;
+    const char *why = parse_range(item, &range);
 
     if (why != NULL) {
         return why;
     }
-    range =
-        array_push(&service->sources, &service->source_count, sizeof(*range));
-    if (range == NULL) {
+    added = key_push(key, section);
+    if (added == NULL) {
         return setter_out_of_memory;
     }
-    *range = parsed;
+    *added = range;
     return NULL;
 }
 
-const char *append_sources(const struct key *key, void *section,
-                           const char *text, unsigned line)
+const char *append_ranges(const struct key *key, void *section,
+                          const char *text, unsigned line)
 {
-    (void)key;
     (void)line;
-    return each_item(section, text, add_source);
+    return append_items(key, section, text, add_range);
 }
 
-/* ---- TLS ---- */
+/* ---- texts ---- */
 
-static const char *add_file(struct config_file **list, size_t *count,
-                            const char *path, unsigned line)
+static const char *add_text(const struct key *key, void *section,
+                            const char *text)
 {
-    char *copy = strdup(path);
-    struct config_file *file;
+    char *copy = strdup(text);
+    char **added;
 
     if (copy == NULL) {
         return setter_out_of_memory;
     }
-    file = array_push(list, count, sizeof(*file));
-    if (file == NULL) {
+    added = key_push(key, section);
+    if (added == NULL) {
         free(copy);
         return setter_out_of_memory;
     }
-    *file = (struct config_file){.path = copy, .line = line};
+    *added = copy;
     return NULL;
 }
 
-const char *append_certificate(const struct key *key, void *section,
-                               const char *text, unsigned line)
+static const char *add_name(const struct key *key, void *section, char *item)
 {
-    struct config_service *service = section;
+    const char *why = client_hello_check_pattern(item);
 
-    (void)key;
-    return add_file(&service->tls_certificates, &service->tls_certificate_count,
-                    text, line);
+    return why != NULL ? why : add_text(key, section, item);
 }
 
-const char *append_key(const struct key *key, void *section, const char *text,
-                       unsigned line)
+const char *append_names(const struct key *key, void *section, const char *text,
+                         unsigned line)
 {
-    struct config_service *service = section;
-
-    (void)key;
-    return add_file(&service->tls_keys, &service->tls_key_count, text, line);
+    (void)line;
+    return append_items(key, section, text, add_name);
 }
 
-static const char *add_protocol(struct config_service *service, char *item)
+static const char *add_protocol(const struct key *key, void *section,
+                                char *item)
 {
+    const struct config_service *service = section;
     size_t bytes = strlen(item);
 
     if (bytes < 1 || bytes > UINT8_MAX) {
@@ -393,17 +360,35 @@ static const char *add_protocol(struct config_service *service, char *item)
     }
     for (size_t i = 0; i < service->tls_alpn_count; i++) {
         if (strcmp(service->tls_alpn[i], item) == 0) {
-            return value_sentence(VALUE_QUOTE " stands in the list twice",
-                                  item);
+            return value_sentence(VALUE_QUOTE " is in the list twice", item);
         }
     }
-    return add_text(&service->tls_alpn, &service->tls_alpn_count, item);
+    return add_text(key, section, item);
 }
 
 const char *append_protocols(const struct key *key, void *section,
                              const char *text, unsigned line)
 {
-    (void)key;
     (void)line;
-    return each_item(section, text, add_protocol);
+    return append_items(key, section, text, add_protocol);
+}
+
+/* ---- files ---- */
+
+const char *append_file(const struct key *key, void *section, const char *text,
+                        unsigned line)
+{
+    char *path = strdup(text);
+    struct config_file *file;
+
+    if (path == NULL) {
+        return setter_out_of_memory;
+    }
+    file = key_push(key, section);
+    if (file == NULL) {
+        free(path);
+        return setter_out_of_memory;
+    }
+    *file = (struct config_file){.path = path, .line = line};
+    return NULL;
 }

@@ -1,9 +1,78 @@
 #include "config/check.h"
 
-#include "config/claims.h"
-#include "config/key.h"
+#include "config/conflicts.h"
+#include "config/key_table.h"
+
+/* ---- one key and another ---- */
+
+/* The line that sets the key; 0 also if this build has refused the key. */
+static unsigned accepted_line(const struct draft *draft, size_t service,
+                              const char *name)
+{
+    return key_table_find(KEY_SERVICE, name)->set == NULL
+               ? 0
+               : draft_service_line(draft, service, name);
+}
+
+/* Adds an error for the key if it is set and what it needs is not there. */
+static void check_needs(struct draft *draft, size_t service, const char *name,
+                        bool met, const char *needs)
+{
+    unsigned line = accepted_line(draft, service, name);
+
+    if (line != 0 && !met) {
+        draft_error(draft, line, "%s needs %s", name, needs);
+    }
+}
+
+static void check_required(struct draft *draft, size_t index)
+{
+    const struct config_service *service = &draft->config->services[index];
+
+    for (size_t i = 0; i < key_table_count; i++) {
+        if (key_table[i].section == KEY_SERVICE && key_table[i].required &&
+            draft->service_lines[index].of[i] == 0) {
+            draft_error(draft, service->line, "[service%s%.64s] has no %s",
+                        *service->name == '\0' ? "" : " ", service->name,
+                        key_table[i].name);
+        }
+    }
+}
+
+static void check_proxy_senders(struct draft *draft, size_t index)
+{
+    const struct config_service *service = &draft->config->services[index];
+
+    if (service->proxy_protocol && service->proxy_from_count == 0) {
+        draft_error(draft, draft_service_line(draft, index, "proxy_protocol"),
+                    "proxy_protocol = on needs proxy_protocol_from");
+    }
+}
 
 /* ---- UDP ---- */
+
+static void check_tcp_only(struct draft *draft, size_t index)
+{
+    const struct config_service *service = &draft->config->services[index];
+    struct config_service defaults = {.mode = CONFIG_UDP};
+
+    if (key_table_set_defaults(KEY_SERVICE, &defaults) != NULL) {
+        draft_error(draft, 0, "out of memory");
+    }
+    for (size_t i = 0; i < key_table_count; i++) {
+        const struct key *key = &key_table[i];
+        unsigned line = draft->service_lines[index].of[i];
+
+        if (!key->tcp_only || key->set == NULL || line == 0) {
+            continue;
+        }
+        if (key->default_text == NULL || !key_equal(key, service, &defaults)) {
+            draft_error(draft, line, "%s is not available for mode = udp",
+                        key->name);
+        }
+    }
+    key_table_clear(KEY_SERVICE, &defaults);
+}
 
 static void check_udp_address(struct draft *draft,
                               const struct address *address, unsigned line)
@@ -16,7 +85,7 @@ static void check_udp_address(struct draft *draft,
     }
 }
 
-static void check_udp_service(struct draft *draft, size_t index)
+static void check_udp(struct draft *draft, size_t index)
 {
     const struct config_service *service = &draft->config->services[index];
 
@@ -30,69 +99,14 @@ static void check_udp_service(struct draft *draft, size_t index)
         check_udp_address(draft, &upstream->address, upstream->line);
         if (upstream->proxy_protocol == PROXY_V1) {
             draft_error(draft, upstream->line,
-                        "proxy_protocol=v1 has no word for datagrams; v2 "
-                        "has");
+                        "proxy_protocol=v1 is not available for mode = udp; "
+                        "v2 is");
         }
     }
-    if (service->proxy_protocol) {
-        draft_error(draft, draft_service_line(draft, index, "proxy_protocol"),
-                    "proxy_protocol is not available for mode = udp");
-    }
-    if (service->sni_count > 0) {
-        draft_error(draft, draft_service_line(draft, index, "sni"),
-                    "sni is not available for mode = udp");
-    }
-    if (service->health_check) {
-        draft_error(draft, draft_service_line(draft, index, "health_check"),
-                    "health_check is not available for mode = udp");
-    }
-}
-
-static void check_udp(struct draft *draft)
-{
-    for (size_t i = 0; i < draft->config->service_count; i++) {
-        if (draft->config->services[i].mode == CONFIG_UDP) {
-            check_udp_service(draft, i);
-        }
-    }
+    check_tcp_only(draft, index);
 }
 
 /* ---- TLS ---- */
-
-/* 0 if the service does not give the key, or this build has refused it. */
-static unsigned given_line(struct draft *draft, size_t service,
-                           const char *name)
-{
-    return key_find(KEY_SERVICE, name)->set == NULL
-               ? 0
-               : draft_service_line(draft, service, name);
-}
-
-static void check_given(struct draft *draft, size_t service, const char *name,
-                        bool good, const char *why)
-{
-    unsigned line = given_line(draft, service, name);
-
-    if (line != 0 && !good) {
-        draft_error(draft, line, "%s %s", name, why);
-    }
-}
-
-static void check_tls_of_udp(struct draft *draft, size_t index)
-{
-    static const char why[] = "is not available for mode = udp";
-    const struct config_service *service = &draft->config->services[index];
-
-    check_given(draft, index, "tls_certificate", false, why);
-    check_given(draft, index, "tls_key", false, why);
-    check_given(draft, index, "tls_client_ca", false, why);
-    check_given(draft, index, "tls_min_version",
-                service->tls_min_version == CONFIG_TLS_1_2, why);
-    check_given(draft, index, "tls_alpn", false, why);
-    check_given(draft, index, "upstream_tls", !service->upstream_tls, why);
-    check_given(draft, index, "upstream_tls_ca", false, why);
-    check_given(draft, index, "upstream_tls_name", false, why);
-}
 
 static void check_tls_keys(struct draft *draft, size_t index)
 {
@@ -100,41 +114,35 @@ static void check_tls_keys(struct draft *draft, size_t index)
 
     if (service->tls_key_count > 0 && service->tls_certificate_count > 0 &&
         service->tls_key_count != service->tls_certificate_count) {
-        draft_error(draft, given_line(draft, index, "tls_key"),
-                    "tls_key: %zu for %zu of tls_certificate: there is one for "
-                    "each, in the same order, or none",
+        draft_error(draft, accepted_line(draft, index, "tls_key"),
+                    "tls_key: %zu for %zu of tls_certificate: there must be "
+                    "one for each, in the same order, or none",
                     service->tls_key_count, service->tls_certificate_count);
     }
 }
 
-static void check_tls_of_clients(struct draft *draft, size_t index)
+static void check_client_tls(struct draft *draft, size_t index)
 {
-    static const char why[] = "needs tls_certificate";
+    static const char needs[] = "tls_certificate";
     const struct config_service *service = &draft->config->services[index];
-    bool ends = given_line(draft, index, "tls_certificate") != 0;
+    bool ends_here = accepted_line(draft, index, "tls_certificate") != 0;
 
-    check_given(draft, index, "tls_key", ends, why);
-    check_given(draft, index, "tls_client_ca", ends, why);
-    check_given(draft, index, "tls_min_version",
-                ends || service->tls_min_version == CONFIG_TLS_1_2, why);
-    check_given(draft, index, "tls_alpn", ends || service->upstream_tls,
-                "needs tls_certificate or upstream_tls = yes");
+    check_needs(draft, index, "tls_key", ends_here, needs);
+    check_needs(draft, index, "tls_client_ca", ends_here, needs);
+    check_needs(draft, index, "tls_min_version",
+                ends_here || service->tls_min_version == CONFIG_TLS_1_2, needs);
+    check_needs(draft, index, "tls_alpn", ends_here || service->upstream_tls,
+                "tls_certificate or upstream_tls = yes");
     check_tls_keys(draft, index);
 }
 
-/* A unix socket has no host whose name a certificate could have. */
-static void check_tls_of_upstreams(struct draft *draft, size_t index)
+/* A unix socket has no host name that a certificate could be checked for. */
+static void check_unix_upstreams(struct draft *draft, size_t index)
 {
-    static const char why[] = "needs upstream_tls = yes";
     const struct config_service *service = &draft->config->services[index];
-    bool nameless = service->upstream_tls &&
-                    !service->upstream_tls_unverified &&
-                    given_line(draft, index, "upstream_tls_name") == 0;
     char text[ADDR_TEXT_MAX];
 
-    check_given(draft, index, "upstream_tls_ca", service->upstream_tls, why);
-    check_given(draft, index, "upstream_tls_name", service->upstream_tls, why);
-    for (size_t i = 0; nameless && i < service->upstream_count; i++) {
+    for (size_t i = 0; i < service->upstream_count; i++) {
         const struct config_upstream *upstream = &service->upstreams[i];
 
         if (upstream->address.kind == ADDRESS_UNIX) {
@@ -146,45 +154,31 @@ static void check_tls_of_upstreams(struct draft *draft, size_t index)
     }
 }
 
-static void check_tls(struct draft *draft)
+static void check_upstream_tls(struct draft *draft, size_t index)
 {
-    for (size_t i = 0; i < draft->config->service_count; i++) {
-        if (draft->config->services[i].mode == CONFIG_UDP) {
-            check_tls_of_udp(draft, i);
-        } else {
-            check_tls_of_clients(draft, i);
-            check_tls_of_upstreams(draft, i);
-        }
+    static const char needs[] = "upstream_tls = yes";
+    const struct config_service *service = &draft->config->services[index];
+    bool on = service->upstream_tls;
+
+    check_needs(draft, index, "upstream_tls_ca", on, needs);
+    check_needs(draft, index, "upstream_tls_name", on, needs);
+    if (on && !service->upstream_tls_ca.off &&
+        accepted_line(draft, index, "upstream_tls_name") == 0) {
+        check_unix_upstreams(draft, index);
     }
 }
 
-/* ---- all ---- */
+/* ---- the whole ---- */
 
-static void check_required(struct draft *draft)
+static void check_service(struct draft *draft, size_t index)
 {
-    for (size_t i = 0; i < draft->config->service_count; i++) {
-        const struct config_service *service = &draft->config->services[i];
-
-        for (size_t k = 0; k < key_table_count; k++) {
-            if (key_table[k].section == KEY_SERVICE && key_table[k].required &&
-                draft_service_line(draft, i, key_table[k].name) == 0) {
-                draft_error(draft, service->line, "[service%s%.64s] has no %s",
-                            *service->name == '\0' ? "" : " ", service->name,
-                            key_table[k].name);
-            }
-        }
-    }
-}
-
-static void check_proxy_senders(struct draft *draft)
-{
-    for (size_t i = 0; i < draft->config->service_count; i++) {
-        const struct config_service *service = &draft->config->services[i];
-
-        if (service->proxy_protocol && service->proxy_from_count == 0) {
-            draft_error(draft, draft_service_line(draft, i, "proxy_protocol"),
-                        "proxy_protocol = on needs proxy_protocol_from");
-        }
+    check_required(draft, index);
+    check_proxy_senders(draft, index);
+    if (draft->config->services[index].mode == CONFIG_UDP) {
+        check_udp(draft, index);
+    } else {
+        check_client_tls(draft, index);
+        check_upstream_tls(draft, index);
     }
 }
 
@@ -204,15 +198,14 @@ static void check_buffers(struct draft *draft)
 
 void check_whole(struct draft *draft)
 {
-    if (draft->config->service_count == 0 && !draft->lost) {
+    if (draft->config->service_count == 0 && !draft->section_refused) {
         draft_error(draft, 0, "there is no [service NAME]");
     }
-    check_required(draft);
-    check_proxy_senders(draft);
-    claims_check_names(draft);
-    claims_check_addresses(draft, CONFIG_TCP);
-    claims_check_addresses(draft, CONFIG_UDP);
-    check_udp(draft);
-    check_tls(draft);
+    for (size_t i = 0; i < draft->config->service_count; i++) {
+        check_service(draft, i);
+    }
+    conflicts_check_names(draft);
+    conflicts_check_addresses(draft, CONFIG_TCP);
+    conflicts_check_addresses(draft, CONFIG_UDP);
     check_buffers(draft);
 }

@@ -1,7 +1,7 @@
 #include "config/draft.h"
 
 #include "config/array.h"
-#include "config/key.h"
+#include "config/config.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,7 +10,61 @@
 
 #define NAME_BYTES_MAX 63 /* of a service */
 
-/* ---- errors ---- */
+/* ---- beginning and end ---- */
+
+int draft_init(struct draft *draft, struct config_errors *errors)
+{
+    *draft = (struct draft){.errors = errors, .errors_before = errors->count};
+    draft->config = calloc(1, sizeof(*draft->config));
+    if (draft->config == NULL ||
+        key_table_set_defaults(KEY_GLOBAL, draft->config) != NULL) {
+        draft_error(draft, 0, "out of memory");
+        return -1;
+    }
+    return 0;
+}
+
+static void set_udp_defaults(struct draft *draft, size_t index)
+{
+    for (size_t i = 0; i < key_table_count; i++) {
+        const struct key *key = &key_table[i];
+        const char *why;
+
+        if (key->udp_default == NULL ||
+            draft->service_lines[index].of[i] != 0) {
+            continue;
+        }
+        why =
+            key->set(key, &draft->config->services[index], key->udp_default, 0);
+        if (why != NULL) {
+            draft_error(draft, 0, "%s: %s", key->name, why);
+        }
+    }
+}
+
+void draft_complete(struct draft *draft)
+{
+    struct config *config = draft->config;
+
+    for (size_t i = 0; i < config->service_count; i++) {
+        if (config->services[i].mode == CONFIG_UDP) {
+            set_udp_defaults(draft, i);
+        }
+        if (draft_service_line(draft, i, "access_log") == 0) {
+            config->services[i].access_log = config->access_log;
+        }
+    }
+}
+
+struct config *draft_finish(struct draft *draft)
+{
+    free(draft->service_lines);
+    if (draft->failed) {
+        config_destroy(draft->config);
+        return NULL;
+    }
+    return draft->config;
+}
 
 void draft_error(struct draft *draft, unsigned line, const char *format, ...)
 {
@@ -43,28 +97,17 @@ static struct config_service *last_service(struct draft *draft)
     return &draft->config->services[draft->config->service_count - 1];
 }
 
-/* What stands between the kind of a section and its name. */
-static const char *gap(const char *name)
-{
-    return *name == '\0' ? "" : " ";
-}
-
-static unsigned *seen_line(struct draft_seen *seen, const struct key *key)
-{
-    return &seen->line[key - key_table];
-}
-
 static void begin_global(struct draft *draft, unsigned line, const char *name)
 {
-    draft->place = DRAFT_LOST;
+    draft->section = DRAFT_REFUSED;
     if (*name != '\0') {
         draft_error(draft, line, "[global] takes no name, but has '%.64s'",
                     name);
     } else if (draft->global_line != 0) {
-        draft_error(draft, line, "[global] stands in line %u already",
+        draft_error(draft, line, "[global] is already in line %u",
                     draft->global_line);
     } else {
-        draft->place = DRAFT_GLOBAL;
+        draft->section = DRAFT_GLOBAL;
         draft->global_line = line;
     }
 }
@@ -72,15 +115,15 @@ static void begin_global(struct draft *draft, unsigned line, const char *name)
 static void check_service_name(struct draft *draft, unsigned line,
                                const char *name)
 {
-    static const char messages[] = "abcdefghijklmnopqrstuvwxyz"
-                                   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    static const char good[] = "abcdefghijklmnopqrstuvwxyz"
+                               "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 
     if (*name == '\0') {
         draft_error(draft, line, "[service] needs a name: [service NAME]");
-    } else if (name[strspn(name, messages)] != '\0') {
+    } else if (name[strspn(name, good)] != '\0') {
         draft_error(draft, line,
-                    "service name '%.64s' has more than messages, digits, '.', "
-                    "'_' and '-'",
+                    "service name '%.64s' has a character that is not a "
+                    "letter, a digit, '.', '_' or '-'",
                     name);
     } else if (strlen(name) > NAME_BYTES_MAX) {
         draft_error(draft, line,
@@ -89,30 +132,31 @@ static void check_service_name(struct draft *draft, unsigned line,
     }
 }
 
-/* Adds a service with all its defaults, and the place for its keys' lines. */
+/* Adds a service with all its defaults, and room for the lines of its keys. */
 static int add_service(struct draft *draft, unsigned line, const char *name)
 {
     struct config *config = draft->config;
     struct config_service *service;
-    struct draft_seen *seen;
+    struct draft_lines *lines;
     char *copy = strdup(name);
 
     if (copy == NULL) {
         return -1;
     }
-    seen = array_push(&draft->services, &draft->service_count, sizeof(*seen));
-    if (seen == NULL) {
+    lines = array_push(&draft->service_lines, &draft->service_count,
+                       sizeof(*lines));
+    if (lines == NULL) {
         goto free_copy;
     }
     service =
         array_push(&config->services, &config->service_count, sizeof(*service));
     if (service == NULL) {
-        goto drop_seen;
+        goto drop_lines;
     }
     service->name = copy;
     service->line = line;
-    return key_set_defaults(KEY_SERVICE, service) == NULL ? 0 : -1;
-drop_seen:
+    return key_table_set_defaults(KEY_SERVICE, service) == NULL ? 0 : -1;
+drop_lines:
     draft->service_count--;
 free_copy:
     free(copy);
@@ -122,10 +166,10 @@ free_copy:
 static void begin_service(struct draft *draft, unsigned line, const char *name)
 {
     check_service_name(draft, line, name);
-    draft->place = DRAFT_SERVICE;
+    draft->section = DRAFT_SERVICE;
     if (add_service(draft, line, name) != 0) {
-        draft->place = DRAFT_LOST;
-        draft->lost = true;
+        draft->section = DRAFT_REFUSED;
+        draft->section_refused = true;
         draft_error(draft, line, "out of memory");
     }
 }
@@ -141,8 +185,8 @@ static void begin_section(struct draft *draft, unsigned line, const char *kind,
         begin_service(draft, line, name);
         return;
     }
-    draft->place = DRAFT_LOST;
-    draft->lost = true;
+    draft->section = DRAFT_REFUSED;
+    draft->section_refused = true;
     if (*kind != '\0') {
         draft_error(draft, line,
                     "unknown section '%.64s' (sections: [global], "
@@ -153,29 +197,30 @@ static void begin_section(struct draft *draft, unsigned line, const char *kind,
 
 /* ---- pairs ---- */
 
-static void complain_unknown(struct draft *draft, enum key_section section,
-                             unsigned line, const char *name)
+static void report_unknown(struct draft *draft, enum key_section section,
+                           unsigned line, const char *name)
 {
     enum key_section other = section == KEY_GLOBAL ? KEY_SERVICE : KEY_GLOBAL;
-    const struct key *near = key_suggest(section, name);
+    const struct key *similar = key_table_suggest(section, name);
+    const char *kind = key_section_name(section);
     const char *of = section == KEY_SERVICE ? last_service(draft)->name : "";
+    const char *space = *of == '\0' ? "" : " ";
 
-    if (key_find(other, name) != NULL) {
+    if (key_table_find(other, name) != NULL) {
         draft_error(draft, line, "key '%s' belongs in [%s], not in [%s%s%.64s]",
-                    name, key_section_names[other], key_section_names[section],
-                    gap(of), of);
-    } else if (near != NULL) {
+                    name, key_section_name(other), kind, space, of);
+    } else if (similar != NULL) {
         draft_error(draft, line,
                     "unknown key '%s' in [%s%s%.64s]; did you mean '%s'?", name,
-                    key_section_names[section], gap(of), of, near->name);
+                    kind, space, of, similar->name);
     } else {
         draft_error(draft, line, "unknown key '%.64s' in [%s%s%.64s]", name,
-                    key_section_names[section], gap(of), of);
+                    kind, space, of);
     }
 }
 
-static void set_key(struct draft *draft, const struct key *key, void *fields,
-                    unsigned line, const char *value)
+static void set_value(struct draft *draft, const struct key *key, void *fields,
+                      unsigned line, const char *value)
 {
     const char *why = NULL;
 
@@ -196,32 +241,33 @@ static void set_key(struct draft *draft, const struct key *key, void *fields,
     }
 }
 
-static void take_pair(struct draft *draft, enum key_section section,
-                      unsigned line, const char *name, const char *value)
+static void add_pair(struct draft *draft, enum key_section section,
+                     unsigned line, const char *name, const char *value)
 {
     bool global = section == KEY_GLOBAL;
-    struct draft_seen *seen =
-        global ? &draft->global : &draft->services[draft->service_count - 1];
+    struct draft_lines *lines =
+        global ? &draft->global_lines
+               : &draft->service_lines[draft->service_count - 1];
     void *fields = global ? (void *)draft->config : last_service(draft);
-    const struct key *key = key_find(section, name);
-    unsigned *first;
+    const struct key *key = key_table_find(section, name);
+    unsigned *set_in;
 
     if (key == NULL) {
-        complain_unknown(draft, section, line, name);
+        report_unknown(draft, section, line, name);
         return;
     }
-    first = seen_line(seen, key);
-    if (*first != 0 && !key->repeatable) {
-        draft_error(draft, line, "%s = %.64s: %s stands in line %u already",
-                    name, value, name, *first);
+    set_in = &lines->of[key - key_table];
+    if (*set_in != 0 && !key->repeatable) {
+        draft_error(draft, line, "%s = %.64s: %s is already set in line %u",
+                    name, value, name, *set_in);
         return;
     }
-    *first = line;
-    set_key(draft, key, fields, line, value);
+    *set_in = line;
+    set_value(draft, key, fields, line, value);
 }
 
-void draft_take(void *arg, enum ini_event event, unsigned line,
-                const char *name, const char *value)
+void draft_event(void *arg, enum ini_event event, unsigned line,
+                 const char *name, const char *value)
 {
     struct draft *draft = arg;
 
@@ -229,24 +275,24 @@ void draft_take(void *arg, enum ini_event event, unsigned line,
         draft_error(draft, line, "%s", value);
     } else if (event == INI_SECTION) {
         begin_section(draft, line, name, value);
-    } else if (draft->place == DRAFT_GLOBAL) {
-        take_pair(draft, KEY_GLOBAL, line, name, value);
-    } else if (draft->place == DRAFT_SERVICE) {
-        take_pair(draft, KEY_SERVICE, line, name, value);
-    } else if (draft->place == DRAFT_NONE) {
-        draft_error(draft, line, "key '%.64s' stands before any section", name);
+    } else if (draft->section == DRAFT_GLOBAL) {
+        add_pair(draft, KEY_GLOBAL, line, name, value);
+    } else if (draft->section == DRAFT_SERVICE) {
+        add_pair(draft, KEY_SERVICE, line, name, value);
+    } else if (draft->section == DRAFT_NONE) {
+        draft_error(draft, line, "key '%.64s' is before any section", name);
     }
 }
 
 unsigned draft_global_line(const struct draft *draft, const char *name)
 {
-    return draft->global.line[key_find(KEY_GLOBAL, name) - key_table];
+    return draft->global_lines.of[key_table_find(KEY_GLOBAL, name) - key_table];
 }
 
 unsigned draft_service_line(const struct draft *draft, size_t service,
                             const char *name)
 {
-    const struct draft_seen *seen = &draft->services[service];
+    const struct key *key = key_table_find(KEY_SERVICE, name);
 
-    return seen->line[key_find(KEY_SERVICE, name) - key_table];
+    return draft->service_lines[service].of[key - key_table];
 }

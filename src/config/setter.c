@@ -2,13 +2,13 @@
 
 #include "base/addr.h"
 #include "base/value.h"
-#include "config/config.h"
+#include "config/snapshot.h"
 #include "wire/client_hello.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_BYTES 4096 /* a page: what can go back to the system */
+#define PAGE_BYTES 4096 /* the least that can go back to the system */
 
 const char setter_out_of_memory[] = "out of memory";
 
@@ -21,14 +21,14 @@ const char *setter_about(const char *text, const char *why)
 
 static void *field_of(const struct key *key, void *section)
 {
-    return (char *)section + key->offset;
+    return (char *)section + key->field.offset;
 }
 
 static void store(const struct key *key, void *section, uint64_t value)
 {
     void *field = field_of(key, section);
 
-    switch (key->width) {
+    switch (key->field.width) {
     case sizeof(uint8_t):
         *(uint8_t *)field = (uint8_t)value;
         break;
@@ -41,30 +41,31 @@ static void store(const struct key *key, void *section, uint64_t value)
     }
 }
 
-const char *setter_number(const struct key *key, void *section,
-                          const char *text, unsigned line)
+/* Stores the value if there is no sentence about it. Returns the sentence. */
+static const char *store_if_good(const struct key *key, void *section,
+                                 uint64_t value, const char *why)
 {
-    uint64_t value;
-    const char *why = value_number(text, key->min, key->max, &value);
-
-    (void)line;
     if (why == NULL) {
         store(key, section, value);
     }
     return why;
 }
 
-const char *setter_limit(const struct key *key, void *section, const char *text,
-                         unsigned line)
+static bool is_off(const struct key *key, const char *text)
 {
-    uint64_t value;
-    const char *why = value_limit(text, key->max, &value);
+    return key->may_be_off && strcmp(text, "off") == 0;
+}
+
+const char *setter_number(const struct key *key, void *section,
+                          const char *text, unsigned line)
+{
+    uint64_t value = 0;
+    const char *why = key->may_be_off
+                          ? value_limit(text, key->max, &value)
+                          : value_number(text, key->min, key->max, &value);
 
     (void)line;
-    if (why == NULL) {
-        store(key, section, value);
-    }
-    return why;
+    return store_if_good(key, section, value, why);
 }
 
 const char *setter_workers(const struct key *key, void *section,
@@ -80,94 +81,74 @@ const char *setter_workers(const struct key *key, void *section,
 const char *setter_size(const struct key *key, void *section, const char *text,
                         unsigned line)
 {
-    uint64_t value;
-    const char *why;
+    uint64_t value = 0;
+    const char *why =
+        is_off(key, text) ? NULL : value_size(text, key->min, key->max, &value);
 
     (void)line;
-    if (key->min == 0 && strcmp(text, "off") == 0) {
-        store(key, section, 0);
-        return NULL;
-    }
-    why = value_size(text, key->min, key->max, &value);
-    if (why == NULL) {
-        store(key, section, value);
-    }
-    return why;
+    return store_if_good(key, section, value, why);
 }
 
 const char *setter_block_size(const struct key *key, void *section,
                               const char *text, unsigned line)
 {
-    uint64_t value;
+    uint64_t value = 0;
     const char *why = value_size(text, key->min, key->max, &value);
 
-    if (why == NULL && value % BLOCK_BYTES != 0) {
-        return value_sentence(VALUE_QUOTE " is not a multiple of 4K", text);
+    (void)line;
+    if (why == NULL && value % PAGE_BYTES != 0) {
+        why = value_sentence(VALUE_QUOTE " is not a multiple of 4K", text);
     }
-    return why != NULL ? why : setter_size(key, section, text, line);
+    return store_if_good(key, section, value, why);
 }
 
 const char *setter_rate(const struct key *key, void *section, const char *text,
                         unsigned line)
 {
-    uint64_t value;
+    uint64_t value = 0;
     const char *why = value_rate(text, &value);
 
     (void)line;
-    if (why == NULL) {
-        store(key, section, value);
-    }
-    return why;
+    return store_if_good(key, section, value, why);
 }
 
 const char *setter_time(const struct key *key, void *section, const char *text,
                         unsigned line)
 {
-    uint64_t value;
+    uint64_t value = 0;
     const char *why = value_time(text, &value);
 
     (void)line;
-    if (why != NULL) {
-        return why;
-    }
-    if (value < key->min) {
-        return value_sentence(
+    if (why == NULL && value == 0 && !key->may_be_off) {
+        why = value_sentence(
             VALUE_QUOTE " is too short: it must be more than 0", text);
+    } else if (why == NULL && key->max > 0 && value > key->max) {
+        why = value_sentence(VALUE_QUOTE
+                             " is too long: it may be %ju seconds at most",
+                             text, (uintmax_t)(key->max / NS_PER_S));
     }
-    if (key->max > 0 && value > key->max) {
-        return value_sentence(VALUE_QUOTE
-                              " is too long: it may be %ju seconds at most",
-                              text, (uintmax_t)(key->max / NS_PER_S));
-    }
-    store(key, section, value);
-    return NULL;
+    return store_if_good(key, section, value, why);
 }
 
 const char *setter_bool(const struct key *key, void *section, const char *text,
                         unsigned line)
 {
-    bool value;
+    bool value = false;
     const char *why = value_bool(text, &value);
 
     (void)line;
-    if (why == NULL) {
-        store(key, section, value);
-    }
-    return why;
+    return store_if_good(key, section, value, why);
 }
 
 const char *setter_choice(const struct key *key, void *section,
                           const char *text, unsigned line)
 {
-    unsigned index;
+    unsigned index = 0;
     const char *why =
         value_choice(text, key->choices, key->choice_count, &index);
 
     (void)line;
-    if (why == NULL) {
-        store(key, section, key->min + index);
-    }
-    return why;
+    return store_if_good(key, section, key->first_choice + index, why);
 }
 
 const char *setter_text(const struct key *key, void *section, const char *text,
@@ -179,6 +160,7 @@ const char *setter_text(const struct key *key, void *section, const char *text,
     if (copy == NULL) {
         return setter_out_of_memory;
     }
+    key_clear(key, section);
     memcpy(field_of(key, section), &copy, sizeof(copy));
     return NULL;
 }
@@ -186,30 +168,21 @@ const char *setter_text(const struct key *key, void *section, const char *text,
 const char *setter_file(const struct key *key, void *section, const char *text,
                         unsigned line)
 {
-    struct config_file *file = field_of(key, section);
-    char *path = strdup(text);
+    struct config_file file = {.off = is_off(key, text), .line = line};
 
-    if (path == NULL) {
-        return setter_out_of_memory;
+    if (!file.off) {
+        file.path = strdup(text);
+        if (file.path == NULL) {
+            return setter_out_of_memory;
+        }
     }
-    *file = (struct config_file){.path = path, .line = line};
+    key_clear(key, section);
+    *(struct config_file *)field_of(key, section) = file;
     return NULL;
 }
 
-const char *setter_upstream_ca(const struct key *key, void *section,
-                               const char *text, unsigned line)
-{
-    struct config_service *service = section;
-
-    if (strcmp(text, "off") == 0) {
-        service->upstream_tls_unverified = true;
-        return NULL;
-    }
-    return setter_file(key, section, text, line);
-}
-
-/* What has only digits and dots, or a colon, was meant as an address. */
-static const char *check_peer_name(const char *text)
+/* A text of digits and dots, or with a colon, is read as an IP address. */
+static const char *check_host(const char *text)
 {
     struct addr addr;
     const char *why = addr_parse_ip(text, &addr);
@@ -224,10 +197,10 @@ static const char *check_peer_name(const char *text)
     return client_hello_check_pattern(text);
 }
 
-const char *setter_peer_name(const struct key *key, void *section,
-                             const char *text, unsigned line)
+const char *setter_host(const struct key *key, void *section, const char *text,
+                        unsigned line)
 {
-    const char *why = check_peer_name(text);
+    const char *why = check_host(text);
 
     return why != NULL ? why : setter_text(key, section, text, line);
 }

@@ -78,7 +78,7 @@ static int make_client(const struct config_service *config, size_t upstreams,
 {
     const struct tls_client_options options = {
         .ca = config->upstream_tls_ca.path,
-        .unverified = config->upstream_tls_unverified,
+        .unverified = config->upstream_tls_ca.off,
         .alpn = config->tls_alpn,
         .alpn_count = config->tls_alpn_count,
         .places = upstreams,

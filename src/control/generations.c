@@ -2,6 +2,7 @@
 
 #include "base/direction.h"
 #include "base/log.h"
+#include "config/errors.h"
 #include "control/credentials.h"
 #include "control/descriptors.h"
 #include "control/listeners.h"
@@ -85,40 +86,14 @@ static void warn_restart(void *arg, const char *key)
               key);
 }
 
-static int copy_text(char **to, const char *from)
-{
-    char *copy = from == NULL ? NULL : strdup(from);
-
-    if (from != NULL && copy == NULL) {
-        return -1;
-    }
-    free(*to);
-    *to = copy;
-    return 0;
-}
-
-/* Changes to keys that need a restart are not made, so that the snapshot says
- * what is, and the next reload is compared with that. */
-static int keep_restart_keys(struct config *config,
-                             const struct config *running)
-{
-    config_restart_keys(running, config, warn_restart, NULL);
-    config->workers = running->workers;
-    config->buffer_memory = running->buffer_memory;
-    config->buffer_size = running->buffer_size;
-    if (copy_text(&config->user, running->user) < 0) {
-        return -1;
-    }
-    return copy_text(&config->group, running->group);
-}
-
 /* The generation that follows the running one, without sockets. Takes the
  * config if it answers one. */
 static struct generation *create_next(struct config *config,
                                       struct generation *running,
                                       unsigned workers, uint32_t connections)
 {
-    if (running != NULL && keep_restart_keys(config, running->config) < 0) {
+    if (running != NULL && config_keep_restart_keys(config, running->config,
+                                                    warn_restart, NULL) < 0) {
         return NULL;
     }
     if (config->max_connections == 0) {

@@ -1,6 +1,7 @@
 #include "control/source.h"
 
 #include "base/log.h"
+#include "config/load.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +15,9 @@ struct config *source_load(const struct source *source,
                            struct config_errors *errors)
 {
     if (source->path != NULL) {
-        return config_load(source->path, errors);
+        return load_file(source->path, errors);
     }
-    return config_parse(source->text, strlen(source->text), errors);
+    return load_text(source->text, strlen(source->text), errors);
 }
 
 void source_format_error(const struct source *source,

@@ -1,5 +1,6 @@
 #include "rig.h"
 
+#include "config/load.h"
 #include "net/listen.h"
 
 #include <assert.h>
@@ -82,7 +83,7 @@ static void write_config(void)
 static struct config *parse_text(void)
 {
     struct config_errors errors = {0};
-    struct config *config = config_parse(rig.text, rig.length, &errors);
+    struct config *config = load_text(rig.text, rig.length, &errors);
 
     if (config == NULL) {
         fprintf(stderr, "line %u: %s\n%s", errors.list[0].line,

@@ -1,21 +1,21 @@
 /*
  * Any bytes as a configuration: a snapshot, or errors that can be printed.
  */
-#include "config/config.h"
+#include "config/load.h"
 
 #include <assert.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void no_key(void *arg, const char *key)
+static void reject_key(void *arg, const char *key)
 {
     (void)arg;
     (void)key;
     assert(!"a configuration differs from itself");
 }
 
-/* Those without a line stand last. */
+/* Errors without a line are last. */
 static unsigned place_of(const struct config_error *error)
 {
     return error->line - 1;
@@ -32,7 +32,7 @@ static void check_errors(const struct config_errors *errors)
         for (size_t at = 0; at < length; at++) {
             unsigned char byte = (unsigned char)message[at];
 
-            /* a tab may be quoted: it is the one that a file may hold */
+            /* A tab may be quoted: a file may hold it. */
             assert((byte >= 0x20 && byte != 0x7f) || byte == '\t');
         }
         assert(i == 0 ||
@@ -40,22 +40,24 @@ static void check_errors(const struct config_errors *errors)
     }
 }
 
-static void check_config(const struct config *config)
+/* config is compared with itself: no key differs, so none is replaced. */
+static void check_config(struct config *config)
 {
-    assert(config->service_count > 0);
+    int kept = config_keep_restart_keys(config, config, reject_key, NULL);
+
+    assert(kept == 0 && config->service_count > 0);
     for (size_t i = 0; i < config->service_count; i++) {
         const struct config_service *service = &config->services[i];
 
         assert(service->listen_count > 0 && service->upstream_count > 0);
         assert(service->connect_attempts > 0);
     }
-    config_restart_keys(config, config, no_key, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct config_errors errors = {0};
-    struct config *config = config_parse((const char *)data, size, &errors);
+    struct config *config = load_text((const char *)data, size, &errors);
 
     assert((config == NULL) == (errors.count > 0));
     check_errors(&errors);

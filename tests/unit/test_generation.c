@@ -1,6 +1,7 @@
 #include "service/generation.h"
 
 #include "base/hash.h"
+#include "config/load.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,7 +20,7 @@
 static struct config *parse(const char *text)
 {
     struct config_errors errors = {0};
-    struct config *config = config_parse(text, strlen(text), &errors);
+    struct config *config = load_text(text, strlen(text), &errors);
 
     if (config == NULL) {
         fail_msg("line %u: %s", errors.list[0].line, errors.list[0].message);

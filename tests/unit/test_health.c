@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "config/load.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -85,7 +86,7 @@ static void apply(const char *keys)
 
     assert_true(
         asprintf(&text, "[service s]\nlisten = unix:/nowhere\n%s", keys) > 0);
-    config = config_parse(text, strlen(text), &errors);
+    config = load_text(text, strlen(text), &errors);
     assert_non_null(config);
     free(text);
     assert_null(room.former);

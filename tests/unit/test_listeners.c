@@ -1,6 +1,8 @@
 /* Listening sockets over reloads. */
 #include "control/listeners.h"
 
+#include "config/load.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -67,7 +69,7 @@ static struct generation *make(struct generation *former,
 
     snprintf(text, sizeof(text), "[service s]\nupstream = unix:/nowhere\n%s",
              keys);
-    config = config_parse(text, strlen(text), &errors);
+    config = load_text(text, strlen(text), &errors);
     assert_non_null(config);
     if (former != NULL) {
         open = listeners_addresses(former);

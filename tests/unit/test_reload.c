@@ -1,5 +1,7 @@
 #include "config/reload.h"
 
+#include "config/load.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +13,7 @@
 static struct config *parse(const char *text)
 {
     struct config_errors errors = {0};
-    struct config *config = config_parse(text, strlen(text), &errors);
+    struct config *config = load_text(text, strlen(text), &errors);
 
     assert_non_null(config);
     return config;

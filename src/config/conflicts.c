@@ -1,4 +1,4 @@
-#include "config/claims.h"
+#include "config/conflicts.h"
 
 #include "config/array.h"
 
@@ -7,99 +7,99 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Something that may stand only once, and where it stands. */
-struct mention {
+/* A thing that only one may have, and where it is. */
+struct entry {
     char *text;
     unsigned line;
     size_t service;
 };
 
-struct mentions {
-    struct mention *list;
+struct entries {
+    struct entry *list;
     size_t count;
 };
 
-static void mentions_fini(struct mentions *mentions)
+static void entries_fini(struct entries *entries)
 {
-    for (size_t i = 0; i < mentions->count; i++) {
-        free(mentions->list[i].text);
+    for (size_t i = 0; i < entries->count; i++) {
+        free(entries->list[i].text);
     }
-    free(mentions->list);
+    free(entries->list);
 }
 
-/* Takes the text, which is NULL when there was no memory for it. */
-static void mention(struct draft *draft, struct mentions *mentions, char *text,
-                    unsigned line, size_t service)
+/* Takes the text; NULL stands for one that there was no memory for. */
+static void add_entry(struct draft *draft, struct entries *entries, char *text,
+                      unsigned line, size_t service)
 {
-    struct mention *added = NULL;
+    struct entry *added = NULL;
 
     if (text != NULL) {
-        added = array_push(&mentions->list, &mentions->count, sizeof(*added));
+        added = array_push(&entries->list, &entries->count, sizeof(*added));
     }
     if (added == NULL) {
         free(text);
         draft_error(draft, line, "out of memory");
         return;
     }
-    *added = (struct mention){.text = text, .line = line, .service = service};
+    *added = (struct entry){.text = text, .line = line, .service = service};
 }
 
 static int compare_texts(const void *a, const void *b)
 {
-    const struct mention *one = a;
-    const struct mention *two = b;
+    const struct entry *one = a;
+    const struct entry *two = b;
 
     return strcmp(one->text, two->text);
 }
 
-static int compare_mentions(const void *a, const void *b)
+static int compare_entries(const void *a, const void *b)
 {
-    const struct mention *one = a;
-    const struct mention *two = b;
+    const struct entry *one = a;
+    const struct entry *two = b;
     int order = compare_texts(a, b);
 
     return order != 0 ? order
                       : (one->line > two->line) - (one->line < two->line);
 }
 
-/* Sorts the mentions and complains of each that is not the first of its text;
- * what: "listen address". */
-static void check_unique(struct draft *draft, struct mentions *mentions,
+/* Sorts the entries and reports each that is not the first with its text. what:
+ * "listen address". */
+static void check_unique(struct draft *draft, struct entries *entries,
                          const char *what)
 {
-    const struct mention *list = mentions->list;
+    const struct entry *list = entries->list;
     size_t first = 0;
 
-    if (mentions->count > 0) {
-        qsort(mentions->list, mentions->count, sizeof(*list), compare_mentions);
+    if (entries->count > 0) {
+        qsort(entries->list, entries->count, sizeof(*list), compare_entries);
     }
-    for (size_t i = 1; i < mentions->count; i++) {
+    for (size_t i = 1; i < entries->count; i++) {
         if (strcmp(list[i].text, list[first].text) != 0) {
             first = i;
             continue;
         }
-        draft_error(draft, list[i].line, "%s %s stands in line %u already",
+        draft_error(draft, list[i].line, "%s %s is already used in line %u",
                     what, list[i].text, list[first].line);
     }
 }
 
-void claims_check_names(struct draft *draft)
+void conflicts_check_names(struct draft *draft)
 {
     const struct config *config = draft->config;
-    struct mentions names = {0};
+    struct entries names = {0};
 
     for (size_t i = 0; i < config->service_count; i++) {
         const struct config_service *service = &config->services[i];
 
         if (*service->name != '\0') {
-            mention(draft, &names, strdup(service->name), service->line, i);
+            add_entry(draft, &names, strdup(service->name), service->line, i);
         }
     }
     check_unique(draft, &names, "service name");
-    mentions_fini(&names);
+    entries_fini(&names);
 }
 
-/* Equal for equal addresses; NULL without memory. */
+/* A text that is equal for equal addresses; NULL: out of memory. */
 static char *address_text(const struct address *address)
 {
     char text[ADDR_TEXT_MAX];
@@ -117,7 +117,7 @@ static char *address_text(const struct address *address)
     return name;
 }
 
-/* An address and a name that is taken there; NULL without memory. */
+/* The same for a server name at an address. */
 static char *name_text(const char *address, const char *name)
 {
     char *text;
@@ -131,10 +131,9 @@ static char *name_text(const char *address, const char *name)
     return text;
 }
 
-static const struct mention *find_mention(const struct mentions *sorted,
-                                          char *text)
+static const struct entry *find_entry(const struct entries *sorted, char *text)
 {
-    const struct mention wanted = {.text = text};
+    const struct entry wanted = {.text = text};
 
     return sorted->count == 0 ? NULL
                               : bsearch(&wanted, sorted->list, sorted->count,
@@ -150,36 +149,35 @@ static bool is_loopback(const struct addr *addr)
                : addr->family == AF_INET6 && memcmp(addr->ip, ip6, 16) == 0;
 }
 
-/* The listen address at which a connect to the endpoint arrives: the same, or
- * one for all addresses if the endpoint is certainly this machine. */
-static const struct mention *find_listen(const struct mentions *listens,
-                                         const struct endpoint *endpoint)
+/* The listen address at which a connection to the endpoint arrives: the same
+ * one, or a wildcard if the endpoint is on the loopback interface. */
+static const struct entry *find_listen(const struct entries *listens,
+                                       const struct endpoint *endpoint)
 {
     char text[ADDR_TEXT_MAX];
-    const struct mention *found;
+    const struct entry *found;
     struct addr addr;
 
     endpoint_format(endpoint, text);
-    found = find_mention(listens, text);
+    found = find_entry(listens, text);
     addr_from_sockaddr(&addr, &endpoint->u.any);
     if (found == NULL && is_loopback(&addr)) {
         snprintf(text, sizeof(text), ":%u", addr.port);
-        found = find_mention(listens, text);
+        found = find_entry(listens, text);
     }
     if (found == NULL && is_loopback(&addr) && addr.family == AF_INET) {
         snprintf(text, sizeof(text), "0.0.0.0:%u", addr.port);
-        found = find_mention(listens, text);
+        found = find_entry(listens, text);
     }
     return found;
 }
 
-/* An upstream at which its own service listens is a loop. */
 static void check_loop(struct draft *draft, size_t service,
                        const struct config_upstream *upstream,
-                       const struct mentions *listens)
+                       const struct entries *listens)
 {
     char text[ADDR_TEXT_MAX];
-    const struct mention *listen;
+    const struct entry *listen;
 
     if (upstream->address.kind == ADDRESS_NAME) {
         return;
@@ -194,28 +192,28 @@ static void check_loop(struct draft *draft, size_t service,
 }
 
 static void check_upstreams(struct draft *draft, size_t index,
-                            const struct mentions *listens)
+                            const struct entries *listens)
 {
     const struct config_service *service = &draft->config->services[index];
-    struct mentions upstreams = {0};
+    struct entries upstreams = {0};
 
     for (size_t i = 0; i < service->upstream_count; i++) {
         const struct config_upstream *upstream = &service->upstreams[i];
 
-        mention(draft, &upstreams, address_text(&upstream->address),
-                upstream->line, index);
+        add_entry(draft, &upstreams, address_text(&upstream->address),
+                  upstream->line, index);
     }
     check_unique(draft, &upstreams, "upstream");
     for (size_t i = 0; i < service->upstream_count; i++) {
         check_loop(draft, index, &service->upstreams[i], listens);
     }
-    mentions_fini(&upstreams);
+    entries_fini(&upstreams);
 }
 
-/* Every listen address; and, in lists of their own, what a service claims of
- * it: all that comes, or what asks for a name. */
-static void mention_listens(struct draft *draft, size_t index,
-                            struct mentions *listens, struct mentions *claims)
+/* Adds the service's listen addresses to listens. Adds what it takes there to
+ * taken: some server names, or all connections. */
+static void add_listens(struct draft *draft, size_t index,
+                        struct entries *listens, struct entries *taken)
 {
     const struct config_service *service = &draft->config->services[index];
 
@@ -224,24 +222,25 @@ static void mention_listens(struct draft *draft, size_t index,
         char *text = address_text(&listen->address);
 
         for (size_t k = 0; text != NULL && k < service->sni_count; k++) {
-            mention(draft, claims, name_text(text, service->sni[k]),
-                    listen->line, index);
+            add_entry(draft, taken, name_text(text, service->sni[k]),
+                      listen->line, index);
         }
         if (text != NULL && service->sni_count == 0) {
-            mention(draft, claims, strdup(text), listen->line, index);
+            add_entry(draft, taken, strdup(text), listen->line, index);
         }
-        mention(draft, listens, text, listen->line, index);
+        add_entry(draft, listens, text, listen->line, index);
     }
 }
 
-/* Who shares an address must agree on what comes first on it. */
-static void check_shared(struct draft *draft, const struct mentions *sorted)
+/* Services that share an address must agree on proxy_protocol: the header comes
+ * before the server name. */
+static void check_shared(struct draft *draft, const struct entries *sorted)
 {
     const struct config_service *services = draft->config->services;
 
     for (size_t i = 1; i < sorted->count; i++) {
-        const struct mention *one = &sorted->list[i - 1];
-        const struct mention *two = &sorted->list[i];
+        const struct entry *one = &sorted->list[i - 1];
+        const struct entry *two = &sorted->list[i];
 
         if (strcmp(one->text, two->text) == 0 &&
             services[one->service].proxy_protocol !=
@@ -254,21 +253,21 @@ static void check_shared(struct draft *draft, const struct mentions *sorted)
     }
 }
 
-void claims_check_addresses(struct draft *draft, enum config_mode mode)
+void conflicts_check_addresses(struct draft *draft, enum config_mode mode)
 {
     const struct config *config = draft->config;
-    struct mentions listens = {0};
-    struct mentions claims = {0};
+    struct entries listens = {0};
+    struct entries taken = {0};
 
     for (size_t i = 0; i < config->service_count; i++) {
         if (config->services[i].mode == mode) {
-            mention_listens(draft, i, &listens, &claims);
+            add_listens(draft, i, &listens, &taken);
         }
     }
-    check_unique(draft, &claims, "listen address");
+    check_unique(draft, &taken, "listen address");
     if (listens.count > 0) {
         qsort(listens.list, listens.count, sizeof(*listens.list),
-              compare_mentions);
+              compare_entries);
     }
     check_shared(draft, &listens);
     for (size_t i = 0; i < config->service_count; i++) {
@@ -276,6 +275,6 @@ void claims_check_addresses(struct draft *draft, enum config_mode mode)
             check_upstreams(draft, i, &listens);
         }
     }
-    mentions_fini(&claims);
-    mentions_fini(&listens);
+    entries_fini(&taken);
+    entries_fini(&listens);
 }

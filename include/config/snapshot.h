@@ -1,0 +1,165 @@
+/*
+ * snapshot: what a configuration says, as structs. It has types only; what can
+ * be done with a snapshot is in config/config.h.
+ *
+ * Each field but names and lines belongs to a row of config/key_table.h, which
+ * sets its default, compares, copies and frees it.
+ */
+#ifndef EVPROXY_CONFIG_SNAPSHOT_H
+#define EVPROXY_CONFIG_SNAPSHOT_H
+
+#include "base/addr.h"
+#include "base/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_UPSTREAMS_MAX 65535 /* of one service, after resolving */
+#define CONFIG_ALPN_MAX      32    /* protocols of one service */
+
+/* The greatest limit of connections; each has two descriptors. */
+#define CONFIG_CONNECTIONS_MAX (UINT64_C(1) << 27)
+
+enum config_mode { CONFIG_TCP, CONFIG_UDP };
+
+enum config_balance {
+    BALANCE_SOURCE,
+    BALANCE_ROUNDROBIN,
+    BALANCE_LEASTCONN,
+    BALANCE_RANDOM,
+};
+
+struct config_listen {
+    struct address address; /* never a name */
+    unsigned line;
+};
+
+/* Which PROXY header an upstream is sent. */
+enum config_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
+
+struct config_upstream {
+    struct address address;
+    uint32_t weight; /* 1 to 256 */
+    bool backup;
+    uint32_t max_connections; /* 0: no limit */
+    enum config_proxy proxy_protocol;
+    unsigned line;
+};
+
+struct config_rule {
+    struct network network;
+    bool allow;
+};
+
+/* Local addresses from first to last, both included, of one family. */
+struct config_range {
+    struct addr first;
+    struct addr last;
+};
+
+/* A file that a key names. It is not opened here. */
+struct config_file {
+    char *path;    /* NULL: none */
+    bool off;      /* the key is set to "off", which differs from no file */
+    unsigned line; /* where the key is set */
+};
+
+enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
+
+/* Times are in nanoseconds, sizes in bytes, and 0 is off, unless said
+ * otherwise. */
+struct config_service {
+    char *name;
+    unsigned line; /* of its section */
+    enum config_mode mode;
+    struct config_listen *listens;
+    size_t listen_count;
+    struct config_upstream *upstreams;
+    size_t upstream_count;
+
+    enum config_balance balance;
+    unsigned hash_prefix_v4; /* bits, 0 to 32 */
+    unsigned hash_prefix_v6; /* bits, 0 to 128 */
+
+    uint64_t connect_timeout_ns;
+    uint32_t connect_attempts; /* at least 1 */
+    uint64_t idle_timeout_ns;
+    uint64_t read_timeout_ns;
+    uint64_t write_timeout_ns;
+    uint64_t half_close_timeout_ns;
+    uint64_t header_timeout_ns;
+    uint64_t max_lifetime_ns;
+
+    uint64_t rate_up; /* bytes per second */
+    uint64_t rate_down;
+    uint64_t service_rate_up;
+    uint64_t service_rate_down;
+    uint64_t rate_burst;
+
+    uint32_t max_connections;
+    uint32_t max_connections_per_source;
+    uint64_t accept_rate; /* connections per second */
+    uint64_t accept_rate_per_source;
+    struct config_rule *rules; /* allow and deny, in the order of the file */
+    size_t rule_count;
+
+    bool health_check;
+    uint64_t health_interval_ns;
+    uint64_t health_timeout_ns;
+    uint32_t health_rise;
+    uint32_t health_fall;
+    uint32_t fail_threshold; /* 0: passive checks are off */
+    uint64_t fail_window_ns;
+
+    struct config_range *sources; /* source_address */
+    size_t source_count;
+
+    bool proxy_protocol;        /* a PROXY header must come first */
+    struct network *proxy_from; /* who may send one; not empty then */
+    size_t proxy_from_count;
+
+    char **sni; /* server names, as patterns of wire/client_hello.h; none: the
+                   service takes the names that no other service takes */
+    size_t sni_count;
+
+    struct config_file *tls_certificates; /* none: no TLS ends here */
+    size_t tls_certificate_count;
+    struct config_file *tls_keys; /* one each; none: in the same files */
+    size_t tls_key_count;
+    struct config_file tls_client_ca;
+    enum config_tls_version tls_min_version; /* with clients */
+    char **tls_alpn; /* protocols, the preferred one first */
+    size_t tls_alpn_count;
+    bool upstream_tls;
+    struct config_file upstream_tls_ca; /* none: those that the system trusts;
+                                           off: nobody is verified */
+    char *upstream_tls_name; /* NULL: the host of the upstream's address */
+
+    uint32_t udp_responses;
+    uint32_t max_sessions;
+
+    uint64_t tcp_keepalive_ns;
+    uint64_t tcp_user_timeout_ns;
+    bool tcp_fastopen;
+    uint64_t tcp_notsent_lowat; /* bytes; 0: the kernel's default */
+    uint32_t backlog;
+    bool access_log;
+};
+
+struct config {
+    unsigned workers;         /* 0: auto */
+    uint32_t max_connections; /* 0: as many as the descriptors allow */
+    uint64_t buffer_memory;
+    uint32_t buffer_size;
+    uint64_t drain_timeout_ns;
+    uint64_t stats_interval_ns;
+    enum log_level log_level;
+    bool access_log;
+    char *user;  /* NULL: stay the user of the start */
+    char *group; /* NULL: the user's */
+    struct config_service *services;
+    size_t service_count;
+};
+
+#endif

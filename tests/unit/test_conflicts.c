@@ -1,0 +1,126 @@
+#include "parsing.h"
+
+#include "config/ini.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void an_upstream_may_be_shared_by_services(void **state)
+{
+    struct config *config = parse_good("[service a]\n"
+                                       "listen = :1\n"
+                                       "upstream = 127.0.0.1:2\n"
+                                       "[service b.c_D-9]\n"
+                                       "listen = 127.0.0.1:2\n"
+                                       "upstream = 10.0.0.1:80\n"
+                                       "[service c]\n"
+                                       "listen = :3\n"
+                                       "upstream = 10.0.0.1:80\n");
+
+    (void)state;
+    assert_int_equal(config->service_count, 3);
+    assert_string_equal(config->services[1].name, "b.c_D-9");
+    config_destroy(config);
+}
+
+static void bad_listens_are_refused(void **state)
+{
+    (void)state;
+    assert_line_refused("listen = web.example:80",
+                        "listen: 'web.example:80': listen needs an address, "
+                        "not a name");
+    assert_line_refused("listen = 127.0.0.1:70000",
+                        "listen: '127.0.0.1:70000': port 70000 is not between "
+                        "1 and 65535");
+    assert_line_refused("listen = :80",
+                        "listen address :80 is already used in line 2");
+    assert_refused(SERVICE "[service b]\n"
+                           "listen = :80\n"
+                           "upstream = 10.0.0.1:80\n",
+                   5, "listen address :80 is already used in line 2");
+}
+
+static void bad_upstreams_are_refused(void **state)
+{
+    (void)state;
+    assert_line_refused("upstream = :80", "upstream: ':80': an upstream needs "
+                                          "an address before the port");
+    assert_line_refused("upstream = 10.0.0.1:80 weight=2",
+                        "upstream 10.0.0.1:80 is already used in line 3");
+    assert_refused(SERVICE "upstream = db.example:1\n"
+                           "upstream = DB.example:1\n",
+                   5, "upstream db.example:1 is already used in line 4");
+}
+
+static void an_upstream_at_which_its_service_listens_is_refused(void **state)
+{
+    (void)state;
+    assert_refused(SERVICE "listen = 127.0.0.1:1\n"
+                           "upstream = 127.0.0.1:1\n",
+                   5,
+                   "upstream 127.0.0.1:1 is where this service listens (line "
+                   "4): a loop");
+    assert_refused(SERVICE "listen = unix:/run/a\n"
+                           "upstream = unix:/run/a\n",
+                   5,
+                   "upstream unix:/run/a is where this service listens (line "
+                   "4): a loop");
+    assert_line_refused("upstream = 127.0.0.2:80",
+                        "upstream 127.0.0.2:80 is where this service listens "
+                        "(line 2): a loop");
+    assert_line_refused("upstream = [::1]:80",
+                        "upstream [::1]:80 is where this service listens (line "
+                        "2): a loop");
+    assert_refused(SERVICE "listen = 0.0.0.0:1\n"
+                           "upstream = 127.0.0.1:1\n",
+                   5,
+                   "upstream 127.0.0.1:1 is where this service listens (line "
+                   "4): a loop");
+    config_destroy(parse_good(SERVICE "listen = 0.0.0.0:1\n"
+                                      "upstream = [::1]:1\n"
+                                      "upstream = 127.0.0.1:81\n"
+                                      "upstream = web.example:80\n"));
+}
+
+static void thousands_of_upstreams_are_compared_in_little_time(void **state)
+{
+    struct config_errors errors = {0};
+    size_t used;
+    char *text = malloc(INI_BYTES_MAX);
+
+    (void)state;
+    assert_non_null(text);
+    used = (size_t)sprintf(text, "[service a]\nlisten = :1\n");
+    for (unsigned i = 0; i < 30000; i++) {
+        used += (size_t)sprintf(text + used, "upstream = 10.%u.%u.1:80\n",
+                                i >> 8, i & 255);
+    }
+    used += (size_t)sprintf(text + used, "upstream = 10.3.4.1:80\n");
+    assert_null(load_text(text, used, &errors));
+    assert_int_equal(errors.count, 1);
+    assert_int_equal(errors.list[0].line, 30003);
+    assert_string_equal(errors.list[0].message,
+                        "upstream 10.3.4.1:80 is already used in line 775");
+    config_errors_fini(&errors);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_upstream_may_be_shared_by_services),
+        cmocka_unit_test(bad_listens_are_refused),
+        cmocka_unit_test(bad_upstreams_are_refused),
+        cmocka_unit_test(an_upstream_at_which_its_service_listens_is_refused),
+        cmocka_unit_test(thousands_of_upstreams_are_compared_in_little_time),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

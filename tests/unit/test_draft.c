@@ -1,0 +1,161 @@
+#include "parsing.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void sections_are_checked(void **state)
+{
+    (void)state;
+    assert_refused("", 0, "there is no [service NAME]");
+    assert_refused("[global]\nworkers = 1\n", 0, "there is no [service NAME]");
+    assert_refused("workers = 1\n" SERVICE, 1,
+                   "key 'workers' is before any section");
+    assert_refused(SERVICE "[servise b]\nanything = 1\n", 4,
+                   "unknown section 'servise' (sections: [global], "
+                   "[service NAME])");
+    assert_refused("[service web\nlisten = :80\n", 1,
+                   "']' is missing at the end of the section's line");
+    assert_refused("[global x]\nworkers = 1\n" SERVICE, 1,
+                   "[global] takes no name, but has 'x'");
+    assert_refused("[global]\n" SERVICE "[global]\nworkers = 1\n", 5,
+                   "[global] is already in line 1");
+}
+
+static void assert_name_length(size_t length, bool good)
+{
+    struct config_errors errors = {0};
+    struct config *config;
+    char name[80] = "";
+    char text[256];
+
+    memset(name, 'n', length);
+    snprintf(text, sizeof(text),
+             "[service %s]\nlisten = :80\nupstream = 10.0.0.1:80\n", name);
+    config = load_text(text, strlen(text), &errors);
+    assert_int_equal(config != NULL, good);
+    if (!good) {
+        assert_int_equal(errors.list[0].line, 1);
+        assert_non_null(
+            strstr(errors.list[0].message, "is longer than 63 bytes"));
+    }
+    config_destroy(config);
+    config_errors_fini(&errors);
+}
+
+static void service_names_are_checked(void **state)
+{
+    (void)state;
+    assert_refused("[service]\nlisten = :80\nupstream = 10.0.0.1:80\n", 1,
+                   "[service] needs a name: [service NAME]");
+    assert_refused(
+        "[service a b]\nlisten = :80\nupstream = 10.0.0.1:80\n", 1,
+        "service name 'a b' has a character that is not a letter, a digit, "
+        "'.', '_' or '-'");
+    assert_refused(SERVICE "[service web]\n"
+                           "listen = :81\n"
+                           "upstream = 10.0.0.1:80\n",
+                   4, "service name web is already used in line 1");
+    assert_name_length(63, true);
+    assert_name_length(64, false);
+}
+
+static void unknown_keys_are_named_with_the_nearest_known(void **state)
+{
+    (void)state;
+    assert_line_refused("lissten = :81", "unknown key 'lissten' in [service "
+                                         "web]; did you mean 'listen'?");
+    assert_line_refused("conect_timeot = 1s",
+                        "unknown key 'conect_timeot' in [service web]; did you "
+                        "mean 'connect_timeout'?");
+    assert_line_refused("color = red", "unknown key 'color' in [service web]");
+    assert_line_refused("x = 1", "unknown key 'x' in [service web]");
+    assert_line_refused("workers = 1", "key 'workers' belongs in [global], not "
+                                       "in [service web]");
+    assert_refused("[global]\nlisten = :81\n" SERVICE, 2,
+                   "key 'listen' belongs in [service], not in [global]");
+    assert_refused("[global]\nworker = 1\n" SERVICE, 2,
+                   "unknown key 'worker' in [global]; did you mean 'workers'?");
+}
+
+static void a_key_is_set_once_unless_it_may_be_repeated(void **state)
+{
+    (void)state;
+    assert_refused(SERVICE "backlog = 1\n\nbacklog = 2\n", 6,
+                   "backlog = 2: backlog is already set in line 4");
+    assert_refused("[global]\nuser = a\nuser = b\n" SERVICE, 3,
+                   "user = b: user is already set in line 2");
+}
+
+static void empty_values_are_refused(void **state)
+{
+    (void)state;
+    assert_line_refused("backlog =", "backlog has no value");
+    assert_line_refused("allow = # all", "allow has no value");
+    assert_refused("[global]\nuser =\n" SERVICE, 2, "user has no value");
+}
+
+static void keys_that_this_build_lacks_are_refused(void **state)
+{
+    struct config_key_info info;
+    char line[128];
+    char message[128];
+
+    (void)state;
+    for (size_t i = 0; config_key(i, &info); i++) {
+        if (info.available || strcmp(info.section, "service") != 0) {
+            continue;
+        }
+        snprintf(line, sizeof(line), "%s = on", info.name);
+        snprintf(message, sizeof(message),
+                 info.optional
+                     ? "%s: this build has no TLS (make TLS=1 builds it in)"
+                     : "%s is not available in this build",
+                 info.name);
+        assert_line_refused(line, message);
+    }
+    assert_line_refused("upstream = srv:_a._tcp.b",
+                        "upstream: 'srv:_a._tcp.b': srv: names are not "
+                        "available in this build");
+    assert_refused("[global]\nmetrics_listen = :9100\n" SERVICE, 2,
+                   "metrics_listen is not available in this build");
+}
+
+#if !EVPROXY_TLS
+static void without_tls_its_keys_take_their_defaults_only(void **state)
+{
+    (void)state;
+    assert_refused(SERVICE "upstream_tls_name = a\n"
+                           "upstream_tls = no\n"
+                           "tls_min_version = 1.2\n",
+                   4,
+                   "upstream_tls_name: this build has no TLS (make TLS=1 "
+                   "builds it in)");
+    assert_line_refused("upstream_tls = yes", "upstream_tls: this build has no "
+                                              "TLS (make TLS=1 builds it in)");
+    config_destroy(
+        parse_good(SERVICE "upstream_tls = no\ntls_min_version = 1.2\n"));
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sections_are_checked),
+        cmocka_unit_test(service_names_are_checked),
+        cmocka_unit_test(unknown_keys_are_named_with_the_nearest_known),
+        cmocka_unit_test(a_key_is_set_once_unless_it_may_be_repeated),
+        cmocka_unit_test(empty_values_are_refused),
+        cmocka_unit_test(keys_that_this_build_lacks_are_refused),
+#if !EVPROXY_TLS
+        cmocka_unit_test(without_tls_its_keys_take_their_defaults_only),
+#endif
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
