@@ -1,4 +1,4 @@
-/* evproxy: a TCP proxy. This file: the command line. */
+/* evproxy, a TCP and UDP proxy: the command line. */
 #include "config/config.h"
 #include "control/credentials.h"
 #include "control/daemon.h"
@@ -21,7 +21,7 @@ struct arguments {
     const char *workers; /* -w; NULL: not given */
     unsigned listens;
     unsigned upstreams;
-    FILE *service; /* the keys that -l and -u amount to, into text */
+    FILE *service; /* writes the keys of -l and -u to text */
     char *text;
     size_t text_size;
 };
@@ -70,8 +70,8 @@ static PRINTF(1, 2) int wrong_usage(const char *format, ...)
     return EXIT_USAGE;
 }
 
-/* A newline in a value would begin a key of its own, and what looks like a
- * comment would hide the rest of it. */
+/* A newline in a value would begin another key, and a comment sign would hide
+ * the rest of the value. */
 static bool is_plain(const char *value)
 {
     bool space = true;
@@ -101,7 +101,7 @@ static void add_upstreams(struct arguments *arguments, const char *list)
 }
 
 /* 0, or the exit status. */
-static int take_option(struct arguments *arguments, int option)
+static int read_option(struct arguments *arguments, int option)
 {
     if (optarg != NULL && option != 'c' && !is_plain(optarg)) {
         return wrong_usage("the value of -%c has a character that no value may "
@@ -136,7 +136,7 @@ static int take_option(struct arguments *arguments, int option)
     }
 }
 
-/* Which options go together. 0, or the exit status. */
+/* Checks that the options fit together. 0, or the exit status. */
 static int check_together(const struct arguments *arguments)
 {
     if (arguments->listens > 0 && arguments->path != NULL) {
@@ -154,7 +154,7 @@ static int check_together(const struct arguments *arguments)
     return 0;
 }
 
-/* The text of the one service, after the global section. */
+/* The configuration that the options stand for, to be freed. */
 static char *make_text(const struct arguments *arguments)
 {
     char *text;
@@ -181,14 +181,14 @@ static int read_arguments(struct arguments *arguments, int argc, char **argv)
     }
     while (status == 0 && (option = getopt_long(argc, argv, "c:tl:u:w:Vh",
                                                 long_options, NULL)) != -1) {
-        status = take_option(arguments, option);
+        status = read_option(arguments, option);
     }
     if (fclose(arguments->service) != 0 && status == 0) {
         perror("evproxy");
         status = EXIT_FAILED;
     }
     if (status == 0 && optind < argc) {
-        status = wrong_usage("'%s' is no option", argv[optind]);
+        status = wrong_usage("'%s' is not an option", argv[optind]);
     }
     return status != 0 ? status : check_together(arguments);
 }
@@ -222,7 +222,7 @@ static int check(const struct source *source, struct config *config)
                : EXIT_GOOD;
 }
 
-/* Reads the configuration and does with it what was asked for. */
+/* Reads the configuration, and checks or runs it. */
 static int serve(const struct arguments *arguments, const struct source *source)
 {
     struct config_errors errors = {0};
@@ -260,7 +260,7 @@ static int serve_file(const struct arguments *arguments)
     return serve(arguments, &source);
 }
 
-static int obey(const struct arguments *arguments)
+static int run(const struct arguments *arguments)
 {
     if (arguments->help) {
         return print(usage);
@@ -280,7 +280,7 @@ int main(int argc, char **argv)
     int status = read_arguments(&arguments, argc, argv);
 
     if (status == 0) {
-        status = obey(&arguments);
+        status = run(&arguments);
     }
     free(arguments.text);
     return status;

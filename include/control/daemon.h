@@ -1,6 +1,7 @@
 /*
- * daemon: the control plane: starts the workers, obeys the signals, reloads,
- * drains, writes the stats lines. The main thread.
+ * daemon: the control plane. It starts the workers, handles signals, reloads,
+ * drains and writes the stats lines. Runs in the main thread, which is the
+ * control thread.
  */
 #ifndef EVPROXY_CONTROL_DAEMON_H
 #define EVPROXY_CONTROL_DAEMON_H
@@ -9,9 +10,9 @@
 #include "control/source.h"
 
 /*
- * Runs until it is told to stop. Answers the exit status: 0 after a clean stop,
- * 1 when a start-up step failed (the reason is on standard error). Takes the
- * config, which was read from the source.
+ * Runs until a signal ends it. Takes the config, which was read from the
+ * source. Returns the exit status: 0 after a clean stop; 1 if the start failed,
+ * with the reason in the log.
  */
 int daemon_run(const struct source *source, struct config *config);
 

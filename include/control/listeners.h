@@ -1,13 +1,15 @@
 /*
- * listeners: the listening sockets of a generation: opened, carried over from
- * the one before, let go.
+ * listeners: the listening sockets of a generation: opened, kept from the
+ * generation before, released.
  *
- * An address has a socket for each worker, so that the kernel spreads new
- * connections; all of them are bound before the first one listens, or early
- * connections would all go to that. A unix path has one socket, and each worker
- * a descriptor of it. The sockets of an address are closed by the workers, each
- * its own, when a generation comes that does not have the address; until a
- * worker had a generation that names them, they are the control thread's.
+ * An address has a socket for each worker, so that the kernel distributes new
+ * connections. All are bound before the first one listens; else that one would
+ * get all early connections. A unix path has one socket, of which each worker
+ * has a descriptor.
+ *
+ * A socket is the control thread's until its worker has been given a generation
+ * with the address. From then on the worker owns it, and closes it when it gets
+ * a generation without the address.
  */
 #ifndef EVPROXY_CONTROL_LISTENERS_H
 #define EVPROXY_CONTROL_LISTENERS_H
@@ -16,33 +18,35 @@
 #include "service/generation.h"
 
 /*
- * Gives each listen of the wanted generation its sockets, by the plan: those of
- * the running one (NULL at the start) or new ones, which are bound and
- * listening. -1: nothing is left open, *failed is the address and errno the
- * reason.
+ * Gives each address of the wanted generation its sockets, by the plan: those
+ * of the running generation (NULL at the start), or new ones, bound and
+ * listening. -1: all new ones are closed again, *failed is the address and
+ * errno the reason.
  */
 int listeners_open(struct generation *wanted, const struct generation *running,
                    const struct reload_plan *plan,
                    const struct endpoint **failed) WARN_UNUSED;
 
-/* The wanted generation comes to nothing: closes what was opened for it. */
+/* Closes what was opened for a generation that no worker was given. */
 void listeners_abandon(struct generation *wanted,
                        const struct reload_plan *plan);
 
-/* The workers have been given the wanted generation: sockets that stay take on
- * changed options, paths that are gone are unlinked. */
-void listeners_settle(const struct generation *wanted,
+/* Called once a worker has been given the wanted generation: sets changed
+ * options of the sockets that are kept, and removes the paths of those that are
+ * not. */
+void listeners_commit(const struct generation *wanted,
                       const struct generation *running,
                       const struct reload_plan *plan);
 
-/* Before generation_destroy: lets its sockets' arrays go, and closes none. */
+/* Frees the generation's arrays of descriptors and closes none. Called before
+ * generation_destroy. */
 void listeners_release(struct generation *generation);
 
-/* At the end: removes the paths of its unix sockets. */
+/* Removes the paths of its unix sockets, at the end of the process. */
 void listeners_unlink(const struct generation *generation);
 
-/* All addresses of the generation, in the order of its listens, in a malloc'ed
- * array. NULL with errno = ENOMEM; not NULL for none. */
+/* Returns all addresses of the generation, in the order of its listens, in an
+ * array to be freed, even if there are none. NULL with errno = ENOMEM. */
 struct reload_address *
 listeners_addresses(const struct generation *generation) WARN_UNUSED;
 

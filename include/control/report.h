@@ -1,9 +1,9 @@
 /*
  * report: the stats lines. Control thread.
  *
- * A line for the process, one for each service, one for each of its upstreams.
- * Counters go on over reloads; a service or an upstream that the current
- * configuration does not have is listed until its last connection has ended.
+ * There is a line for the process, one for each service and one for each of its
+ * upstreams. Counters go on over reloads. A service or an upstream that is no
+ * longer configured is listed until its last connection has ended.
  */
 #ifndef EVPROXY_CONTROL_REPORT_H
 #define EVPROXY_CONTROL_REPORT_H
@@ -13,6 +13,7 @@
 
 #include <stdint.h>
 
+/* Writes all of them to the log. */
 void report_write(const struct generations *generations,
                   const struct workers *workers, uint64_t uptime_ns);
 

@@ -1,6 +1,7 @@
 /*
- * source: where the configuration comes from, each time it is read: a file, or
- * the text that the command line amounts to; and how its errors are told.
+ * source: where the configuration is read from, at the start and at each
+ * reload: a file, or a text made from the command line. Also the form of its
+ * errors.
  */
 #ifndef EVPROXY_CONTROL_SOURCE_H
 #define EVPROXY_CONTROL_SOURCE_H
@@ -9,19 +10,20 @@
 #include "config/errors.h"
 
 struct source {
-    const char *path; /* NULL: text */
+    const char *path; /* NULL: the text is read instead */
     const char *text;
 };
 
 /* The file's path, or "command line". */
 const char *source_name(const struct source *source);
 
-/* The snapshot, owned by the caller, or NULL with errors (none if there was no
- * memory for any). */
+/* Returns a snapshot that the caller owns, or NULL with errors (with none only
+ * if there is no memory for any). */
 struct config *source_load(const struct source *source,
                            struct config_errors *errors) WARN_UNUSED;
 
-/* "FILE:LINE: message", or "FILE: message" without a line; cut at size. */
+/* Writes "FILE:LINE: message", or "FILE: message" if it has no line, into a
+ * text of that size. */
 void source_format_error(const struct source *source,
                          const struct config_error *error, char *text,
                          size_t size);

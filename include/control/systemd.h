@@ -1,8 +1,9 @@
 /*
  * systemd: the service manager's protocol (sd_notify(3)), without its library.
  *
- * One datagram to the socket that NOTIFY_SOCKET names (a path, or '@' for the
- * abstract namespace), sent without waiting; silent without it. Control thread.
+ * Each message is one datagram to the socket that NOTIFY_SOCKET names (a path,
+ * or '@' for the abstract namespace). It is sent without waiting; without
+ * NOTIFY_SOCKET nothing is sent. Control thread.
  */
 #ifndef EVPROXY_CONTROL_SYSTEMD_H
 #define EVPROXY_CONTROL_SYSTEMD_H
@@ -16,11 +17,11 @@
 struct systemd {
     int fd;                  /* -1: no manager */
     struct endpoint manager; /* where the datagrams go */
-    uint64_t watchdog_ns; /* 0: no watchdog asked for, or for another process */
+    uint64_t watchdog_ns;    /* 0: no watchdog, or that of another process */
 };
 
 /* Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and removes them from the
- * environment. A malformed value is as none. */
+ * environment. Malformed values are ignored. */
 void systemd_open(struct systemd *systemd);
 void systemd_close(struct systemd *systemd);
 
@@ -32,7 +33,7 @@ void systemd_reloading(const struct systemd *systemd, uint64_t now_ns);
 void systemd_stopping(const struct systemd *systemd);
 void systemd_watchdog(const struct systemd *systemd);
 
-/* True if fd is the journal: JOURNAL_STREAM names its device and inode. */
+/* Whether fd is the journal: JOURNAL_STREAM names its device and inode. */
 bool systemd_journal_is(int fd);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * workers: all workers as one. Control thread.
+ * workers: all workers, as one object. Control thread.
  */
 #ifndef EVPROXY_CONTROL_WORKERS_H
 #define EVPROXY_CONTROL_WORKERS_H
@@ -12,19 +12,19 @@
 
 struct workers {
     struct shared shared;
-    unsigned count;       /* workers */
-    struct worker **list; /* NULL: not started */
-    bool *answered;       /* each worker: the last beat */
-    unsigned drained;     /* workers that reported it */
+    unsigned count;
+    struct worker **list;
+    bool *answered;   /* by worker: whether it answered the last heartbeat */
+    unsigned drained; /* workers that reported REPORT_DRAINED */
 };
 
-/* How many workers the configuration means: `auto` is one for each CPU that
+/* How many workers the configuration asks for: `auto` is one for each CPU that
  * the process may use. */
-unsigned workers_size(const struct config *config);
+unsigned workers_wanted(const struct config *config);
 
 /*
- * Starts workers_size workers, which report to the control mailbox. -1 with
- * errno: those that did start run on, and the process is to end.
+ * Starts workers_wanted workers, which report to the control mailbox. -1 with
+ * errno: workers that did start go on running, and the process must end.
  */
 int workers_start(struct workers *workers, const struct config *config,
                   struct mailbox *control) WARN_UNUSED;
@@ -32,21 +32,22 @@ int workers_start(struct workers *workers, const struct config *config,
 /* Joins all workers, which must have reported REPORT_DRAINED. */
 void workers_join(struct workers *workers);
 
-/* After workers_join, when all generations are gone. */
+/* After workers_join and generations_fini. */
 void workers_fini(struct workers *workers);
 
 void workers_drain(struct workers *workers);
 void workers_reset_all(struct workers *workers);
 
-/* A worker reported REPORT_DRAINED. True if it was the last. */
+/* A worker reported REPORT_DRAINED. Returns whether it was the last. */
 bool workers_drained(struct workers *workers);
 
-/* Whether every worker answered the last beat; then, the next beat. */
+/* Returns whether every worker answered the last heartbeat; sends the next. */
 bool workers_beat(struct workers *workers);
+/* A worker reported REPORT_BEAT. */
 void workers_answered(struct workers *workers, unsigned worker);
 
-/* Blocks of buffers lent now by all workers, and the sum of what each has lent
- * at most, which is at least what all have. */
+/* Blocks of buffer memory that all workers have lent now, and the sum of each
+ * worker's peak, which is at least the peak of all together. */
 void workers_memory(const struct workers *workers, uint64_t *lent,
                     uint64_t *peak);
 

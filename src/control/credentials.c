@@ -5,38 +5,37 @@
 
 #include <stdlib.h>
 
-/* The complaint, about the key that named the file. */
-static void add_complaint(const struct config_service *config,
-                          const struct tls_fault_report *complaint,
-                          struct config_errors *errors)
+/* Adds the error, at the key that names the file. */
+static void add_error(const struct config_service *config,
+                      const struct tls_fault_report *report,
+                      struct config_errors *errors)
 {
     const struct config_file *keys =
         config->tls_key_count > 0 ? config->tls_keys : config->tls_certificates;
 
-    switch (complaint->fault) {
+    switch (report->fault) {
     case TLS_FAULT_CERTIFICATE:
-        config_errors_add(errors,
-                          config->tls_certificates[complaint->pair].line,
-                          "tls_certificate: %s", complaint->text);
+        config_errors_add(errors, config->tls_certificates[report->pair].line,
+                          "tls_certificate: %s", report->text);
         break;
     case TLS_FAULT_KEY:
-        config_errors_add(errors, keys[complaint->pair].line, "%s: %s",
+        config_errors_add(errors, keys[report->pair].line, "%s: %s",
                           config->tls_key_count > 0 ? "tls_key"
                                                     : "tls_certificate",
-                          complaint->text);
+                          report->text);
         break;
     case TLS_FAULT_CA:
         config_errors_add(errors, config->tls_client_ca.line,
-                          "tls_client_ca: %s", complaint->text);
+                          "tls_client_ca: %s", report->text);
         break;
     default:
         config_errors_add(errors, config->line, "[service %s]: %s",
-                          config->name, complaint->text);
+                          config->name, report->text);
         break;
     }
 }
 
-/* What clients are met with. *made stays NULL if no TLS ends here. */
+/* The context for clients. *made stays NULL if no TLS ends here. */
 static int make_server(const struct config_service *config,
                        struct tls_context **made, struct config_errors *errors)
 {
@@ -48,7 +47,7 @@ static int make_server(const struct config_service *config,
         .alpn_count = config->tls_alpn_count,
         .scope = config->name,
     };
-    struct tls_fault_report complaint = {.text = "no memory is left"};
+    struct tls_fault_report report = {.text = "out of memory"};
     struct tls_pair *pairs;
 
     if (options.pair_count == 0) {
@@ -62,17 +61,17 @@ static int make_server(const struct config_service *config,
                                                      : pairs[i].certificate;
         }
         options.pairs = pairs;
-        *made = tls_server_create(&options, &complaint);
+        *made = tls_server_create(&options, &report);
     }
     free(pairs);
     if (*made == NULL) {
-        add_complaint(config, &complaint, errors);
+        add_error(config, &report, errors);
         return -1;
     }
     return 0;
 }
 
-/* What upstreams are met with. */
+/* The context for upstreams. *made stays NULL without upstream_tls. */
 static int make_client(const struct config_service *config, size_t upstreams,
                        struct tls_context **made, struct config_errors *errors)
 {
@@ -83,15 +82,15 @@ static int make_client(const struct config_service *config, size_t upstreams,
         .alpn_count = config->tls_alpn_count,
         .places = upstreams,
     };
-    struct tls_fault_report complaint;
+    struct tls_fault_report report;
 
     if (!config->upstream_tls) {
         return 0;
     }
-    *made = tls_client_create(&options, &complaint);
+    *made = tls_client_create(&options, &report);
     if (*made == NULL) {
         config_errors_add(errors, config->upstream_tls_ca.line,
-                          "upstream_tls_ca: %s", complaint.text);
+                          "upstream_tls_ca: %s", report.text);
         return -1;
     }
     return 0;

@@ -21,8 +21,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Until a change that met a shortage is tried again. */
-#define SPREAD_RETRY_NS (100 * NS_PER_MS)
+/* Until a generation that some had no memory for is distributed again. */
+#define DISTRIBUTE_RETRY_NS (100 * NS_PER_MS)
 
 #define REASON_MAX 512
 
@@ -33,7 +33,7 @@ enum {
     DAEMON_STATS,
     DAEMON_WATCHDOG,
     DAEMON_DRAIN,
-    DAEMON_SPREAD,
+    DAEMON_DISTRIBUTE,
 };
 
 struct daemon {
@@ -50,7 +50,7 @@ struct daemon {
     struct wheel_timer stats_timer;
     struct wheel_timer watchdog_timer;
     struct wheel_timer drain_timer;
-    struct wheel_timer spread_timer;
+    struct wheel_timer distribute_timer;
 };
 
 static struct daemon *daemon_of(struct loop *loop)
@@ -58,7 +58,7 @@ static struct daemon *daemon_of(struct loop *loop)
     return container_of(loop, struct daemon, loop);
 }
 
-/* Applying a configuration. */
+/* ---- applying a configuration ---- */
 
 static uint32_t count_upstreams(const struct generation *generation)
 {
@@ -82,15 +82,15 @@ static void arm_stats(struct daemon *daemon)
     }
 }
 
-static void arm_spread(struct daemon *daemon)
+static void arm_distribute(struct daemon *daemon)
 {
-    if (!generations_settled(&daemon->generations)) {
-        wheel_arm(&daemon->loop.wheel, &daemon->spread_timer,
-                  daemon->loop.now_ns + SPREAD_RETRY_NS);
+    if (!generations_distributed(&daemon->generations)) {
+        wheel_arm(&daemon->loop.wheel, &daemon->distribute_timer,
+                  daemon->loop.now_ns + DISTRIBUTE_RETRY_NS);
     }
 }
 
-/* Makes what was prepared the current one. -1 with errno. */
+/* Makes the prepared generation the current one. -1 with errno. */
 static int commit(struct daemon *daemon)
 {
     const struct config *config;
@@ -104,35 +104,35 @@ static int commit(struct daemon *daemon)
     atomic_store_explicit(&daemon->workers.shared.max_connections,
                           config->max_connections, memory_order_relaxed);
     arm_stats(daemon);
-    arm_spread(daemon);
+    arm_distribute(daemon);
     return 0;
 }
 
-/* Reload. */
+/* ---- reload ---- */
 
-/* Replaces the current generation; takes the config. NULL or a sentence, and
- * the line that it is about. */
-static const char *replace(struct daemon *daemon, struct config *config,
-                           unsigned *line)
+/* Replaces the current generation. Takes the config. Returns NULL, or a
+ * sentence with the line that it is about. */
+static const char *replace_generation(struct daemon *daemon,
+                                      struct config *config, unsigned *line)
 {
     struct generations *generations = &daemon->generations;
     const char *error;
 
-    if (!generations_settled(generations)) {
+    if (!generations_distributed(generations)) {
         config_destroy(config);
-        return "the reload before is not complete yet";
+        return "the previous reload is not complete yet";
     }
     error = generations_prepare(generations, config, daemon->workers.count,
                                 daemon->limit, line);
     if (error == NULL && commit(daemon) < 0) {
         generations_abandon(generations);
-        error = "no memory is left";
+        error = "out of memory";
     }
     return error;
 }
 
-/* Reads the configuration again and replaces the current generation. NULL, or
- * why nothing has changed: where in the configuration, and what. */
+/* Reads the configuration again and replaces the current generation. Returns
+ * NULL, or why nothing has changed, with the place in the configuration. */
 static const char *try_reload(struct daemon *daemon)
 {
     static char reason[REASON_MAX];
@@ -141,11 +141,11 @@ static const char *try_reload(struct daemon *daemon)
     struct config *config = source_load(daemon->source, &errors);
 
     if (config != NULL) {
-        error.message = (char *)replace(daemon, config, &error.line);
+        error.message = (char *)replace_generation(daemon, config, &error.line);
     } else if (errors.count > 0) {
         error = errors.list[0];
     } else {
-        error.message = (char *)"no memory is left";
+        error.message = (char *)"out of memory";
     }
     if (error.message != NULL) {
         source_format_error(daemon->source, &error, reason, sizeof(reason));
@@ -154,7 +154,7 @@ static const char *try_reload(struct daemon *daemon)
     return error.message != NULL ? reason : NULL;
 }
 
-static void refuse(struct daemon *daemon, const char *reason)
+static void report_refusal(struct daemon *daemon, const char *reason)
 {
     char status[REASON_MAX + 32];
 
@@ -171,7 +171,7 @@ static void reload(struct daemon *daemon)
     systemd_reloading(&daemon->systemd, daemon->loop.now_ns);
     reason = try_reload(daemon);
     if (reason != NULL) {
-        refuse(daemon, reason);
+        report_refusal(daemon, reason);
         return;
     }
     current = generations_current(&daemon->generations);
@@ -182,7 +182,7 @@ static void reload(struct daemon *daemon)
     systemd_ready(&daemon->systemd, "running");
 }
 
-/* Stop. */
+/* ---- stop ---- */
 
 static void stop(struct daemon *daemon, int signal)
 {
@@ -203,7 +203,7 @@ static void stop(struct daemon *daemon, int signal)
               timeout_ns / NS_PER_MS);
     systemd_stopping(&daemon->systemd);
     listeners_unlink(current);
-    wheel_disarm(&daemon->loop.wheel, &daemon->spread_timer);
+    wheel_disarm(&daemon->loop.wheel, &daemon->distribute_timer);
     workers_drain(&daemon->workers);
     if (timeout_ns == 0) {
         workers_reset_all(&daemon->workers);
@@ -213,7 +213,7 @@ static void stop(struct daemon *daemon, int signal)
     }
 }
 
-/* What the loop hands out. */
+/* ---- handlers of the loop ---- */
 
 static void write_stats(struct daemon *daemon)
 {
@@ -221,7 +221,7 @@ static void write_stats(struct daemon *daemon)
                  daemon->loop.now_ns - daemon->started_ns);
 }
 
-static void obey(struct daemon *daemon, int signal)
+static void handle_signal(struct daemon *daemon, int signal)
 {
     switch (signal) {
     case SIGHUP:
@@ -246,7 +246,7 @@ static void on_signal(struct loop *loop, uint32_t index, uint32_t instance,
 
     (void)index, (void)instance, (void)events;
     while ((signal = signals_next(daemon->signal_fd)) != 0) {
-        obey(daemon, signal);
+        handle_signal(daemon, signal);
     }
 }
 
@@ -285,23 +285,25 @@ static void on_drain_timer(struct loop *loop, struct wheel_timer *timer)
     workers_reset_all(&daemon_of(loop)->workers);
 }
 
-static void on_spread_timer(struct loop *loop, struct wheel_timer *timer)
+static void on_distribute_timer(struct loop *loop, struct wheel_timer *timer)
 {
     struct daemon *daemon = daemon_of(loop);
 
     (void)timer;
-    generations_spread(&daemon->generations, &daemon->workers, daemon->health);
-    arm_spread(daemon);
+    generations_distribute(&daemon->generations, &daemon->workers,
+                           daemon->health);
+    arm_distribute(daemon);
 }
 
 static void on_message(struct loop *loop, struct message *message)
 {
     struct daemon *daemon = daemon_of(loop);
-    struct report *report = container_of(message, struct report, message);
+    struct report *report =
+        container_of(message, struct report, message);
 
     switch ((enum report_type)message->type) {
     case REPORT_GENERATION_DONE:
-        generations_done(&daemon->generations, report->generation);
+        generations_release(&daemon->generations, report->generation);
         break;
     case REPORT_UPSTREAM_FAILED:
         health_upstream_failed(daemon->health, report->upstream);
@@ -330,19 +332,20 @@ static const struct loop_owner daemon_owner = {
             [DAEMON_STATS] = on_stats_timer,
             [DAEMON_WATCHDOG] = on_watchdog_timer,
             [DAEMON_DRAIN] = on_drain_timer,
-            [DAEMON_SPREAD] = on_spread_timer,
+            [DAEMON_DISTRIBUTE] = on_distribute_timer,
         },
     .message = on_message,
 };
 
-/* Start and end. */
+/* ---- start and end ---- */
 
-static int open_household(struct daemon *daemon)
+/* Opens the loop, the signals and health. -1 with errno. */
+static int open_control(struct daemon *daemon)
 {
     daemon->stats_timer.kind = DAEMON_STATS;
     daemon->watchdog_timer.kind = DAEMON_WATCHDOG;
     daemon->drain_timer.kind = DAEMON_DRAIN;
-    daemon->spread_timer.kind = DAEMON_SPREAD;
+    daemon->distribute_timer.kind = DAEMON_DISTRIBUTE;
     if (loop_open(&daemon->loop, &daemon_owner) < 0) {
         return -1;
     }
@@ -350,15 +353,15 @@ static int open_household(struct daemon *daemon)
     if (daemon->signal_fd < 0 ||
         poller_add_level(&daemon->loop.poller, daemon->signal_fd,
                          loop_token(DAEMON_SIGNAL, 0, 0), false) < 0) {
-        goto close_loop;
+        goto fail;
     }
     daemon->health = health_create(&daemon->loop, DAEMON_HEALTH);
     if (daemon->health == NULL) {
-        goto close_loop;
+        goto fail;
     }
     return 0;
 
-close_loop:
+fail:
     if (daemon->signal_fd >= 0) {
         close(daemon->signal_fd);
     }
@@ -366,7 +369,7 @@ close_loop:
     return -1;
 }
 
-static void close_household(struct daemon *daemon)
+static void close_control(struct daemon *daemon)
 {
     struct message *message;
 
@@ -396,8 +399,8 @@ static const char *start_workers(struct daemon *daemon)
     return NULL;
 }
 
-/* Takes the config. NULL or a sentence, and the line that it is about; workers
- * that run by then end with the process. */
+/* Takes the config. Returns NULL, or a sentence with the line that it is about.
+ * After an error, workers that run already end with the process. */
 static const char *start(struct daemon *daemon, struct config *config,
                          unsigned *line)
 {
@@ -405,7 +408,7 @@ static const char *start(struct daemon *daemon, struct config *config,
 
     daemon->limit = descriptors_raise();
     error = generations_prepare(&daemon->generations, config,
-                                workers_size(config), daemon->limit, line);
+                                workers_wanted(config), daemon->limit, line);
     if (error != NULL) {
         return error;
     }
@@ -416,7 +419,7 @@ static const char *start(struct daemon *daemon, struct config *config,
     return error;
 }
 
-static void announce(struct daemon *daemon)
+static void report_ready(struct daemon *daemon)
 {
     const struct generation *current =
         generations_current(&daemon->generations);
@@ -433,8 +436,8 @@ static void announce(struct daemon *daemon)
     }
 }
 
-static void complain(const struct daemon *daemon, const char *sentence,
-                     unsigned line)
+static void report_failure(const struct daemon *daemon, const char *sentence,
+                           unsigned line)
 {
     const struct config_error error = {.line = line,
                                        .message = (char *)sentence};
@@ -454,11 +457,11 @@ static int run(struct daemon *daemon, struct config *config)
     const char *error = start(daemon, config, &line);
 
     if (error != NULL) {
-        complain(daemon, error, line);
+        report_failure(daemon, error, line);
         generations_fini(&daemon->generations);
         return 1;
     }
-    announce(daemon);
+    report_ready(daemon);
     loop_run(&daemon->loop);
     workers_join(&daemon->workers);
     generations_fini(&daemon->generations);
@@ -469,7 +472,7 @@ static int run(struct daemon *daemon, struct config *config)
 
 int daemon_run(const struct source *source, struct config *config)
 {
-    /* Workers of a start that failed half-way may look at it to the end. */
+    /* Static: if a start fails, its workers use it until the process ends. */
     static struct daemon daemon;
     int status;
 
@@ -477,7 +480,7 @@ int daemon_run(const struct source *source, struct config *config)
     daemon.started_ns = clock_now_ns();
     log_open(STDERR_FILENO, systemd_journal_is(STDERR_FILENO));
     log_set_level(config->log_level);
-    if (open_household(&daemon) < 0) {
+    if (open_control(&daemon) < 0) {
         log_write(LOG_ERROR, "evproxy: cannot start: %s", strerror(errno));
         config_destroy(config);
         return 1;
@@ -485,6 +488,6 @@ int daemon_run(const struct source *source, struct config *config)
     systemd_open(&daemon.systemd);
     status = run(&daemon, config);
     systemd_close(&daemon.systemd);
-    close_household(&daemon);
+    close_control(&daemon);
     return status;
 }

@@ -9,9 +9,9 @@
 enum {
     PER_CONNECTION = 2,
     PER_LOOP = 2, /* epoll, eventfd */
-    /* Standard streams, log, notify socket, signalfd, the configuration file,
-     * and what the C library opens for a look-up; the rest is for sockets that
-     * a reload opens while those it closes are still being emptied. */
+    /* Standard streams, log, notify socket, signalfd, configuration file, and
+     * what the C library opens for a look-up. The rest is for sockets that a
+     * reload opens while workers still accept from those that it closes. */
     RESERVED = 24,
 };
 
@@ -33,7 +33,8 @@ uint64_t descriptors_raise(void)
     return limit.rlim_cur;
 }
 
-static uint64_t others(const struct config *config, unsigned workers)
+/* Descriptors that are not for connections. */
+static uint64_t other_descriptors(const struct config *config, unsigned workers)
 {
     uint64_t listens = 0, upstreams = 0;
 
@@ -45,19 +46,21 @@ static uint64_t others(const struct config *config, unsigned workers)
            (upstreams < HEALTH_PROBES_MAX ? upstreams : HEALTH_PROBES_MAX);
 }
 
-static uint32_t connections_within(uint64_t limit, uint64_t taken)
+static uint32_t connections_within(uint64_t limit, uint64_t others)
 {
-    uint64_t connections = limit > taken ? (limit - taken) / PER_CONNECTION : 0;
+    uint64_t connections =
+        limit > others ? (limit - others) / PER_CONNECTION : 0;
 
     return connections > UINT32_MAX ? UINT32_MAX : (uint32_t)connections;
 }
 
-const char *descriptors_admit(uint64_t limit, const struct config *config,
-                              unsigned workers, uint32_t *connections)
+const char *descriptors_capacity(uint64_t limit, const struct config *config,
+                                 unsigned workers, uint32_t *connections)
 {
     static char sentence[160];
 
-    *connections = connections_within(limit, others(config, workers));
+    *connections =
+        connections_within(limit, other_descriptors(config, workers));
     if (*connections == 0) {
         snprintf(sentence, sizeof(sentence),
                  "RLIMIT_NOFILE = %" PRIu64

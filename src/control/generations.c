@@ -19,7 +19,7 @@ struct generation *generations_current(const struct generations *generations)
                                    : generations->alive[generations->count - 1];
 }
 
-/* Room for one more, so that generations_commit cannot fail for want of it. */
+/* Makes room for one more, so that generations_commit needs no memory. */
 static int reserve(struct generations *generations)
 {
     size_t size = generations->size == 0 ? 4 : 2 * generations->size;
@@ -66,14 +66,13 @@ static const char *cannot_listen(const struct endpoint *endpoint)
     return sentence;
 }
 
-/* The first of them; takes all. */
+/* The sentence of the first error. Takes all errors. */
 static const char *cannot_load(struct config_errors *errors, unsigned *line)
 {
     static char sentence[LOG_LINE_MAX];
 
     snprintf(sentence, sizeof(sentence), "%s",
-             errors->count == 0 ? "no memory is left"
-                                : errors->list[0].message);
+             errors->count == 0 ? "out of memory" : errors->list[0].message);
     *line = errors->count == 0 ? 0 : errors->list[0].line;
     config_errors_fini(errors);
     return sentence;
@@ -86,8 +85,8 @@ static void warn_restart(void *arg, const char *key)
               key);
 }
 
-/* The generation that follows the running one, without sockets. Takes the
- * config if it answers one. */
+/* The generation after the running one, without sockets. Takes the config
+ * unless it returns NULL. */
 static struct generation *create_next(struct config *config,
                                       struct generation *running,
                                       unsigned workers, uint32_t connections)
@@ -111,13 +110,14 @@ const char *generations_prepare(struct generations *generations,
     struct config_errors errors = {0};
     const struct endpoint *failed;
     uint32_t connections;
-    const char *error = descriptors_admit(limit, config, workers, &connections);
+    const char *error =
+        descriptors_capacity(limit, config, workers, &connections);
 
     *line = 0;
     if (error != NULL) {
         goto free_config;
     }
-    error = "no memory is left";
+    error = "out of memory";
     if (reserve(generations) < 0 ||
         make_plan(&generations->plan, running, config) < 0) {
         goto free_config;
@@ -169,49 +169,48 @@ int generations_commit(struct generations *generations, struct workers *workers,
         return -1;
     }
     generations->alive[generations->count++] = next;
-    generations->parties = 1;
+    generations->applied = 1;
     generations->prepared = NULL;
-    listeners_settle(next, running, &generations->plan);
+    listeners_commit(next, running, &generations->plan);
     reload_plan_fini(&generations->plan);
-    generations_spread(generations, workers, health);
+    generations_distribute(generations, workers, health);
     return 0;
 }
 
-bool generations_settled(const struct generations *generations)
+bool generations_distributed(const struct generations *generations)
 {
-    return generations->parties ==
+    return generations->applied ==
            generations_current(generations)->workers + 1;
 }
 
-bool generations_spread(struct generations *generations,
-                        struct workers *workers, struct health *health)
+void generations_distribute(struct generations *generations,
+                            struct workers *workers, struct health *health)
 {
     struct generation *current = generations_current(generations);
 
-    if (generations_settled(generations)) {
-        return true;
+    if (generations_distributed(generations)) {
+        return;
     }
-    while (generations->parties < current->workers) {
-        if (worker_apply(workers->list[generations->parties], current) < 0) {
-            return false;
+    while (generations->applied < current->workers) {
+        if (worker_apply(workers->list[generations->applied], current) < 0) {
+            return;
         }
-        generations->parties++;
+        generations->applied++;
     }
     if (health_apply(health, current) < 0) {
-        return false;
+        return;
     }
-    generations->parties++;
-    /* Health was the control plane's use of the one before. */
+    generations->applied++;
+    /* Health was the control thread's use of the one before. */
     if (generations->count > 1) {
-        generations_done(generations,
-                         generations->alive[generations->count - 2]);
+        generations_release(generations,
+                            generations->alive[generations->count - 2]);
     }
-    return true;
 }
 
-/* Its services that no other generation names take their counters along. */
-static void remember_counters(struct service_sums *gone,
-                              const struct generation *generation)
+/* Adds up the counters of services that go with the generation. */
+static void add_removed(struct service_sums *removed,
+                        const struct generation *generation)
 {
     for (size_t i = 0; i < generation->service_count; i++) {
         const struct service_state *state = generation->services[i].state;
@@ -221,9 +220,9 @@ static void remember_counters(struct service_sums *gone,
             continue;
         }
         service_counters_sum(state->counters, state->workers, &sums);
-        gone->accepted += sums.accepted;
-        gone->bytes[UP] += sums.bytes[UP];
-        gone->bytes[DOWN] += sums.bytes[DOWN];
+        removed->accepted += sums.accepted;
+        removed->bytes[UP] += sums.bytes[UP];
+        removed->bytes[DOWN] += sums.bytes[DOWN];
     }
 }
 
@@ -234,8 +233,8 @@ static void destroy(struct generation *generation)
     generation_destroy(generation);
 }
 
-void generations_done(struct generations *generations,
-                      struct generation *generation)
+void generations_release(struct generations *generations,
+                         struct generation *generation)
 {
     size_t i = 0;
 
@@ -248,7 +247,7 @@ void generations_done(struct generations *generations,
     generations->count--;
     memmove(&generations->alive[i], &generations->alive[i + 1],
             (generations->count - i) * sizeof(generations->alive[0]));
-    remember_counters(&generations->gone, generation);
+    add_removed(&generations->removed, generation);
     destroy(generation);
 }
 

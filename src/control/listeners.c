@@ -12,11 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What listen_socket.fds points into. */
+/* The sockets of one address; listen_socket.fds points to its fds. */
 struct listener_set {
     unsigned holders;  /* generations that have it */
-    dev_t path_device; /* of the socket file: it is removed only while it is */
-    ino_t path_inode;  /* the one that was made here */
+    dev_t path_device; /* of the socket file, which is removed only if it is */
+    ino_t path_inode;  /* still the one that was made here */
     int fds[];
 };
 
@@ -49,7 +49,7 @@ static void release(struct listen_socket *listen)
     }
 }
 
-static void carry(struct listen_socket *listen,
+static void share(struct listen_socket *listen,
                   const struct listen_socket *from)
 {
     listen->fds = from->fds;
@@ -127,7 +127,7 @@ static int listen_all(const struct listen_socket *listen, unsigned workers)
     struct sock_options options = socket_options_of(listen->service->config);
 
     if (is_udp(listen)) {
-        return 0; /* datagrams come from the moment it is bound */
+        return 0; /* datagrams arrive as soon as it is bound */
     }
     for (unsigned i = 0; i < workers; i++) {
         if (listen_start(listen->fds[i], &options) < 0) {
@@ -148,7 +148,7 @@ int listeners_open(struct generation *wanted, const struct generation *running,
     assert(plan->listen_count == wanted->listen_count);
     for (i = 0; i < plan->listen_count; i++) {
         if (plan->listens[i].action == RELOAD_KEEP) {
-            carry(&listens[i], &running->listens[plan->listens[i].old_index]);
+            share(&listens[i], &running->listens[plan->listens[i].old_index]);
         } else if (bind_all(&listens[i], wanted->workers) < 0) {
             goto fail;
         }
@@ -186,8 +186,8 @@ void listeners_abandon(struct generation *wanted,
     }
 }
 
-static void adjust(const struct listen_socket *listen,
-                   const struct listen_socket *before, unsigned workers)
+static void update_options(const struct listen_socket *listen,
+                           const struct listen_socket *before, unsigned workers)
 {
     struct sock_options now = socket_options_of(listen->service->config);
     struct sock_options then = socket_options_of(before->service->config);
@@ -199,7 +199,7 @@ static void adjust(const struct listen_socket *listen,
     }
 }
 
-void listeners_settle(const struct generation *wanted,
+void listeners_commit(const struct generation *wanted,
                       const struct generation *running,
                       const struct reload_plan *plan)
 {
@@ -207,8 +207,8 @@ void listeners_settle(const struct generation *wanted,
         const struct reload_listen *step = &plan->listens[i];
 
         if (step->action == RELOAD_KEEP) {
-            adjust(&wanted->listens[i], &running->listens[step->old_index],
-                   wanted->workers);
+            update_options(&wanted->listens[i],
+                           &running->listens[step->old_index], wanted->workers);
         }
     }
     for (size_t i = 0; i < plan->close_count; i++) {

@@ -104,8 +104,8 @@ const char *privileges_drop(const char *user, const char *group)
     if (error != NULL) {
         return error;
     }
-    /* Started as that user already: there is nothing to give up, and no right
-     * to change the groups. */
+    /* A process that is this user already has nothing to drop, and may not
+     * change its groups. */
     if (getuid() == identity.uid && geteuid() == identity.uid &&
         getgid() == identity.gid && getegid() == identity.gid) {
         return NULL;

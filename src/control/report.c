@@ -19,8 +19,8 @@ static const struct service *find_service(const struct generation *generation,
     return NULL;
 }
 
-static bool lists(const struct service *service,
-                  const struct upstream *upstream)
+static bool has_upstream(const struct service *service,
+                         const struct upstream *upstream)
 {
     for (uint32_t i = 0; i < service->upstream_count; i++) {
         if (service->upstreams[i] == upstream) {
@@ -30,11 +30,11 @@ static bool lists(const struct service *service,
     return false;
 }
 
-/* Whether a generation newer than that place has the service. */
-static bool service_is_newer(const struct generations *generations,
-                             size_t place, const struct service_state *state)
+/* Whether a generation after the one with that index has the service. */
+static bool newer_has_service(const struct generations *generations,
+                              size_t index, const struct service_state *state)
 {
-    for (size_t i = place + 1; i < generations->count; i++) {
+    for (size_t i = index + 1; i < generations->count; i++) {
         if (find_service(generations->alive[i], state) != NULL) {
             return true;
         }
@@ -42,21 +42,22 @@ static bool service_is_newer(const struct generations *generations,
     return false;
 }
 
-static bool upstream_is_newer(const struct generations *generations,
-                              size_t place, const struct service_state *state,
-                              const struct upstream *upstream)
+static bool newer_has_upstream(const struct generations *generations,
+                               size_t index, const struct service_state *state,
+                               const struct upstream *upstream)
 {
-    for (size_t i = place + 1; i < generations->count; i++) {
-        const struct service *heir = find_service(generations->alive[i], state);
+    for (size_t i = index + 1; i < generations->count; i++) {
+        const struct service *newer =
+            find_service(generations->alive[i], state);
 
-        if (heir != NULL && lists(heir, upstream)) {
+        if (newer != NULL && has_upstream(newer, upstream)) {
             return true;
         }
     }
     return false;
 }
 
-static void upstream_line(const char *service, const struct upstream *upstream)
+static void write_upstream(const char *service, const struct upstream *upstream)
 {
     char name[REPORT_NAME_MAX];
     struct upstream_sums sums;
@@ -72,7 +73,7 @@ static void upstream_line(const char *service, const struct upstream *upstream)
               sums.total, sums.failed, sums.bytes[UP], sums.bytes[DOWN]);
 }
 
-static void service_line(const char *service, const struct service_sums *sums)
+static void write_service(const char *service, const struct service_sums *sums)
 {
     char ended[STATS_ENDED_MAX];
 
@@ -84,12 +85,12 @@ static void service_line(const char *service, const struct service_sums *sums)
               sums->bytes[DOWN], ended, sums->dropped);
 }
 
-/* What of the service of the generation at that place no newer one lists; of
- * what is no longer configured, only what still has connections. */
-static void report_service(const struct generations *generations, size_t place,
-                           const struct service *service)
+/* Writes the lines of a service of the generation with that index. If that is
+ * not the current one, only what no newer one has and what has connections. */
+static void write_service_lines(const struct generations *generations,
+                                size_t index, const struct service *service)
 {
-    bool current = place + 1 == generations->count;
+    bool current = index + 1 == generations->count;
     const struct service_state *state = service->state;
     char name[REPORT_NAME_MAX];
     const char *quoted = log_quote(state->name, name, sizeof(name));
@@ -97,23 +98,23 @@ static void report_service(const struct generations *generations, size_t place,
 
     service_counters_sum(state->counters, state->workers, &sums);
     if (current ||
-        (sums.active > 0 && !service_is_newer(generations, place, state))) {
-        service_line(quoted, &sums);
+        (sums.active > 0 && !newer_has_service(generations, index, state))) {
+        write_service(quoted, &sums);
     }
     for (uint32_t i = 0; i < service->upstream_count; i++) {
         const struct upstream *upstream = service->upstreams[i];
         bool used =
             atomic_load_explicit(&upstream->active, memory_order_relaxed) > 0;
 
-        if (current ||
-            (used && !upstream_is_newer(generations, place, state, upstream))) {
-            upstream_line(quoted, upstream);
+        if (current || (used && !newer_has_upstream(generations, index, state,
+                                                    upstream))) {
+            write_upstream(quoted, upstream);
         }
     }
 }
 
-static void add_service(struct service_sums *all,
-                        const struct service_state *state)
+static void add_sums(struct service_sums *all,
+                     const struct service_state *state)
 {
     struct service_sums sums;
 
@@ -124,11 +125,11 @@ static void add_service(struct service_sums *all,
     all->bytes[DOWN] += sums.bytes[DOWN];
 }
 
-static void process_line(const struct generations *generations,
-                         const struct workers *workers, uint64_t uptime_ns)
+static void write_process(const struct generations *generations,
+                          const struct workers *workers, uint64_t uptime_ns)
 {
     const struct shared *shared = &workers->shared;
-    struct service_sums all = generations->gone;
+    struct service_sums all = generations->removed;
     uint64_t lent, peak;
 
     for (size_t i = 0; i < generations->count; i++) {
@@ -137,8 +138,8 @@ static void process_line(const struct generations *generations,
         for (size_t j = 0; j < generation->service_count; j++) {
             const struct service_state *state = generation->services[j].state;
 
-            if (!service_is_newer(generations, i, state)) {
-                add_service(&all, state);
+            if (!newer_has_service(generations, i, state)) {
+                add_sums(&all, state);
             }
         }
     }
@@ -160,12 +161,12 @@ static void process_line(const struct generations *generations,
 void report_write(const struct generations *generations,
                   const struct workers *workers, uint64_t uptime_ns)
 {
-    process_line(generations, workers, uptime_ns);
+    write_process(generations, workers, uptime_ns);
     for (size_t i = generations->count; i-- > 0;) {
         const struct generation *generation = generations->alive[i];
 
         for (size_t j = 0; j < generation->service_count; j++) {
-            report_service(generations, i, &generation->services[j]);
+            write_service_lines(generations, i, &generation->services[j]);
         }
     }
 }

@@ -53,7 +53,7 @@ static size_t collect(const struct addrinfo *answer, struct endpoint **found)
 
 size_t resolver_lookup(const char *host, uint16_t port, struct endpoint **found)
 {
-    /* Families that this machine has no address of cannot be reached. */
+    /* AI_ADDRCONFIG: only families of which this machine has an address. */
     const struct addrinfo hints = {
         .ai_family = AF_UNSPEC,
         .ai_socktype = SOCK_STREAM,

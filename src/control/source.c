@@ -24,7 +24,7 @@ void source_format_error(const struct source *source,
                          const struct config_error *error, char *text,
                          size_t size)
 {
-    /* The lines of a text that was made up from options mean nothing. */
+    /* The user has not written the lines of a text made from options. */
     if (source->path == NULL || error->line == 0) {
         snprintf(text, size, "%s: %s", source_name(source), error->message);
     } else {
@@ -43,6 +43,6 @@ void source_print_errors(const struct source *source,
         log_write(LOG_ERROR, "%s", text);
     }
     if (errors->count == 0) {
-        log_write(LOG_ERROR, "%s: no memory is left", source_name(source));
+        log_write(LOG_ERROR, "%s: out of memory", source_name(source));
     }
 }

@@ -82,7 +82,7 @@ static PRINTF(2, 3) void notify(const struct systemd *systemd,
     va_start(args, format);
     vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    /* A manager that does not listen is its own trouble, not ours. */
+    /* An error is ignored: evproxy does not depend on the manager. */
     (void)!sendto(systemd->fd, message, strlen(message),
                   MSG_DONTWAIT | MSG_NOSIGNAL, &systemd->manager.u.any,
                   systemd->manager.length);
@@ -93,7 +93,7 @@ void systemd_ready(const struct systemd *systemd, const char *status)
     char line[SYSTEMD_MESSAGE_MAX / 2];
 
     snprintf(line, sizeof(line), "%s", status);
-    /* A newline in it would begin an assignment of its own. */
+    /* A newline would begin another assignment. */
     for (char *at = line; *at != '\0'; at++) {
         if ((unsigned char)*at < ' ' || *at == 127) {
             *at = '?';

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Processors in the affinity mask, however large the machine is. */
+/* Processors in the affinity mask. The kernel refuses a set that is smaller
+ * than its own. */
 static unsigned processors(void)
 {
     for (int size = 1024; size <= 1 << 20; size *= 2) {
@@ -29,7 +30,7 @@ static unsigned processors(void)
     return 1;
 }
 
-unsigned workers_size(const struct config *config)
+unsigned workers_wanted(const struct config *config)
 {
     return config->workers > 0 ? config->workers : processors();
 }
@@ -37,7 +38,7 @@ unsigned workers_size(const struct config *config)
 int workers_start(struct workers *workers, const struct config *config,
                   struct mailbox *control)
 {
-    unsigned count = workers_size(config);
+    unsigned count = workers_wanted(config);
 
     *workers = (struct workers){.count = 0};
     if (shared_init(&workers->shared, config->buffer_size,
@@ -129,7 +130,7 @@ void workers_memory(const struct workers *workers, uint64_t *lent,
         *lent += lent_here;
         *peak += peak_here;
     }
-    /* Not all had their most at one time; but never more than there are. */
+    /* The workers had their peaks at different times. */
     if (*peak > blocks) {
         *peak = blocks;
     }

@@ -159,7 +159,7 @@ static void an_address_that_stays_keeps_its_sockets(void **state)
     assert_int_equal(listeners_open(next, first, &next_plan, &failed), 0);
     assert_ptr_equal(next->listens[1].fds, first->listens[1].fds);
     assert_int_equal(open_descriptors(), before + 3 * WORKERS);
-    listeners_settle(next, first, &next_plan);
+    listeners_commit(next, first, &next_plan);
     close_fds(&first->listens[0]);
     drop(first, &plan);
     assert_true(listening(next->listens[1].fds[WORKERS - 1]));
@@ -224,7 +224,7 @@ static void a_path_that_is_gone_is_unlinked(void **state)
     (void)state;
     assert_int_equal(listeners_open(next, first, &next_plan, &failed), 0);
     assert_int_equal(access(path, F_OK), 0);
-    listeners_settle(next, first, &next_plan);
+    listeners_commit(next, first, &next_plan);
     assert_int_equal(access(path, F_OK), -1);
     close_fds(&first->listens[0]);
     close_fds(&next->listens[0]);
