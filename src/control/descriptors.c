@@ -1,6 +1,6 @@
 #include "control/descriptors.h"
 
-#include "control/health.h"
+#include "control/health_check.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ static uint64_t other_descriptors(const struct config *config, unsigned workers)
         upstreams += config->services[i].upstream_count;
     }
     return RESERVED + PER_LOOP * ((uint64_t)workers + 1) + listens * workers +
-           (upstreams < HEALTH_PROBES_MAX ? upstreams : HEALTH_PROBES_MAX);
+           (upstreams < HEALTH_CHECKS_MAX ? upstreams : HEALTH_CHECKS_MAX);
 }
 
 static uint32_t connections_within(uint64_t limit, uint64_t others)

@@ -1,9 +1,10 @@
-/* Probes in a real loop, against listening sockets of this process. */
+/* Checks in a real loop, against listening sockets of this process. */
 #include "control/health.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/load.h"
+#include "control/health_check.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -186,7 +187,7 @@ static unsigned take_connections(int fd)
     return count;
 }
 
-static void a_probe_that_got_through_ends_with_a_fin(void **state)
+static void a_successful_check_ends_with_a_fin(void **state)
 {
     uint64_t end_ns = clock_now_ns() + DEADLINE_NS;
     unsigned count = 0;
@@ -204,7 +205,7 @@ static void a_probe_that_got_through_ends_with_a_fin(void **state)
     close(fd);
 }
 
-static void without_checks_and_failures_nothing_is_probed(void **state)
+static void without_checks_and_failures_nothing_is_connected_to(void **state)
 {
     uint16_t port;
     int fd = open_server(&port, true);
@@ -215,7 +216,7 @@ static void without_checks_and_failures_nothing_is_probed(void **state)
     close(fd);
 }
 
-static void a_failed_upstream_is_probed_until_a_connect_succeeds(void **state)
+static void a_failed_upstream_is_checked_until_a_connect_succeeds(void **state)
 {
     uint64_t end_ns = clock_now_ns() + NS_PER_S / 10;
     uint16_t port;
@@ -235,7 +236,7 @@ static void a_failed_upstream_is_probed_until_a_connect_succeeds(void **state)
     close(fd);
 }
 
-static void a_failed_upstream_is_still_probed_after_a_reload(void **state)
+static void recovery_checks_go_on_after_a_reload(void **state)
 {
     uint16_t port;
     int fd = open_server(&port, true);
@@ -250,7 +251,7 @@ static void a_failed_upstream_is_still_probed_after_a_reload(void **state)
     close(fd);
 }
 
-static void turning_checks_off_forgets_their_verdict(void **state)
+static void turning_checks_off_forgets_their_results(void **state)
 {
     uint16_t port;
     int fd = open_server(&port, false);
@@ -264,7 +265,7 @@ static void turning_checks_off_forgets_their_verdict(void **state)
     close(fd);
 }
 
-static void an_upstream_that_leaves_is_probed_no_more(void **state)
+static void an_upstream_that_is_removed_is_checked_no_more(void **state)
 {
     uint16_t port, other;
     int fd = open_server(&port, true), other_fd = open_server(&other, false);
@@ -281,10 +282,10 @@ static void an_upstream_that_leaves_is_probed_no_more(void **state)
     close(other_fd);
 }
 
-/* Nobody listens on any of them; more than may be probed at once. */
-static void more_upstreams_than_probes_all_get_their_turn(void **state)
+/* Nobody listens on any of them. They are more than are checked at once. */
+static void more_upstreams_than_checks_all_get_their_turn(void **state)
 {
-    enum { MANY = 2 * HEALTH_PROBES_MAX + 10 };
+    enum { MANY = 2 * HEALTH_CHECKS_MAX + 10 };
     uint16_t port;
     int fd = open_server(&port, false);
     char *text;
@@ -307,7 +308,7 @@ static void more_upstreams_than_probes_all_get_their_turn(void **state)
     close(fd);
 }
 
-static void a_name_without_an_address_is_not_probed(void **state)
+static void a_name_without_an_address_is_not_checked(void **state)
 {
     (void)state;
     apply("upstream = nowhere:80\n" CHECKED);
@@ -321,14 +322,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_checked_upstream_goes_down_and_comes_back),
-        TEST(a_probe_that_got_through_ends_with_a_fin),
-        TEST(without_checks_and_failures_nothing_is_probed),
-        TEST(a_failed_upstream_is_probed_until_a_connect_succeeds),
-        TEST(a_failed_upstream_is_still_probed_after_a_reload),
-        TEST(turning_checks_off_forgets_their_verdict),
-        TEST(an_upstream_that_leaves_is_probed_no_more),
-        TEST(more_upstreams_than_probes_all_get_their_turn),
-        TEST(a_name_without_an_address_is_not_probed),
+        TEST(a_successful_check_ends_with_a_fin),
+        TEST(without_checks_and_failures_nothing_is_connected_to),
+        TEST(a_failed_upstream_is_checked_until_a_connect_succeeds),
+        TEST(recovery_checks_go_on_after_a_reload),
+        TEST(turning_checks_off_forgets_their_results),
+        TEST(an_upstream_that_is_removed_is_checked_no_more),
+        TEST(more_upstreams_than_checks_all_get_their_turn),
+        TEST(a_name_without_an_address_is_not_checked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
