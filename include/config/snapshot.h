@@ -9,7 +9,9 @@
 #define EVPROXY_CONFIG_SNAPSHOT_H
 
 #include "base/addr.h"
+#include "base/address.h"
 #include "base/log.h"
+#include "base/network.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -43,7 +43,7 @@ struct sock_options {
     uint32_t user_timeout_ms;
     uint32_t notsent_lowat_bytes;
     uint32_t backlog;
-    bool fastopen;
+    uint32_t fastopen_queue; /* of TCP Fast Open */
 };
 
 /* ---- bytes ---- */

@@ -120,8 +120,7 @@ int listen_start(int fd, const struct sock_options *options)
     sock_set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     sock_set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
     sock_replace_options(fd, options);
-    sock_set_int(fd, IPPROTO_TCP, TCP_FASTOPEN,
-                 options->fastopen ? (int)options->backlog : 0);
+    sock_set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)options->fastopen_queue);
     return listen(fd, (int)options->backlog);
 }
 

@@ -1,5 +1,7 @@
 #include "proxy/socket_options.h"
 
+#include <string.h>
+
 struct sock_options socket_options_of(const struct config_service *config)
 {
     return (struct sock_options){
@@ -9,15 +11,15 @@ struct sock_options socket_options_of(const struct config_service *config)
         .user_timeout_ms = (uint32_t)(config->tcp_user_timeout_ns / NS_PER_MS),
         .notsent_lowat_bytes = (uint32_t)config->tcp_notsent_lowat,
         .backlog = config->backlog,
-        .fastopen = config->tcp_fastopen,
+        .fastopen_queue = config->tcp_fastopen ? config->backlog : 0,
     };
 }
+
+_Static_assert(sizeof(struct sock_options) == 5 * sizeof(uint32_t),
+               "options are compared as bytes: no padding");
 
 bool socket_options_equal(const struct sock_options *a,
                           const struct sock_options *b)
 {
-    return a->keepalive_s == b->keepalive_s &&
-           a->user_timeout_ms == b->user_timeout_ms &&
-           a->notsent_lowat_bytes == b->notsent_lowat_bytes &&
-           a->backlog == b->backlog && a->fastopen == b->fastopen;
+    return memcmp(a, b, sizeof(*a)) == 0;
 }
