@@ -5,9 +5,9 @@
  * step fails it goes on to the next upstream. Knows nothing of sessions; the
  * plane's thread.
  *
- *      choice_connect ──▶ connected ──▶ PROXY header ──▶ handshake ──▶ STEP_DONE
- *            ▲               │                               │
- *            └── next ───────┴───────────────────────────────┘
+ *      choice ──▶ connected ──▶ PROXY header ──▶ handshake ──▶ STEP_DONE
+ *        ▲            │               │              │
+ *        └─── next ───┴───────────────┴──────────────┘ fails
  *
  * No byte of the client is read before STEP_DONE, so none can be sent twice.
  */
@@ -54,9 +54,9 @@ enum step attempt_event(struct attempt *attempt,
 
 /* The client's socket was reset. The attempt goes on for a moment if the client
  * sent bytes before: they are delivered if the connect is as good as done. */
-enum step attempt_client_left(struct attempt *attempt,
-                              const struct attempt_context *context)
-    WARN_UNUSED;
+enum step
+attempt_client_left(struct attempt *attempt,
+                    const struct attempt_context *context) WARN_UNUSED;
 
 /* A step of the handshake with the upstream. */
 enum step attempt_handshake(struct attempt *attempt,
@@ -66,8 +66,7 @@ enum step attempt_handshake(struct attempt *attempt,
 enum step attempt_timeout(struct attempt *attempt,
                           const struct attempt_context *context) WARN_UNUSED;
 
-void attempt_deadline(const struct attempt *attempt,
-                      struct deadline *earliest);
+void attempt_deadline(const struct attempt *attempt, struct deadline *earliest);
 
 /* Gives up, whatever is under way. Leaves the socket open. */
 void attempt_end(struct attempt *attempt);

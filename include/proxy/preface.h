@@ -33,7 +33,7 @@ struct preface_long_header {
 };
 
 struct preface {
-    const struct listen_socket *listen; /* where the client came in */
+    const struct listen_socket *listen;      /* where the client came in */
     struct preface_long_header *long_header; /* NULL: none */
     struct proxy_header header;              /* if has_header */
     bool has_header;

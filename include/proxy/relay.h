@@ -59,20 +59,21 @@ enum relay_wait {
 
 struct relay {
     struct ring ring;
-    uint64_t bytes;    /* taken from the source so far */
-    uint64_t moved_ns; /* when a byte last moved in or out, or the source ended */
+    uint64_t bytes; /* taken from the source so far */
+    uint64_t
+        moved_ns; /* when a byte last moved in or out, or the source ended */
     struct list link;  /* in a memory, retry or runnable queue */
     uint8_t wait;      /* enum relay_wait */
     uint8_t direction; /* enum direction: its place in the session */
-    uint16_t bulk;     /* full blocks less others, lately; see RELAY_BULK_MOST */
-    uint32_t pipe;     /* the number of the pipe that holds bytes; 0: none */
+    uint16_t bulk; /* full blocks less others, lately; see RELAY_BULK_MOST */
+    uint32_t pipe; /* the number of the pipe that holds bytes; 0: none */
 };
 
 /* What both relays of a session work with; made for the visit. */
 struct relay_context {
     struct plane *plane;
     struct service *service;
-    struct sock *sock; /* of both sides: relay i reads from sock[i] */
+    struct sock *sock;         /* of both sides: relay i reads from sock[i] */
     struct throttle *throttle; /* of both directions; NULL: no byte rate */
     struct service_counters *service_counters;
     struct upstream_counters *upstream_counters;

@@ -62,9 +62,9 @@ struct session {
     bool in_source : 1;        /* its source counts it too */
 
     union {
-        struct session_opening opening;  /* PREFACE, HANDSHAKE, CONNECT */
-        struct relay relay[DIRECTIONS];  /* RELAY and after */
-        struct list deferred;            /* CLOSED */
+        struct session_opening opening; /* PREFACE, HANDSHAKE, CONNECT */
+        struct relay relay[DIRECTIONS]; /* RELAY and after */
+        struct list deferred;           /* CLOSED */
     };
 
     struct wheel_timer timer;

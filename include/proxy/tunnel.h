@@ -33,8 +33,8 @@
 /* What the functions work with; made for the visit. */
 struct tunnel {
     struct relay_context context;
-    struct relay *relay;    /* both */
-    uint64_t begun_ns;      /* when it was established */
+    struct relay *relay; /* both */
+    uint64_t begun_ns;   /* when it was established */
 };
 
 /* The upstream has taken the connection: bytes may move. */

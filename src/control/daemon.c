@@ -298,8 +298,7 @@ static void on_distribute_timer(struct loop *loop, struct wheel_timer *timer)
 static void on_message(struct loop *loop, struct message *message)
 {
     struct daemon *daemon = daemon_of(loop);
-    struct report *report =
-        container_of(message, struct report, message);
+    struct report *report = container_of(message, struct report, message);
 
     switch ((enum report_type)message->type) {
     case REPORT_GENERATION_DONE:

@@ -128,7 +128,7 @@ static enum step read_hello(struct preface *preface, const struct sock *client,
     }
     *service = found;
     return may_reach(preface, found, client) ? STEP_DONE
-                                               : failed(preface, CAUSE_DENIED);
+                                             : failed(preface, CAUSE_DENIED);
 }
 
 /* ---- the PROXY header ---- */
@@ -140,8 +140,9 @@ static enum step take_header(struct preface *preface, struct sock *client,
     preface->header = *header;
     preface->has_header = true;
     /* The ClientHello may have come with it. */
-    return preface->listen->named_count == 0 ? STEP_DONE
-                                             : preface_read(preface, client, service);
+    return preface->listen->named_count == 0
+               ? STEP_DONE
+               : preface_read(preface, client, service);
 }
 
 static enum step read_long_header(struct preface *preface, struct sock *client,

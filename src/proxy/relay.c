@@ -68,8 +68,7 @@ void relay_drop(struct relay *relay, const struct relay_context *context)
 bool relay_holds_bytes(const struct relay *relay, struct plane *plane)
 {
     return !ring_empty(&relay->ring) ||
-           (relay->pipe != 0 &&
-            pipe_at(&plane->pipes, relay->pipe)->bytes > 0);
+           (relay->pipe != 0 && pipe_at(&plane->pipes, relay->pipe)->bytes > 0);
 }
 
 static enum pump broke(struct relay *relay, const struct relay_context *context,
@@ -378,8 +377,8 @@ void relay_save(struct relay *relay, const struct relay_context *context,
 
         throttle_cancel(throttle, context->service,
                         (enum direction)relay->direction);
-        image->rate_full_ns = atomic_load_explicit(&throttle->own.full_ns,
-                                                   memory_order_relaxed);
+        image->rate_full_ns =
+            atomic_load_explicit(&throttle->own.full_ns, memory_order_relaxed);
     }
 }
 
@@ -429,9 +428,8 @@ int relay_restore(struct relay *relay, const struct relay_context *context,
     relay->wait = image->wait;
     relay->bulk = image->bulk;
     if (context->throttle != NULL) {
-        atomic_store_explicit(
-            &context->throttle[relay->direction].own.full_ns,
-            image->rate_full_ns, memory_order_relaxed);
+        atomic_store_explicit(&context->throttle[relay->direction].own.full_ns,
+                              image->rate_full_ns, memory_order_relaxed);
     }
     return 0;
 }

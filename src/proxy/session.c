@@ -86,8 +86,7 @@ static void consider_linger(const struct session *session, uint64_t now_ns,
                       CAUSE_NONE);
 }
 
-struct deadline session_deadline(struct plane *plane,
-                                     struct session *session)
+struct deadline session_deadline(struct plane *plane, struct session *session)
 {
     const struct config_service *config = session->service->config;
     struct deadline earliest = deadline_none();
@@ -134,7 +133,7 @@ void session_arm(struct plane *plane, struct session *session)
 }
 
 void session_enter(struct plane *plane, struct session *session,
-                          enum session_phase phase)
+                   enum session_phase phase)
 {
     session->phase = (uint8_t)phase;
     session->entered_ns = plane->loop.now_ns;
@@ -169,7 +168,7 @@ void session_count_accepted(struct plane *plane, struct session *session)
 }
 
 void session_log_end(const struct plane *plane, const struct session *session,
-                    enum cause cause)
+                     enum cause cause)
 {
     bool opening = session->phase < SESSION_RELAY;
     struct access_log_entry entry = {
@@ -224,7 +223,7 @@ void session_release(struct plane *plane, struct session *session)
 }
 
 void session_close(struct plane *plane, struct session *session,
-                          enum cause cause)
+                   enum cause cause)
 {
     bool fin = ends_with_fin(session, cause);
 
@@ -272,4 +271,3 @@ void session_free_deferred(struct loop *loop, struct list *link)
 
     pool_return(&plane_of(loop)->sessions, session->index);
 }
-

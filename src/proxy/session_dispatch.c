@@ -15,8 +15,8 @@ void session_dispatch_fetch(struct loop *loop, uint32_t index)
     }
 }
 
-void session_dispatch_event(struct loop *loop, uint32_t index, uint32_t instance,
-                   uint32_t events)
+void session_dispatch_event(struct loop *loop, uint32_t index,
+                            uint32_t instance, uint32_t events)
 {
     struct plane *plane = plane_of(loop);
     struct session *session = pool_at(&plane->sessions, index / 2);

@@ -47,7 +47,7 @@ void session_relay_linger(struct plane *plane, struct session *session)
 
 /* What follows from the tunnel's answer. */
 static void follow(struct plane *plane, struct session *session,
-                          enum cause cause)
+                   enum cause cause)
 {
     switch (cause) {
     case CAUSE_NONE:
@@ -70,7 +70,7 @@ static unsigned waits_of(const struct session *session)
 }
 
 void session_relay_event(struct plane *plane, struct session *session,
-                        enum direction side, uint32_t events)
+                         enum direction side, uint32_t events)
 {
     struct tunnel tunnel = session_tunnel(plane, session);
     unsigned waits = waits_of(session);

@@ -154,7 +154,7 @@ void stage_open(void)
     write_config();
     must(mailbox_open(&rig.control) == 0);
     must(shared_init(&rig.shared, BLOCK_BYTES, 2 * blocks * BLOCK_BYTES,
-                            &rig.control) == 0);
+                     &rig.control) == 0);
     rig.narrow = kernel_chance(8);
     atomic_store(&rig.shared.max_connections, rig.narrow ? between(1, 3) : 64);
     for (unsigned i = 0; i < rig.plane_count; i++) {
