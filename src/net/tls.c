@@ -354,7 +354,7 @@ static enum io nothing_read(struct sock *sock, const SSL *ssl)
     switch (SSL_get_error(ssl, 0)) {
     case SSL_ERROR_WANT_WRITE: /* a reply to the peer must be sent first */
         sock->tls |= SOCK_TLS_CROSSED;
-        /* fall through */
+        __attribute__((fallthrough));
     case SSL_ERROR_WANT_READ:
         if (call.busy) {
             return IO_BUSY;
