@@ -63,8 +63,8 @@ struct loop {
     struct list deferred[LOOP_QUEUES];
     struct mailbox mailbox;
     const struct loop_owner *owner;
-    uint8_t runnable_count; /* queues up to the last with a handler */
-    uint8_t deferred_count;
+    uint8_t runnable_bits; /* bit i: runnable[i] may not be empty */
+    uint8_t deferred_bits;
     bool stopped;
     struct poller poller;
 };
@@ -78,6 +78,30 @@ static inline uint64_t loop_token(unsigned kind, uint32_t index,
                                   uint32_t instance)
 {
     return (uint64_t)instance << 32 | (uint64_t)index << 4 | kind;
+}
+
+/* Puts a link on a queue: its handler is called in the next turn. */
+static inline void loop_run_later(struct loop *loop, unsigned queue,
+                                  struct list *link)
+{
+    list_append(&loop->runnable[queue], link);
+    loop->runnable_bits |= (uint8_t)(1u << queue);
+}
+
+/* The same for all links of a list. */
+static inline void loop_run_all_later(struct loop *loop, unsigned queue,
+                                      struct list *links)
+{
+    list_splice(&loop->runnable[queue], links);
+    loop->runnable_bits |= (uint8_t)(1u << queue);
+}
+
+/* Puts a link on a queue: its handler is called at the end of this turn. */
+static inline void loop_free_later(struct loop *loop, unsigned queue,
+                                   struct list *link)
+{
+    list_append(&loop->deferred[queue], link);
+    loop->deferred_bits |= (uint8_t)(1u << queue);
 }
 
 /* Turns until loop_stop is called. */

@@ -9,17 +9,6 @@
 #define TOKEN_INDEX(token)    ((uint32_t)(token) >> 4)
 #define TOKEN_INSTANCE(token) ((uint32_t)((token) >> 32))
 
-/* How many queues there are up to the last one with a handler. */
-static uint8_t count_queues(const loop_link_fn *handlers)
-{
-    uint8_t count = LOOP_QUEUES;
-
-    while (count > 0 && handlers[count - 1] == NULL) {
-        count--;
-    }
-    return count;
-}
-
 int loop_open(struct loop *loop, const struct loop_owner *owner)
 {
     uint64_t token = loop_token(LOOP_KIND_MAILBOX, 0, 0);
@@ -27,8 +16,6 @@ int loop_open(struct loop *loop, const struct loop_owner *owner)
 
     memset(loop, 0, sizeof(*loop));
     loop->owner = owner;
-    loop->runnable_count = count_queues(owner->run);
-    loop->deferred_count = count_queues(owner->free_deferred);
     loop->now_ns = clock_now_ns();
     wheel_init(&loop->wheel, loop->now_ns);
     if (poller_open(&loop->poller) < 0) {
@@ -98,16 +85,6 @@ static void dispatch_events(struct loop *loop)
     }
 }
 
-static bool has_runnable(const struct loop *loop)
-{
-    for (unsigned i = 0; i < loop->runnable_count; i++) {
-        if (!list_empty(&loop->runnable[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* All queues are taken before the first link runs: what is put on them by a
  * handler waits for the next turn. */
 static void run_runnable(struct loop *loop)
@@ -115,13 +92,11 @@ static void run_runnable(struct loop *loop)
     struct list turn[LOOP_QUEUES] = {0};
     struct list *link;
 
-    if (!has_runnable(loop)) {
-        return;
-    }
-    for (unsigned i = 0; i < loop->runnable_count; i++) {
+    loop->runnable_bits = 0;
+    for (unsigned i = 0; i < LOOP_QUEUES; i++) {
         list_splice(&turn[i], &loop->runnable[i]);
     }
-    for (unsigned i = 0; i < loop->runnable_count; i++) {
+    for (unsigned i = 0; i < LOOP_QUEUES; i++) {
         while ((link = list_pop(&turn[i])) != NULL) {
             loop->owner->run[i](loop, link);
         }
@@ -141,7 +116,8 @@ static void free_deferred(struct loop *loop)
 {
     struct list *link;
 
-    for (unsigned i = 0; i < loop->deferred_count; i++) {
+    loop->deferred_bits = 0;
+    for (unsigned i = 0; i < LOOP_QUEUES; i++) {
         while ((link = list_pop(&loop->deferred[i])) != NULL) {
             loop->owner->free_deferred[i](loop, link);
         }
@@ -154,7 +130,7 @@ static int timeout_ms(const struct loop *loop, int limit_ms)
     uint64_t next_ns = wheel_next_ns(&loop->wheel);
     uint64_t wait_ms;
 
-    if (has_runnable(loop)) {
+    if (loop->runnable_bits != 0) {
         return 0;
     }
     if (next_ns == UINT64_MAX) {
@@ -176,12 +152,16 @@ void loop_turn(struct loop *loop, int limit_ms)
     poller_wait(&loop->poller, timeout_ms(loop, limit_ms));
     loop->now_ns = clock_now_ns();
     dispatch_events(loop);
-    run_runnable(loop);
+    if (loop->runnable_bits != 0) {
+        run_runnable(loop);
+    }
     dispatch_timers(loop);
     if (loop->owner->batch_end != NULL) {
         loop->owner->batch_end(loop);
     }
-    free_deferred(loop);
+    if (loop->deferred_bits != 0) {
+        free_deferred(loop);
+    }
 }
 
 void loop_run(struct loop *loop)

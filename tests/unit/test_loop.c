@@ -32,10 +32,10 @@ static void run(struct loop *loop, struct list *link)
 
     note((char)('a' + queue));
     if (room.again) {
-        list_append(&loop->runnable[queue], link);
+        loop_run_later(loop, queue, link);
     }
     if (room.next_queue && queue + 1 < HANDLERS) {
-        list_append(&loop->runnable[queue + 1], &room.link[queue + 1]);
+        loop_run_later(loop, queue + 1, &room.link[queue + 1]);
     }
 }
 
@@ -81,7 +81,7 @@ static void queues_run_in_order_of_their_numbers(void **state)
 {
     (void)state;
     for (size_t i = HANDLERS; i-- > 0;) {
-        list_append(&room.loop.runnable[i], &room.link[i]);
+        loop_run_later(&room.loop, i, &room.link[i]);
     }
     loop_turn(&room.loop, -1);
     assert_string_equal(room.log, "abc.");
@@ -91,8 +91,8 @@ static void a_link_runs_once_a_turn(void **state)
 {
     (void)state;
     room.again = true;
-    list_append(&room.loop.runnable[0], &room.link[0]);
-    list_append(&room.loop.runnable[2], &room.link[2]);
+    loop_run_later(&room.loop, 0, &room.link[0]);
+    loop_run_later(&room.loop, 2, &room.link[2]);
     loop_turn(&room.loop, -1);
     loop_turn(&room.loop, -1);
     assert_string_equal(room.log, "ac.ac.");
@@ -102,7 +102,7 @@ static void what_becomes_runnable_in_a_run_waits_for_the_next_turn(void **state)
 {
     (void)state;
     room.next_queue = true;
-    list_append(&room.loop.runnable[0], &room.link[0]);
+    loop_run_later(&room.loop, 0, &room.link[0]);
     for (unsigned i = 0; i < HANDLERS; i++) {
         loop_turn(&room.loop, -1);
     }
@@ -112,9 +112,9 @@ static void what_becomes_runnable_in_a_run_waits_for_the_next_turn(void **state)
 static void deferred_links_are_freed_at_the_end_of_the_turn(void **state)
 {
     (void)state;
-    list_append(&room.loop.deferred[2], &room.link[2]);
-    list_append(&room.loop.deferred[0], &room.link[0]);
-    list_append(&room.loop.runnable[1], &room.link[1]);
+    loop_free_later(&room.loop, 2, &room.link[2]);
+    loop_free_later(&room.loop, 0, &room.link[0]);
+    loop_run_later(&room.loop, 1, &room.link[1]);
     loop_turn(&room.loop, -1);
     assert_string_equal(room.log, "b.AC");
     assert_true(list_empty(&room.loop.deferred[2]));
