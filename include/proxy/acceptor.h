@@ -18,8 +18,8 @@
  * are not kept. */
 void acceptor_apply(struct plane *plane);
 
-/* At the end of a turn: accepts from the listeners that are ready, or pauses.
- */
+/* At the end of a turn in which plane->accept_due was set: accepts from the
+ * listeners that are ready, or pauses. */
 void acceptor_turn(struct plane *plane);
 
 /* The loop's handlers of PLANE_LISTENER and PLANE_ACCEPT. */

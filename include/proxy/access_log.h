@@ -8,6 +8,7 @@
 #include "net/sock.h"
 #include "service/generation.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct access_log_entry {
@@ -22,7 +23,12 @@ struct access_log_entry {
     uint64_t duration_ns;
 };
 
-/* Writes the line if the service wants it. */
+/* Whether the service wants the line. */
+static inline bool access_log_wanted(const struct service *service)
+{
+    return service->config->access_log;
+}
+
 void access_log_write(const struct access_log_entry *entry);
 
 #endif

@@ -87,6 +87,7 @@ struct plane {
     struct listener *listeners_by_id[PLANE_LISTENER_BUCKETS];
     struct list accept_ready; /* TCP listeners that have connections */
     struct wheel_timer accept_timer;
+    bool accept_due;    /* one of these needs acceptor_turn: */
     bool accept_paused; /* no TCP listener is watched */
     bool accept_resume; /* the pause may be over: try again */
     int shortage;       /* errno of one that was met; 0: none */
@@ -123,9 +124,6 @@ void plane_release(struct plane *plane, struct generation *generation);
 /* From now on REPORT_DRAINED is sent when no session is left. */
 void plane_drain(struct plane *plane);
 
-/* Memory is in use: it is trimmed a while later. */
-void plane_trim_later(struct plane *plane);
-
 /* Puts the link on that queue again in a while, when the machine may have what
  * it was short of. */
 void plane_retry_later(struct plane *plane, enum plane_queue queue,
@@ -134,6 +132,16 @@ void plane_retry_later(struct plane *plane, enum plane_queue queue,
 /* A call failed with that error. If it says that descriptors or memory are
  * short, accepting pauses at the end of the turn. */
 void plane_report_shortage(struct plane *plane, int error);
+
+void plane_arm_trim(struct plane *plane);
+
+/* Memory is in use: it is trimmed a while later. */
+static inline void plane_trim_later(struct plane *plane)
+{
+    if (!wheel_armed(&plane->trim_timer)) {
+        plane_arm_trim(plane);
+    }
+}
 
 /* The instance number of the next token: not used again soon. */
 static inline uint32_t plane_next_instance(struct plane *plane)

@@ -69,14 +69,16 @@ struct relay {
     uint32_t pipe; /* the number of the pipe that holds bytes; 0: none */
 };
 
-/* What both relays of a session work with; made for the visit. */
+/* What a relay works with; made for the visit. */
 struct relay_context {
     struct plane *plane;
     struct service *service;
-    struct sock *sock;         /* of both sides: relay i reads from sock[i] */
-    struct throttle *throttle; /* of both directions; NULL: no byte rate */
-    struct service_counters *service_counters;
-    struct upstream_counters *upstream_counters;
+    struct sock *from;
+    struct sock *to;
+    struct plane_memory *memory; /* of the direction */
+    struct throttle *throttle;   /* NULL: no byte rate */
+    counter *service_bytes;
+    counter *upstream_bytes;
 };
 
 enum pump {
@@ -98,6 +100,12 @@ enum pump relay_pump(struct relay *relay, const struct relay_context *context,
 
 /* Gives up: drops the bytes, returns block, pipe and tokens, leaves queues. */
 void relay_drop(struct relay *relay, const struct relay_context *context);
+
+/* Whether it has no block and stands in no queue. */
+static inline bool relay_is_idle(const struct relay *relay)
+{
+    return relay->ring.block == NULL && !list_linked(&relay->link);
+}
 
 /* Whether bytes that were read are still to be written. */
 bool relay_holds_bytes(const struct relay *relay, struct plane *plane);

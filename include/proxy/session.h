@@ -99,7 +99,19 @@ int session_watch(struct plane *plane, struct session *session,
 bool session_make_throttle(struct session *session) WARN_UNUSED;
 
 /* In phase RELAY: what the tunnel works with. */
-struct tunnel session_tunnel(struct plane *plane, struct session *session);
+static inline struct tunnel session_tunnel(struct plane *plane,
+                                           struct session *session)
+{
+    return (struct tunnel){
+        .plane = plane,
+        .service = session->service,
+        .upstream = session->upstream,
+        .sock = session->sock,
+        .relay = session->relay,
+        .throttle = session->throttle,
+        .begun_ns = session->entered_ns,
+    };
+}
 
 /* ---- its phases ---- */
 

@@ -32,10 +32,35 @@
 
 /* What the functions work with; made for the visit. */
 struct tunnel {
-    struct relay_context context;
-    struct relay *relay; /* both */
-    uint64_t begun_ns;   /* when it was established */
+    struct plane *plane;
+    struct service *service;
+    struct upstream *upstream;
+    struct sock *sock;         /* of both sides */
+    struct relay *relay;       /* of both directions */
+    struct throttle *throttle; /* of both directions; NULL: no byte rates */
+    uint64_t begun_ns;         /* when it was established */
 };
+
+/* What one of the relays works with. */
+static inline struct relay_context tunnel_context(const struct tunnel *tunnel,
+                                                  enum direction direction)
+{
+    struct plane *plane = tunnel->plane;
+
+    return (struct relay_context){
+        .plane = plane,
+        .service = tunnel->service,
+        .from = &tunnel->sock[direction],
+        .to = &tunnel->sock[direction_other(direction)],
+        .memory = &plane->memory[direction],
+        .throttle =
+            tunnel->throttle == NULL ? NULL : &tunnel->throttle[direction],
+        .service_bytes =
+            &plane_counters(plane, tunnel->service)->bytes[direction],
+        .upstream_bytes =
+            &plane_upstream_counters(plane, tunnel->upstream)->bytes[direction],
+    };
+}
 
 /* The upstream has taken the connection: bytes may move. */
 enum cause tunnel_begin(const struct tunnel *tunnel) WARN_UNUSED;

@@ -108,6 +108,7 @@ void acceptor_turn(struct plane *plane)
 {
     bool resumes = plane->accept_resume;
 
+    plane->accept_due = false;
     if (resumes) {
         try_all(plane);
     }
@@ -130,13 +131,16 @@ void acceptor_event(struct loop *loop, uint32_t id, uint32_t instance,
     (void)instance, (void)events;
     if (listener != NULL && !list_linked(&listener->ready)) {
         list_append(&plane->accept_ready, &listener->ready);
+        plane->accept_due = true;
     }
 }
 
 void acceptor_timer(struct loop *loop, struct wheel_timer *timer)
 {
+    struct plane *plane = plane_of(loop);
+
     (void)timer;
-    plane_of(loop)->accept_resume = true;
+    plane->accept_resume = plane->accept_due = true;
 }
 
 void acceptor_apply(struct plane *plane)

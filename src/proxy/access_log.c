@@ -12,9 +12,6 @@ void access_log_write(const struct access_log_entry *entry)
     uint32_t rtt_us = 0;
     uint32_t retransmits = 0;
 
-    if (!entry->service->config->access_log) {
-        return;
-    }
     if (entry->sock != NULL) {
         sock_quality(entry->sock, &rtt_us, &retransmits);
     }

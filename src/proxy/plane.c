@@ -128,7 +128,9 @@ void plane_release(struct plane *plane, struct generation *generation)
 {
     generation->sessions[plane->number]--;
     plane->active--;
-    plane->accept_resume |= plane->accept_paused;
+    if (plane->accept_paused) {
+        plane->accept_resume = plane->accept_due = true;
+    }
     plane_retire(plane, generation);
     report_if_drained(plane);
 }
@@ -139,12 +141,10 @@ void plane_drain(struct plane *plane)
     report_if_drained(plane);
 }
 
-void plane_trim_later(struct plane *plane)
+void plane_arm_trim(struct plane *plane)
 {
-    if (!wheel_armed(&plane->trim_timer)) {
-        wheel_arm(&plane->loop.wheel, &plane->trim_timer,
-                  plane->loop.now_ns + TRIM_NS);
-    }
+    wheel_arm(&plane->loop.wheel, &plane->trim_timer,
+              plane->loop.now_ns + TRIM_NS);
 }
 
 void plane_retry_later(struct plane *plane, enum plane_queue queue,
@@ -166,6 +166,7 @@ void plane_report_shortage(struct plane *plane, int error)
     case ENOMEM:
     case ENOSPC:
         plane->shortage = error;
+        plane->accept_due = true;
         break;
     default:
         break;

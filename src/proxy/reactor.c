@@ -37,7 +37,7 @@ static void on_retry_timer(struct loop *loop, struct wheel_timer *timer)
 
     (void)timer;
     for (unsigned i = 0; i < PLANE_QUEUES; i++) {
-        list_splice(&loop->runnable[i], &plane->retry[i]);
+        loop_run_all_later(loop, i, &plane->retry[i]);
     }
 }
 
@@ -63,7 +63,9 @@ static void on_batch_end(struct loop *loop)
     struct plane *plane = plane_of(loop);
 
     plane->handshakes = 0;
-    acceptor_turn(plane);
+    if (plane->accept_due) {
+        acceptor_turn(plane);
+    }
     if (plane->udp != NULL) {
         udp_listener_turn(plane);
     }

@@ -5,24 +5,6 @@
 #include <string.h>
 #include <sys/param.h>
 
-static struct sock *source_of(const struct relay *relay,
-                              const struct relay_context *context)
-{
-    return &context->sock[relay->direction];
-}
-
-static struct sock *sink_of(const struct relay *relay,
-                            const struct relay_context *context)
-{
-    return &context->sock[1 - relay->direction];
-}
-
-static struct plane_memory *memory_of(const struct relay *relay,
-                                      const struct relay_context *context)
-{
-    return &context->plane->memory[relay->direction];
-}
-
 static enum pump wait_for(struct relay *relay, enum relay_wait what)
 {
     relay->wait = (uint8_t)what;
@@ -39,17 +21,14 @@ static enum pump wait_for_retry(struct relay *relay,
 
 /* ---- what a relay holds ---- */
 
-/* Returns the block of the empty ring, and the pipe. */
+/* Returns the block of the empty ring, and the pipe that it stands for. */
 static void release(struct relay *relay, const struct relay_context *context)
 {
     if (relay->pipe != 0) {
         pipe_return(&context->plane->pipes, relay->pipe);
         relay->pipe = 0;
     }
-    if (relay->ring.block != NULL) {
-        slab_return(&memory_of(relay, context)->cache,
-                    ring_detach(&relay->ring));
-    }
+    slab_return(&context->memory->cache, ring_detach(&relay->ring));
 }
 
 void relay_drop(struct relay *relay, const struct relay_context *context)
@@ -58,9 +37,11 @@ void relay_drop(struct relay *relay, const struct relay_context *context)
     while (!ring_empty(&relay->ring)) {
         ring_consumed(&relay->ring, ring_bytes(&relay->ring).count);
     }
-    release(relay, context);
+    if (relay->ring.block != NULL) {
+        release(relay, context);
+    }
     if (context->throttle != NULL) {
-        throttle_cancel(&context->throttle[relay->direction], context->service,
+        throttle_cancel(context->throttle, context->service,
                         (enum direction)relay->direction);
     }
 }
@@ -84,7 +65,7 @@ static enum pump broke(struct relay *relay, const struct relay_context *context,
 static enum io write_some(struct relay *relay,
                           const struct relay_context *context)
 {
-    struct sock *to = sink_of(relay, context);
+    struct sock *to = context->to;
     size_t count = 0;
     enum io io;
 
@@ -95,8 +76,8 @@ static enum io write_some(struct relay *relay,
         pipe->bytes -= (uint32_t)count;
     } else {
         struct span span = ring_bytes(&relay->ring);
-        bool last = source_of(relay, context)->ready & SOCK_ENDED &&
-                    span.count == relay->ring.used;
+        bool last =
+            context->from->ready & SOCK_ENDED && span.count == relay->ring.used;
 
         io = sock_send(to, span.bytes, span.count, last, &count);
         ring_consumed(&relay->ring, count);
@@ -108,7 +89,7 @@ static enum io write_some(struct relay *relay,
 static enum pump flush(struct relay *relay, const struct relay_context *context)
 {
     while (relay_holds_bytes(relay, context->plane)) {
-        if (!(sink_of(relay, context)->ready & SOCK_WRITABLE)) {
+        if (!(context->to->ready & SOCK_WRITABLE)) {
             return wait_for(relay, RELAY_SINK);
         }
         switch (write_some(relay, context)) {
@@ -123,7 +104,9 @@ static enum pump flush(struct relay *relay, const struct relay_context *context)
             return broke(relay, context, PUMP_NO_SINK);
         }
     }
-    release(relay, context);
+    if (relay->ring.block != NULL) {
+        release(relay, context);
+    }
     return PUMP_GOES_ON;
 }
 
@@ -131,7 +114,7 @@ static enum pump flush(struct relay *relay, const struct relay_context *context)
 static enum pump pass_end(struct relay *relay,
                           const struct relay_context *context)
 {
-    switch (sock_finish(sink_of(relay, context))) {
+    switch (sock_finish(context->to)) {
     case IO_OK:
         relay->moved_ns = context->plane->loop.now_ns;
         relay->wait = RELAY_ENDED;
@@ -168,7 +151,7 @@ static enum pump no_byte(struct relay *relay,
 static enum pump end_without_block(struct relay *relay,
                                    const struct relay_context *context)
 {
-    struct sock *from = source_of(relay, context);
+    struct sock *from = context->from;
     enum io io = IO_OK;
 
     if (from->ready & SOCK_HANGUP) {
@@ -186,7 +169,7 @@ static enum pump end_without_block(struct relay *relay,
 static bool borrow_block(struct relay *relay,
                          const struct relay_context *context)
 {
-    struct plane_memory *memory = memory_of(relay, context);
+    struct plane_memory *memory = context->memory;
     void *block =
         list_empty(&memory->queue) ? slab_borrow(&memory->cache) : NULL;
 
@@ -219,7 +202,7 @@ static enum io read_pipe(struct relay *relay,
         return IO_BUSY;
     }
     pipe = pipe_at(pipes, relay->pipe);
-    io = sock_splice_in(source_of(relay, context), pipe->write_fd, most, count);
+    io = sock_splice_in(context->from, pipe->write_fd, most, count);
     if (io == IO_OK) {
         pipe->bytes = (uint32_t)*count;
     } else {
@@ -239,8 +222,8 @@ static void count_bytes(struct relay *relay,
     }
     relay->moved_ns = context->plane->loop.now_ns;
     relay->bytes += count;
-    counter_add(&context->service_counters->bytes[relay->direction], count);
-    counter_add(&context->upstream_counters->bytes[relay->direction], count);
+    counter_add(context->service_bytes, count);
+    counter_add(context->upstream_bytes, count);
 }
 
 /* One read of at most that many bytes, which *count tells, into a pipe or a
@@ -249,14 +232,15 @@ static enum pump read_once(struct relay *relay,
                            const struct relay_context *context, size_t most,
                            size_t *count)
 {
-    struct sock *from = source_of(relay, context);
+    struct sock *from = context->from;
     enum io io = IO_BUSY;
     struct span space;
 
+    *count = 0;
     if (!borrow_block(relay, context)) {
         return end_without_block(relay, context);
     }
-    if (in_bulk(relay) && sock_can_splice(from, sink_of(relay, context))) {
+    if (in_bulk(relay) && sock_can_splice(from, context->to)) {
         io = read_pipe(relay, context, most, count);
     }
     if (io == IO_BUSY) {
@@ -267,7 +251,6 @@ static enum pump read_once(struct relay *relay,
         }
     }
     if (io != IO_OK) {
-        *count = 0;
         release(relay, context);
         return no_byte(relay, context, io);
     }
@@ -281,11 +264,12 @@ static enum pump read_throttled(struct relay *relay,
                                 size_t most, size_t *count)
 {
     enum direction direction = (enum direction)relay->direction;
-    struct throttle *throttle = &context->throttle[direction];
+    struct throttle *throttle = context->throttle;
     uint64_t allowed = throttle_take(throttle, context->service, direction,
                                      context->plane->loop.now_ns, most);
     enum pump answer;
 
+    *count = 0;
     if (allowed == 0) {
         return wait_for(relay, RELAY_TOKENS);
     }
@@ -294,11 +278,15 @@ static enum pump read_throttled(struct relay *relay,
     return answer;
 }
 
-/* Why nothing can be read now; PUMP_GOES_ON: a read may give bytes. */
-static enum pump before_read(struct relay *relay,
-                             const struct relay_context *context, size_t budget)
+/* Reads once, if the source has something, the sink takes it, and the budget
+ * is not spent. */
+static enum pump fill(struct relay *relay, const struct relay_context *context,
+                      size_t *budget)
 {
-    struct sock *from = source_of(relay, context);
+    struct sock *from = context->from;
+    enum pump answer;
+    size_t count;
+    size_t most;
 
     if (from->ready & SOCK_ENDED) {
         return no_byte(relay, context, sock_end(from));
@@ -306,14 +294,20 @@ static enum pump before_read(struct relay *relay,
     if (!(from->ready & SOCK_READABLE)) {
         return wait_for(relay, RELAY_SOURCE);
     }
-    if (!(sink_of(relay, context)->ready & SOCK_WRITABLE)) {
+    if (!(context->to->ready & SOCK_WRITABLE)) {
         return wait_for(relay, RELAY_SINK);
     }
-    if (budget == 0) {
-        list_append(&context->plane->loop.runnable[PLANE_RELAYS], &relay->link);
+    if (*budget == 0) {
+        loop_run_later(&context->plane->loop, PLANE_RELAYS, &relay->link);
         return wait_for(relay, RELAY_TURN);
     }
-    return PUMP_GOES_ON;
+    most =
+        in_bulk(relay) ? PIPE_BYTES : context->memory->cache.slab->block_bytes;
+    answer = context->throttle == NULL
+                 ? read_once(relay, context, most, &count)
+                 : read_throttled(relay, context, most, &count);
+    *budget -= MIN(*budget, count);
+    return answer;
 }
 
 enum pump relay_pump(struct relay *relay, const struct relay_context *context,
@@ -325,26 +319,13 @@ enum pump relay_pump(struct relay *relay, const struct relay_context *context,
         return end_without_block(relay, context);
     }
     list_remove(&relay->link);
-    for (;;) {
-        size_t most = in_bulk(relay)
-                          ? PIPE_BYTES
-                          : memory_of(relay, context)->cache.slab->block_bytes;
-        size_t count = 0;
-
+    do {
         answer = flush(relay, context);
         if (answer == PUMP_GOES_ON) {
-            answer = before_read(relay, context, budget);
+            answer = fill(relay, context, &budget);
         }
-        if (answer == PUMP_GOES_ON) {
-            answer = context->throttle == NULL
-                         ? read_once(relay, context, most, &count)
-                         : read_throttled(relay, context, most, &count);
-        }
-        if (answer != PUMP_GOES_ON) {
-            return answer;
-        }
-        budget -= MIN(budget, count);
-    }
+    } while (answer == PUMP_GOES_ON);
+    return answer;
 }
 
 /* ---- leaving and arriving ---- */
@@ -373,7 +354,7 @@ void relay_save(struct relay *relay, const struct relay_context *context,
         image->pipe = *pipe_at(&context->plane->pipes, relay->pipe);
     }
     if (context->throttle != NULL) {
-        struct throttle *throttle = &context->throttle[relay->direction];
+        struct throttle *throttle = context->throttle;
 
         throttle_cancel(throttle, context->service,
                         (enum direction)relay->direction);
@@ -397,7 +378,7 @@ int relay_restore(struct relay *relay, const struct relay_context *context,
     bool piped = image->pipe.read_fd >= 0;
 
     if (image->held > 0 || piped) {
-        struct plane_memory *memory = memory_of(relay, context);
+        struct plane_memory *memory = context->memory;
         void *block =
             list_empty(&memory->queue) ? slab_borrow(&memory->cache) : NULL;
 
@@ -428,7 +409,7 @@ int relay_restore(struct relay *relay, const struct relay_context *context,
     relay->wait = image->wait;
     relay->bulk = image->bulk;
     if (context->throttle != NULL) {
-        atomic_store_explicit(&context->throttle[relay->direction].own.full_ns,
+        atomic_store_explicit(&context->throttle->own.full_ns,
                               image->rate_full_ns, memory_order_relaxed);
     }
     return 0;

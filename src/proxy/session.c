@@ -10,24 +10,6 @@
 #define LINGER_FIRST_NS   (5 * NS_PER_MS)
 #define LINGER_DEFAULT_NS (30 * NS_PER_S)
 
-struct tunnel session_tunnel(struct plane *plane, struct session *session)
-{
-    return (struct tunnel){
-        .context =
-            {
-                .plane = plane,
-                .service = session->service,
-                .sock = session->sock,
-                .throttle = session->throttle,
-                .service_counters = plane_counters(plane, session->service),
-                .upstream_counters =
-                    plane_upstream_counters(plane, session->upstream),
-            },
-        .relay = session->relay,
-        .begun_ns = session->entered_ns,
-    };
-}
-
 /* ---- the beginning ---- */
 
 struct session *session_create(struct plane *plane, struct service *service,
@@ -171,7 +153,12 @@ void session_log_end(const struct plane *plane, const struct session *session,
                      enum cause cause)
 {
     bool opening = session->phase < SESSION_RELAY;
-    struct access_log_entry entry = {
+    struct access_log_entry entry;
+
+    if (!access_log_wanted(session->service)) {
+        return;
+    }
+    entry = (struct access_log_entry){
         .service = session->service,
         .upstream = session->phase == SESSION_CONNECT
                         ? session->opening.attempt.choice.upstream
@@ -217,7 +204,7 @@ void session_release(struct plane *plane, struct session *session)
     free(session->throttle);
     session_enter(plane, session, SESSION_CLOSED);
     session->deferred = (struct list){NULL, NULL};
-    list_append(&plane->loop.deferred[PLANE_RELAYS], &session->deferred);
+    loop_free_later(&plane->loop, PLANE_RELAYS, &session->deferred);
     plane_trim_later(plane);
     plane_release(plane, generation);
 }

@@ -24,9 +24,11 @@ bool session_freeze(struct plane *plane, struct session *session,
         .connect_us = session->connect_us,
     };
     for (enum direction i = UP; i < DIRECTIONS; i++) {
+        struct relay_context context = tunnel_context(&tunnel, i);
+
         poller_remove(&plane->loop.poller, session->sock[i].fd);
         image->sock[i] = session->sock[i];
-        relay_save(&session->relay[i], &tunnel.context, &image->relay[i]);
+        relay_save(&session->relay[i], &context, &image->relay[i]);
     }
     wheel_disarm(&plane->loop.wheel, &session->timer);
     session_enter(plane, session, SESSION_FROZEN);
@@ -62,7 +64,9 @@ static void forget_relays(struct plane *plane, struct session *session)
     struct tunnel tunnel = session_tunnel(plane, session);
 
     for (enum direction i = UP; i < DIRECTIONS; i++) {
-        relay_forget(&session->relay[i], &tunnel.context);
+        struct relay_context context = tunnel_context(&tunnel, i);
+
+        relay_forget(&session->relay[i], &context);
     }
 }
 
@@ -78,9 +82,10 @@ static int restore_relays(struct plane *plane, struct session *session,
     struct tunnel tunnel = session_tunnel(plane, session);
 
     for (enum direction i = UP; i < DIRECTIONS; i++) {
+        struct relay_context context = tunnel_context(&tunnel, i);
+
         session->relay[i].direction = (uint8_t)i;
-        if (relay_restore(&session->relay[i], &tunnel.context,
-                          &image->relay[i]) < 0) {
+        if (relay_restore(&session->relay[i], &context, &image->relay[i]) < 0) {
             return -1;
         }
     }

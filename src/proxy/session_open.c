@@ -39,7 +39,7 @@ static void follow(struct plane *plane, struct session *session, enum step step,
     case STEP_RUNNABLE:
         session_arm(plane, session);
         if (!list_linked(link)) {
-            list_append(&plane->loop.runnable[PLANE_HANDSHAKES], link);
+            loop_run_later(&plane->loop, PLANE_HANDSHAKES, link);
         }
         break;
     case STEP_RETRY:
@@ -85,10 +85,12 @@ static void begin_handshake(struct plane *plane, struct session *session)
 {
     struct sock *client = &session->sock[CLIENT];
 
-    session_enter(plane, session, SESSION_HANDSHAKE);
     if (session->service->tls_server == NULL) {
-        follow(plane, session, STEP_DONE, CAUSE_NONE);
-    } else if (sock_start_tls(client, session->service->tls_server, NULL) < 0) {
+        begin_connect(plane, session);
+        return;
+    }
+    session_enter(plane, session, SESSION_HANDSHAKE);
+    if (sock_start_tls(client, session->service->tls_server, NULL) < 0) {
         session_close(plane, session, CAUSE_LOCAL_RESOURCE);
     } else {
         follow(plane, session,

@@ -19,11 +19,11 @@ static enum cause reset_of(enum direction side)
 
 static void set_options(const struct tunnel *tunnel)
 {
-    struct sock *sock = &tunnel->context.sock[UPSTREAM];
+    struct sock *sock = &tunnel->sock[UPSTREAM];
 
     if (!sock_has_options(sock)) {
         struct sock_options options =
-            socket_options_of(tunnel->context.service->config);
+            socket_options_of(tunnel->service->config);
 
         sock_set_options(sock, &options);
     }
@@ -34,15 +34,14 @@ static void set_options(const struct tunnel *tunnel)
 static void set_options_if_lasting(const struct tunnel *tunnel)
 {
     if (tunnel->relay[UP].bytes > 0 &&
-        !(tunnel->context.sock[CLIENT].ready & SOCK_HANGUP)) {
+        !(tunnel->sock[CLIENT].ready & SOCK_HANGUP)) {
         set_options(tunnel);
     }
 }
 
 static bool options_are_due(const struct tunnel *tunnel)
 {
-    return tunnel->begun_ns + TUNNEL_OPTIONS_NS <=
-           tunnel->context.plane->loop.now_ns;
+    return tunnel->begun_ns + TUNNEL_OPTIONS_NS <= tunnel->plane->loop.now_ns;
 }
 
 /* ---- pumping ---- */
@@ -58,7 +57,7 @@ static enum cause stream_ended(const struct tunnel *tunnel,
     if (tunnel->relay[back].wait == RELAY_ENDED) {
         return fin_of(back); /* closing sends our FIN */
     }
-    sock_shutdown(&tunnel->context.sock[back]);
+    sock_shutdown(&tunnel->sock[back]);
     return CAUSE_NONE;
 }
 
@@ -82,15 +81,13 @@ static enum cause sink_was_reset(const struct tunnel *tunnel,
 
 static enum cause pump(const struct tunnel *tunnel, enum direction direction)
 {
-    struct relay *relay = &tunnel->relay[direction];
-    struct plane *plane = tunnel->context.plane;
-    const struct sock *sink = &tunnel->context.sock[direction_other(direction)];
-    size_t budget = sock_has_options(sink)
+    struct relay_context context = tunnel_context(tunnel, direction);
+    size_t budget = sock_has_options(context.to)
                         ? RELAY_BUDGET_BYTES
-                        : plane->shared->slab[direction].block_bytes;
+                        : context.memory->cache.slab->block_bytes;
 
-    plane_trim_later(plane);
-    switch (relay_pump(relay, &tunnel->context, budget)) {
+    plane_trim_later(context.plane);
+    switch (relay_pump(&tunnel->relay[direction], &context, budget)) {
     case PUMP_ENDED:
         return stream_ended(tunnel, direction);
     case PUMP_NO_SOURCE:
@@ -106,7 +103,7 @@ enum cause tunnel_begin(const struct tunnel *tunnel)
 {
     enum cause cause;
 
-    if (tunnel->context.service->config->tcp_user_timeout_ns > 0) {
+    if (tunnel->service->config->tcp_user_timeout_ns > 0) {
         set_options(tunnel); /* it holds for the first bytes too */
     }
     cause = tunnel_event(tunnel, CLIENT, 0);
@@ -130,7 +127,7 @@ enum cause tunnel_resume(const struct tunnel *tunnel)
 enum cause tunnel_event(const struct tunnel *tunnel, enum direction side,
                         uint32_t events)
 {
-    struct sock *sock = &tunnel->context.sock[side];
+    struct sock *sock = &tunnel->sock[side];
     enum direction other = direction_other(side);
     uint8_t wait = tunnel->relay[side].wait;
     enum cause cause = CAUSE_NONE;
@@ -171,8 +168,7 @@ enum cause tunnel_timer(const struct tunnel *tunnel)
     }
     for (enum direction i = UP; i < DIRECTIONS && cause == CAUSE_NONE; i++) {
         if (tunnel->relay[i].wait == RELAY_TOKENS &&
-            tunnel->context.throttle[i].resume_ns <=
-                tunnel->context.plane->loop.now_ns) {
+            tunnel->throttle[i].resume_ns <= tunnel->plane->loop.now_ns) {
             cause = pump(tunnel, i);
         }
     }
@@ -184,7 +180,7 @@ enum cause tunnel_timer(const struct tunnel *tunnel)
 static void consider_relay(const struct tunnel *tunnel,
                            enum direction direction, struct deadline *earliest)
 {
-    const struct config_service *config = tunnel->context.service->config;
+    const struct config_service *config = tunnel->service->config;
     const struct relay *relay = &tunnel->relay[direction];
 
     switch (relay->wait) {
@@ -197,8 +193,7 @@ static void consider_relay(const struct tunnel *tunnel,
                           CAUSE_WRITE_TIMEOUT);
         break;
     case RELAY_TOKENS:
-        deadline_consider(earliest, 0,
-                          tunnel->context.throttle[direction].resume_ns,
+        deadline_consider(earliest, 0, tunnel->throttle[direction].resume_ns,
                           CAUSE_NONE);
         break;
     default:
@@ -208,7 +203,7 @@ static void consider_relay(const struct tunnel *tunnel,
 
 void tunnel_deadline(const struct tunnel *tunnel, struct deadline *earliest)
 {
-    const struct config_service *config = tunnel->context.service->config;
+    const struct config_service *config = tunnel->service->config;
     const struct relay *up = &tunnel->relay[UP];
     const struct relay *down = &tunnel->relay[DOWN];
     uint64_t moved_ns = MAX(up->moved_ns, down->moved_ns);
@@ -219,7 +214,7 @@ void tunnel_deadline(const struct tunnel *tunnel, struct deadline *earliest)
         deadline_consider(earliest, moved_ns, config->half_close_timeout_ns,
                           CAUSE_HALF_CLOSE_TIMEOUT);
     }
-    if (!sock_has_options(&tunnel->context.sock[UPSTREAM])) {
+    if (!sock_has_options(&tunnel->sock[UPSTREAM])) {
         deadline_consider(earliest, tunnel->begun_ns, TUNNEL_OPTIONS_NS,
                           CAUSE_NONE);
     }
@@ -235,11 +230,15 @@ bool tunnel_drop(const struct tunnel *tunnel)
 
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         struct relay *relay = &tunnel->relay[i];
+        struct relay_context context;
 
-        lost |= relay_holds_bytes(relay, tunnel->context.plane) ||
+        lost |= relay_holds_bytes(relay, tunnel->plane) ||
                 (relay->wait != RELAY_ENDED &&
-                 tunnel->context.sock[i].ready & SOCK_READABLE);
-        relay_drop(relay, &tunnel->context);
+                 tunnel->sock[i].ready & SOCK_READABLE);
+        if (!relay_is_idle(relay) || tunnel->throttle != NULL) {
+            context = tunnel_context(tunnel, i);
+            relay_drop(relay, &context);
+        }
     }
     return lost;
 }

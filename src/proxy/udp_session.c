@@ -47,7 +47,12 @@ static void group_leave(struct udp_session *session)
 static void log_end(const struct plane *plane,
                     const struct udp_session *session, enum cause cause)
 {
-    const struct access_log_entry entry = {
+    struct access_log_entry entry;
+
+    if (!access_log_wanted(session->service)) {
+        return;
+    }
+    entry = (struct access_log_entry){
         .service = session->service,
         .upstream = session->upstream,
         .client = &session->flow.key.client,
@@ -73,7 +78,7 @@ static void end(struct plane *plane, struct udp_session *session,
     wheel_disarm(&plane->loop.wheel, &session->timer);
     session->closed = true;
     list_remove(&session->link);
-    list_append(&plane->loop.deferred[PLANE_UDP], &session->link);
+    loop_free_later(&plane->loop, PLANE_UDP, &session->link);
     if (session->in_table) {
         flow_remove(&udp->flows, &session->flow);
     }
@@ -341,7 +346,7 @@ static void receive(struct plane *plane, struct udp_session *session)
         break;
     case UDP_RELAY_MORE:
         if (!list_linked(&session->link)) {
-            list_append(&plane->loop.runnable[PLANE_UDP], &session->link);
+            loop_run_later(&plane->loop, PLANE_UDP, &session->link);
         }
         break;
     case UDP_RELAY_GONE:
