@@ -94,8 +94,9 @@ struct upstream_sums {
 };
 
 /*
- * Adds up count blocks, one for each worker. Reads `ended` before `accepted` of
- * the same block, so that active is never negative.
+ * Adds up count blocks, one for each worker. Reads `ended` of all blocks before
+ * `accepted` of any, so that active is never negative, not even when a session
+ * ends on another worker than the one it began on.
  */
 void service_counters_sum(const struct service_counters *blocks, unsigned count,
                           struct service_sums *sums);

@@ -52,6 +52,8 @@ void service_counters_sum(const struct service_counters *blocks, unsigned count,
             sums->ended[cause] += n;
             ended += n;
         }
+    }
+    for (unsigned i = 0; i < count; i++) {
         sums->accepted += counter_read(&blocks[i].accepted);
         sums->bytes[UP] += counter_read(&blocks[i].bytes[UP]);
         sums->bytes[DOWN] += counter_read(&blocks[i].bytes[DOWN]);
