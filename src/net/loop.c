@@ -5,6 +5,11 @@
 #include <errno.h>
 #include <string.h>
 
+/* A timer that fires so late may have been overtaken by bytes. */
+#define LATE_NS (10 * NS_PER_MS)
+/* Batches read before late timers, so that they fire in the end. */
+#define CATCH_UP_MAX 1024
+
 #define TOKEN_KIND(token)     ((unsigned)((token)&15))
 #define TOKEN_INDEX(token)    ((uint32_t)(token) >> 4)
 #define TOKEN_INSTANCE(token) ((uint32_t)((token) >> 32))
@@ -85,6 +90,23 @@ static void dispatch_events(struct loop *loop)
     }
 }
 
+/*
+ * The turn comes late: the process was stopped, the machine was suspended, or
+ * the last turn was long. What has come meanwhile counts before a timer that
+ * says that nothing came. Ends when a batch has room left: all that is ready
+ * was in it, or in one before.
+ */
+static void catch_up(struct loop *loop)
+{
+    for (int i = 0; i < CATCH_UP_MAX; i++) {
+        poller_wait(&loop->poller, 0);
+        dispatch_events(loop);
+        if (loop->poller.count < POLLER_EVENTS) {
+            break;
+        }
+    }
+}
+
 /* All queues are taken before the first link runs: what is put on them by a
  * handler waits for the next turn. */
 static void run_runnable(struct loop *loop)
@@ -124,10 +146,9 @@ static void free_deferred(struct loop *loop)
     }
 }
 
-/* How long to wait, at most limit_ms (-1: for ever). */
-static int timeout_ms(const struct loop *loop, int limit_ms)
+/* How long to wait for that time, at most limit_ms (-1: for ever). */
+static int timeout_ms(const struct loop *loop, uint64_t next_ns, int limit_ms)
 {
-    uint64_t next_ns = wheel_next_ns(&loop->wheel);
     uint64_t wait_ms;
 
     if (loop->runnable_bits != 0) {
@@ -149,9 +170,14 @@ static int timeout_ms(const struct loop *loop, int limit_ms)
 
 void loop_turn(struct loop *loop, int limit_ms)
 {
-    poller_wait(&loop->poller, timeout_ms(loop, limit_ms));
+    uint64_t next_ns = wheel_next_ns(&loop->wheel);
+
+    poller_wait(&loop->poller, timeout_ms(loop, next_ns, limit_ms));
     loop->now_ns = clock_now_ns();
     dispatch_events(loop);
+    if (loop->now_ns >= LATE_NS && loop->now_ns - LATE_NS >= next_ns) {
+        catch_up(loop);
+    }
     if (loop->runnable_bits != 0) {
         run_runnable(loop);
     }

@@ -1,4 +1,4 @@
-/* The queues of a loop, with an owner of three kinds. */
+/* The queues of a loop, with an owner of three kinds; and its timers. */
 #include "net/loop.h"
 
 #include <setjmp.h>
@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum { HANDLERS = 3 };
 
@@ -134,6 +137,60 @@ static void an_owner_without_queues_turns(void **state)
     assert_string_equal(room.log, ".");
 }
 
+/* ---- late timers ---- */
+
+enum { MANY = POLLER_EVENTS + 100 };
+
+static struct {
+    struct wheel_timer timer;
+    int fd;
+    bool fired;
+} watched[MANY];
+
+/* The bytes of that descriptor have come: its timer is off. */
+static void on_bytes(struct loop *loop, uint32_t index, uint32_t instance,
+                     uint32_t events)
+{
+    (void)instance, (void)events;
+    wheel_disarm(&loop->wheel, &watched[index].timer);
+}
+
+static void on_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    (void)loop;
+    for (size_t i = 0; i < MANY; i++) {
+        watched[i].fired |= &watched[i].timer == timer;
+    }
+}
+
+/* More descriptors are ready than a batch has room for. */
+static void bytes_count_before_timers_that_are_late(void **state)
+{
+    static const struct loop_owner both = {.event = {[1] = on_bytes},
+                                           .timer = {[1] = on_timer}};
+    struct loop *loop = calloc(1, sizeof(*loop));
+
+    (void)state;
+    assert_non_null(loop);
+    assert_int_equal(loop_open(loop, &both), 0);
+    for (uint32_t i = 0; i < MANY; i++) {
+        watched[i].timer.kind = 1;
+        watched[i].fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+        assert_true(watched[i].fd >= 0);
+        assert_int_equal(
+            poller_add(&loop->poller, watched[i].fd, loop_token(1, i, 0)), 0);
+        wheel_arm(&loop->wheel, &watched[i].timer, loop->now_ns + NS_PER_MS);
+    }
+    usleep(30000); /* as a process that was stopped */
+    loop_turn(loop, 0);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_false(watched[i].fired);
+        close(watched[i].fd);
+    }
+    loop_close(loop);
+    free(loop);
+}
+
 #define ROOM(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -144,6 +201,7 @@ int main(void)
         ROOM(what_becomes_runnable_in_a_run_waits_for_the_next_turn),
         ROOM(deferred_links_are_freed_at_the_end_of_the_turn),
         ROOM(an_owner_without_queues_turns),
+        cmocka_unit_test(bytes_count_before_timers_that_are_late),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
