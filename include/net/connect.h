@@ -10,11 +10,11 @@
 
 /* With the last three the socket is closed, and errno is set. */
 enum connect_result {
-    CONNECT_PENDING, /* an event will tell */
-    CONNECT_DONE,    /* at once: unix sockets, and all for datagrams */
-    CONNECT_BUSY,    /* a unix socket whose backlog is full; no event comes */
-    CONNECT_FAILED,  /* by the other end */
-    CONNECT_LOCAL,   /* by this machine: see connect_error_is_local */
+    CONNECT_PENDING,  /* an event will tell */
+    CONNECT_DONE,     /* at once: unix sockets, and all for datagrams */
+    CONNECT_BUSY,     /* a unix socket whose backlog is full; no event comes */
+    CONNECT_FAILED,   /* by the other end, or no way leads there from here */
+    CONNECT_SHORTAGE, /* of this machine: see connect_error_is_shortage */
 };
 
 /*
@@ -31,8 +31,17 @@ enum connect_result connect_datagram(struct sock *sock,
                                      const struct endpoint *endpoint,
                                      const struct addr *source) WARN_UNUSED;
 
-/* Whether this machine caused an error of connect: it has no port, descriptor
- * or memory left, or it may not send there. */
-bool connect_error_is_local(int error);
+/*
+ * Whether an error of connect is a shortage of this machine, which passes: of
+ * local ports, descriptors or memory. Errors that last (no such family, no
+ * permission, no route, no address to connect from) are none: they are the same
+ * to a client as an upstream that is down.
+ */
+bool connect_error_is_shortage(int error);
+
+/* What a log line about a failed connect adds for an error that its cause does
+ * not tell: a space and reason="...", or "". */
+#define CONNECT_REASON_MAX 128
+const char *connect_format_reason(int error, char text[CONNECT_REASON_MAX]);
 
 #endif

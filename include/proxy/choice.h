@@ -81,8 +81,9 @@ choice_line(const struct choice *choice)
     return choice->service->lines[choice->place];
 }
 
-/* Counts a failure of an upstream, and takes it out at fail_threshold. */
+/* Counts a failure of an upstream by that errno, and takes it out at
+ * fail_threshold. */
 void choice_blame(struct plane *plane, const struct service *service,
-                  struct upstream *upstream, enum cause cause);
+                  struct upstream *upstream, enum cause cause, int error);
 
 #endif

@@ -9,13 +9,6 @@
 /* The timeout or the interval of a recovery check if its key is off. */
 #define HEALTH_DEFAULT_NS (30 * NS_PER_S)
 
-enum check_result {
-    CHECK_NO_RESULT,
-    CHECK_PASSED,
-    CHECK_REFUSED,
-    CHECK_TIMED_OUT,
-};
-
 void health_check_init(struct health_check *check, struct upstream *upstream,
                        uint32_t index)
 {
@@ -77,22 +70,31 @@ static void arm(struct health_checks *checks, struct health_check *check,
 
 /* ---- what a result changes ---- */
 
-static void log_change(const struct health_check *check, const char *state,
-                       const char *cause)
+static void log_up(const struct health_check *check)
 {
     char name[ADDR_HOST_MAX], address[ADDR_HOST_MAX + 16];
 
-    log_write(cause[0] == '\0' ? LOG_INFO : LOG_WARN,
-              "upstream service=%s address=%s state=%s%s%s",
+    log_write(LOG_INFO, "upstream service=%s address=%s state=up",
               log_quote(check->service->config->name, name, sizeof(name)),
-              log_quote(check->upstream->text, address, sizeof(address)), state,
-              cause[0] == '\0' ? "" : " cause=", cause);
+              log_quote(check->upstream->text, address, sizeof(address)));
+}
+
+static void log_down(const struct health_check *check, enum cause cause,
+                     int error)
+{
+    char name[ADDR_HOST_MAX], address[ADDR_HOST_MAX + 16];
+    char reason[CONNECT_REASON_MAX];
+
+    log_write(LOG_WARN, "upstream service=%s address=%s state=down cause=%s%s",
+              log_quote(check->service->config->name, name, sizeof(name)),
+              log_quote(check->upstream->text, address, sizeof(address)),
+              cause_name(cause), connect_format_reason(error, reason));
 }
 
 static void clear_down(struct health_check *check, uint32_t reason)
 {
     if (upstream_clear_down(check->upstream, reason)) {
-        log_change(check, "up", "");
+        log_up(check);
     }
 }
 
@@ -109,7 +111,7 @@ static void count_success(struct health_check *check)
     }
 }
 
-static void count_failure(struct health_check *check, enum cause cause)
+static void count_failure(struct health_check *check, int error)
 {
     const struct config_service *config = check->service->config;
 
@@ -118,25 +120,22 @@ static void count_failure(struct health_check *check, enum cause cause)
     } else if (++check->streak >= config->health_fall) {
         check->streak = 0;
         if (upstream_set_down(check->upstream, UPSTREAM_UNHEALTHY)) {
-            log_change(check, "down", cause_name(cause));
+            log_down(check,
+                     error == ETIMEDOUT ? CAUSE_CONNECT_TIMEOUT
+                                        : CAUSE_CONNECT_REFUSED,
+                     error);
         }
     }
 }
 
-static void apply_result(struct health_check *check, enum check_result result)
+/* error: errno of the check; 0: it has passed. A shortage of this machine says
+ * nothing of the upstream, but for ports: clients have none either then. */
+static void apply_result(struct health_check *check, int error)
 {
-    switch (result) {
-    case CHECK_NO_RESULT:
-        break;
-    case CHECK_PASSED:
+    if (error == 0) {
         count_success(check);
-        break;
-    case CHECK_REFUSED:
-        count_failure(check, CAUSE_CONNECT_REFUSED);
-        break;
-    case CHECK_TIMED_OUT:
-        count_failure(check, CAUSE_CONNECT_TIMEOUT);
-        break;
+    } else if (!connect_error_is_shortage(error) || error == EADDRNOTAVAIL) {
+        count_failure(check, error);
     }
 }
 
@@ -153,28 +152,17 @@ void health_check_stop(struct health_checks *checks, struct health_check *check)
 }
 
 static void finish(struct health_checks *checks, struct health_check *check,
-                   enum check_result result)
+                   int error)
 {
     uint64_t now_ns = checks->loop->now_ns;
     uint64_t next_ns;
 
     health_check_stop(checks, check);
-    apply_result(check, result);
+    apply_result(check, error);
     if (is_wanted(check)) {
         next_ns = check->begun_ns + interval_ns(check);
         arm(checks, check, next_ns > now_ns ? next_ns : now_ns);
     }
-}
-
-static enum check_result result_of(int error)
-{
-    if (error == 0) {
-        return CHECK_PASSED;
-    }
-    if (connect_error_is_local(error)) {
-        return CHECK_NO_RESULT;
-    }
-    return error == ETIMEDOUT ? CHECK_TIMED_OUT : CHECK_REFUSED;
 }
 
 static void await_connect(struct health_checks *checks,
@@ -183,7 +171,7 @@ static void await_connect(struct health_checks *checks,
     uint64_t token = loop_token(checks->kind, check->index, ++check->instance);
 
     if (poller_add(&checks->loop->poller, check->sock.fd, token) < 0) {
-        finish(checks, check, CHECK_NO_RESULT);
+        finish(checks, check, ENOMEM);
         return;
     }
     arm(checks, check, checks->loop->now_ns + timeout_ns(check));
@@ -207,16 +195,14 @@ static void begin_connect(struct health_checks *checks,
         await_connect(checks, check);
         break;
     case CONNECT_DONE:
-        finish(checks, check, CHECK_PASSED);
+        finish(checks, check, 0);
         break;
     case CONNECT_BUSY: /* a unix socket whose backlog is full */
-        finish(checks, check, CHECK_TIMED_OUT);
+        finish(checks, check, ETIMEDOUT);
         break;
     case CONNECT_FAILED:
-        finish(checks, check, result_of(error));
-        break;
-    case CONNECT_LOCAL:
-        finish(checks, check, CHECK_NO_RESULT);
+    case CONNECT_SHORTAGE:
+        finish(checks, check, error);
         break;
     }
 }
@@ -233,7 +219,7 @@ void health_check_begin_waiting(struct health_checks *checks)
         check = container_of(link, struct health_check, waiting);
         if (check->service->config->mode == CONFIG_UDP) {
             /* Only a client's datagram can show whether it answers again. */
-            finish(checks, check, CHECK_PASSED);
+            finish(checks, check, 0);
         } else {
             begin_connect(checks, check);
         }
@@ -254,7 +240,7 @@ void health_check_event(struct health_checks *checks,
     if (error == 0 && !(check->sock.ready & SOCK_WRITABLE)) {
         return;
     }
-    finish(checks, check, result_of(error));
+    finish(checks, check, error);
     health_check_begin_waiting(checks);
 }
 
@@ -264,7 +250,7 @@ void health_check_timer(struct health_checks *checks, struct wheel_timer *timer)
         container_of(timer, struct health_check, timer);
 
     if (is_connecting(check)) {
-        finish(checks, check, CHECK_TIMED_OUT);
+        finish(checks, check, ETIMEDOUT);
     } else if (is_wanted(check)) {
         check->begun_ns = checks->loop->now_ns;
         list_append(&checks->waiting, &check->waiting);

@@ -1,9 +1,11 @@
 #include "net/connect.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-bool connect_error_is_local(int error)
+bool connect_error_is_shortage(int error)
 {
     switch (error) {
     case EADDRNOTAVAIL:
@@ -12,13 +14,44 @@ bool connect_error_is_local(int error)
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-    case EACCES:
-    case EPERM:
-    case EAFNOSUPPORT:
         return true;
     default:
         return false;
     }
+}
+
+const char *connect_format_reason(int error, char text[CONNECT_REASON_MAX])
+{
+    if (error == ECONNREFUSED || error == ETIMEDOUT) {
+        return "";
+    }
+    snprintf(text, CONNECT_REASON_MAX, " reason=\"%s\"", strerror(error));
+    return text;
+}
+
+/*
+ * Whether this machine has an address to reach the endpoint from. connect
+ * answers EADDRNOTAVAIL both when it has none (a family that is turned off) and
+ * when all local ports are used up. A UDP socket that is connected sends
+ * nothing and needs none of TCP's ports.
+ */
+static bool has_local_address(const struct endpoint *endpoint)
+{
+    int fd = socket(endpoint->u.any.sa_family,
+                    SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool has = fd < 0 || connect(fd, &endpoint->u.any, endpoint->length) == 0 ||
+               errno != EADDRNOTAVAIL;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return has;
+}
+
+static enum connect_result failure(int error)
+{
+    errno = error;
+    return connect_error_is_shortage(error) ? CONNECT_SHORTAGE : CONNECT_FAILED;
 }
 
 static int bind_source(int fd, const struct addr *source)
@@ -31,7 +64,8 @@ static int bind_source(int fd, const struct addr *source)
     return bind(fd, &local.u.any, local.length);
 }
 
-static enum connect_result begin(int fd, const struct endpoint *endpoint)
+static enum connect_result begin(int fd, const struct endpoint *endpoint,
+                                 const struct addr *source)
 {
     int result;
 
@@ -47,7 +81,11 @@ static enum connect_result begin(int fd, const struct endpoint *endpoint)
     if (errno == EAGAIN && endpoint->u.any.sa_family == AF_UNIX) {
         return CONNECT_BUSY;
     }
-    return connect_error_is_local(errno) ? CONNECT_LOCAL : CONNECT_FAILED;
+    if (errno == EADDRNOTAVAIL && source == NULL) {
+        return failure(has_local_address(endpoint) ? EADDRNOTAVAIL
+                                                   : ENETUNREACH);
+    }
+    return failure(errno);
 }
 
 static enum connect_result open_and_begin(struct sock *sock, int type,
@@ -55,14 +93,14 @@ static enum connect_result open_and_begin(struct sock *sock, int type,
                                           const struct addr *source)
 {
     int family = endpoint->u.any.sa_family;
-    enum connect_result result = CONNECT_LOCAL;
+    enum connect_result result;
     int error;
 
     *sock = (struct sock){
         .fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
     };
     if (sock->fd < 0) {
-        return CONNECT_LOCAL;
+        return failure(errno);
     }
     if (family == AF_UNIX) {
         sock->options =
@@ -72,7 +110,9 @@ static enum connect_result open_and_begin(struct sock *sock, int type,
         sock_set_int(sock->fd, SOL_SOCKET, SO_OOBINLINE, 1);
     }
     if (source == NULL || bind_source(sock->fd, source) == 0) {
-        result = begin(sock->fd, endpoint);
+        result = begin(sock->fd, endpoint, source);
+    } else {
+        result = failure(errno);
     }
     if (result == CONNECT_DONE) {
         sock->ready = SOCK_WRITABLE;

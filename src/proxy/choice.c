@@ -92,7 +92,7 @@ connect_upstream(const struct choice *choice,
 {
     struct service *service = choice->service;
     int family = choice->upstream->endpoint.u.any.sa_family;
-    enum connect_result result = CONNECT_LOCAL;
+    enum connect_result result = CONNECT_SHORTAGE;
     struct addr source;
 
     if (service->config->source_count == 0 || family == AF_UNIX) {
@@ -107,7 +107,7 @@ connect_upstream(const struct choice *choice,
         }
         result = connect_from(choice, request, sock, &source);
         /* Ports are used up: EADDRNOTAVAIL of a stream, EAGAIN of datagrams. */
-        if (result != CONNECT_LOCAL ||
+        if (result != CONNECT_SHORTAGE ||
             (errno != EADDRNOTAVAIL && errno != EAGAIN)) {
             break;
         }
@@ -204,8 +204,10 @@ enum choice_answer choice_connect(struct choice *choice,
 
 /* Tells the log and the control thread that an upstream was taken out. */
 static void report_failed(struct plane *plane, const struct service *service,
-                          struct upstream *upstream, enum cause cause)
+                          struct upstream *upstream, enum cause cause,
+                          int error)
 {
+    char reason[CONNECT_REASON_MAX];
     struct report *report =
         report_create(REPORT_UPSTREAM_FAILED, plane->number);
     char name[sizeof(upstream->text) + 2];
@@ -215,22 +217,28 @@ static void report_failed(struct plane *plane, const struct service *service,
         (void)upstream_clear_down(upstream, UPSTREAM_FAILED);
         return;
     }
-    log_write(LOG_WARN, "upstream service=%s address=%s state=down cause=%s",
+    log_write(LOG_WARN, "upstream service=%s address=%s state=down cause=%s%s",
               service->config->name,
-              log_quote(upstream->text, name, sizeof(name)), cause_name(cause));
+              log_quote(upstream->text, name, sizeof(name)), cause_name(cause),
+              connect_format_reason(error, reason));
     report->upstream = upstream;
     shared_report(plane->shared, report);
 }
 
 void choice_blame(struct plane *plane, const struct service *service,
-                  struct upstream *upstream, enum cause cause)
+                  struct upstream *upstream, enum cause cause, int error)
 {
     const struct config_service *config = service->config;
 
     counter_add(&plane_upstream_counters(plane, upstream)->failed, 1);
+    /* It took the connection and reset it, as it may do to one client, or after
+     * one that went away. It is there, and a lone reset proves nothing. */
+    if (cause == CAUSE_UPSTREAM_RESET) {
+        return;
+    }
     if (upstream_connect_failed(upstream, config->fail_threshold,
                                 config->fail_window_ns, plane->loop.now_ns)) {
-        report_failed(plane, service, upstream, cause);
+        report_failed(plane, service, upstream, cause, error);
     }
 }
 
@@ -251,13 +259,13 @@ static enum cause cause_of(int error)
 void choice_fail(struct choice *choice, struct plane *plane, struct sock *sock,
                  int error)
 {
-    if (connect_error_is_local(error)) {
+    if (connect_error_is_shortage(error)) {
         choice->cause = CAUSE_LOCAL_RESOURCE;
         plane_report_shortage(plane, error);
     } else {
         choice->cause = (uint8_t)cause_of(error);
         choice_blame(plane, choice->service, choice->upstream,
-                     (enum cause)choice->cause);
+                     (enum cause)choice->cause, error);
     }
     sock_close(sock);
     leave(choice);

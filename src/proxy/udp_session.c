@@ -6,6 +6,7 @@
 #include "proxy/deadline.h"
 #include "proxy/udp_relay.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
@@ -122,7 +123,7 @@ static void upstream_is_gone(struct plane *plane, struct udp_session *session)
 {
     udp_relay_receive_last(plane, session);
     choice_blame(plane, session->service, session->upstream,
-                 CAUSE_CONNECT_REFUSED);
+                 CAUSE_CONNECT_REFUSED, ECONNREFUSED);
     udp_session_close(plane, session, CAUSE_CONNECT_REFUSED);
 }
 
