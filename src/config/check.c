@@ -115,8 +115,8 @@ static void check_tls_keys(struct draft *draft, size_t index)
     if (service->tls_key_count > 0 && service->tls_certificate_count > 0 &&
         service->tls_key_count != service->tls_certificate_count) {
         draft_error(draft, accepted_line(draft, index, "tls_key"),
-                    "tls_key: %zu for %zu of tls_certificate: there must be "
-                    "one for each, in the same order, or none",
+                    "tls_key: %zu for %zu of tls_certificate: there is one for "
+                    "each, in the same order, or none",
                     service->tls_key_count, service->tls_certificate_count);
     }
 }

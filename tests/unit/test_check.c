@@ -111,13 +111,13 @@ static void each_certificate_has_a_key_file_or_none_has(void **state)
                            "tls_key = c\n"
                            "tls_certificate = b\n",
                    7,
-                   "tls_key: 3 for 2 of tls_certificate: there must be one for "
+                   "tls_key: 3 for 2 of tls_certificate: there is one for "
                    "each, in the same order, or none");
     assert_refused(SERVICE "tls_certificate = a\n"
                            "tls_key = a\n"
                            "tls_certificate = b\n",
                    5,
-                   "tls_key: 1 for 2 of tls_certificate: there must be one for "
+                   "tls_key: 1 for 2 of tls_certificate: there is one for "
                    "each, in the same order, or none");
 }
 
