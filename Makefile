@@ -38,7 +38,7 @@ ALL_LIBS = $(if $(TLS),-lssl -lcrypto)
 objects-of = $(patsubst %.c,$(BUILD)/%.o,$(1))
 # tests-of DIR, helpers-of DIR: its test programs; what each is linked with.
 # Those that speak TLS themselves are built with TLS only.
-SPEAK_TLS := tests/unit/test_tls% tests/e2e/test_tls% tests/e2e/secure.c tests/e2e/authority.c
+SPEAK_TLS := tests/unit/test_tls% tests/e2e/test_tls% tests/e2e/tls_% tests/e2e/identity.c
 tests-in = $(filter-out $(if $(TLS),,$(SPEAK_TLS)),$(wildcard tests/$(1)/*.c))
 tests-of = $(patsubst %.c,$(BUILD)/%,$(filter tests/$(1)/test_%,\
              $(call tests-in,$(1))))
@@ -176,9 +176,9 @@ bench bench-full: $(BUILD)/evproxy $(BENCH_TOOLS)
 bench-200k: $(BUILD)/evproxy $(BENCH_TOOLS)
 	@tests/bench/vm/bench-200k.sh $(BUILD)/evproxy $(BUILD)/bench \
 	    $(BENCH_OUT)
-ktls: $(BUILD)/evproxy $(BENCH_TOOLS) $(filter %/test_tls,$(E2E))
+ktls: $(BUILD)/evproxy $(BENCH_TOOLS) $(filter %/test_tls %/test_tls_ends,$(E2E))
 	@tests/bench/vm/ktls.sh $(BUILD)/evproxy $(BUILD)/bench $(BENCH_OUT) \
-	    $(filter %/test_tls,$^)
+	    $(filter %/test_tls %/test_tls_ends,$^)
 
 # ---- checks ---------------------------------------------------------------
 

@@ -1,37 +1,48 @@
 /*
- * The books: a hundred thousand connections that end in every way, from both
- * sides, at any moment, and each of them is counted once.
+ * A hundred thousand connections that end in every way, from both sides and at
+ * any moment: each of them is counted once.
  */
-#include "harness.h"
+#include "loopback.h"
+#include "proxy.h"
+#include "seed.h"
+#include "server.h"
+#include "socket.h"
+#include "stats.h"
+#include "teardown.h"
+#include "test.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTIONS = 100000, CONNECTIONS_SLOW = 10000, CLIENTS = 8 };
+#define CONNECTIONS      100000
+#define CONNECTIONS_SLOW 10000
+#define CLIENTS          8
 
-/* How a side ends; the client says by its first byte what the upstream does. */
+/* How a side ends its connection. */
 enum ending {
-    END_FIN,        /* closes after what it sent */
-    END_RESET,      /* resets at once */
-    END_HALF_CLOSE, /* FIN, then reads to the end */
-    END_MIDWAY,     /* closes with the other's bytes unread */
+    ENDING_FIN,        /* closes after what it sent */
+    ENDING_RESET,      /* resets at once */
+    ENDING_HALF_CLOSE, /* FIN, then reads to the end */
+    ENDING_UNREAD,     /* closes with the peer's bytes unread */
     ENDINGS
 };
 
-static void end_of(int fd, enum ending ending)
+/* Before the close. */
+static void prepare_end(int fd, enum ending ending)
 {
     struct linger none = {.l_onoff = 1};
     char buffer[4096];
+
     switch (ending) {
-    case END_RESET:
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    case ENDING_RESET:
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
         break;
-    case END_HALF_CLOSE:
+    case ENDING_HALF_CLOSE:
         shutdown(fd, SHUT_WR);
-        while (recv(fd, buffer, sizeof buffer, 0) > 0) {
+        while (recv(fd, buffer, sizeof(buffer), 0) > 0) {
         }
         break;
     default:
@@ -39,123 +50,132 @@ static void end_of(int fd, enum ending ending)
     }
 }
 
-/* Reads the order, sends as much as it says, and ends as it says. */
+/* A client's first two bytes order how its upstream ends, and how many times
+ * 256 bytes it sends before that. */
 static void serve_order(int fd, const void *arg)
 {
-    unsigned char order[2];
     static const char bytes[255 * 256];
+    unsigned char order[2];
+
     (void)arg;
-    if (recv(fd, order, sizeof order, MSG_WAITALL) != (ssize_t)sizeof order) {
+    if (recv(fd, order, sizeof(order), MSG_WAITALL) != (ssize_t)sizeof(order)) {
         return;
     }
     send(fd, bytes, order[1] * 256u, MSG_NOSIGNAL);
-    if (order[0] % ENDINGS != END_MIDWAY) {
+    if (order[0] % ENDINGS != ENDING_UNREAD) {
         char buffer[4096];
-        recv(fd, buffer, sizeof buffer, 0); /* some of what comes */
+
+        recv(fd, buffer, sizeof(buffer), 0); /* some of what comes */
     }
-    end_of(fd, order[0] % ENDINGS);
+    prepare_end(fd, order[0] % ENDINGS);
 }
 
-/* One thread's clients, one after the other. */
-struct troop {
-    struct place front;
-    struct dice dice;
+/* The clients of one thread, one after the other. */
+struct clients {
+    struct loopback front;
+    struct seeded seeded;
     unsigned count;
     unsigned refused; /* connects that failed */
     pthread_t thread;
 };
 
-/* A random order, maybe more bytes, maybe an answer, and an end. */
-static void visit(int fd, struct dice *dice)
+/* A random order, perhaps more bytes, perhaps an answer, and an end. */
+static void use_connection(int fd, struct seeded *seeded)
 {
-    char bytes[8192];
-    unsigned char order[2] = {(unsigned char)dice_roll(dice, ENDINGS),
-                              (unsigned char)dice_roll(dice, 4)};
-    if (dice_roll(dice, 64) == 0) {
+    char bytes[8192] = {0};
+    unsigned char order[2] = {(unsigned char)seeded_below(seeded, ENDINGS),
+                              (unsigned char)seeded_below(seeded, 4)};
+
+    if (seeded_below(seeded, 64) == 0) {
         order[1] = 255;
     }
-    memset(bytes, 0, sizeof bytes);
-    if (dice_roll(dice, 8) > 0) { /* else it goes without a word */
-        send(fd, order, sizeof order, MSG_NOSIGNAL);
-        /* At least one, or both might wait for the other's. */
-        send(fd, bytes, 1 + dice_roll(dice, sizeof bytes - 1), MSG_NOSIGNAL);
-        if (dice_roll(dice, 2)) {
-            recv(fd, bytes, sizeof bytes, 0);
+    if (seeded_below(seeded, 8) > 0) { /* the others send nothing */
+        send(fd, order, sizeof(order), MSG_NOSIGNAL);
+        /* At least one byte, or both ends could wait for the other's. */
+        send(fd, bytes, 1 + seeded_below(seeded, sizeof(bytes) - 1),
+             MSG_NOSIGNAL);
+        if (seeded_below(seeded, 2) == 1) {
+            recv(fd, bytes, sizeof(bytes), 0);
         }
     }
-    enum ending ending = (enum ending)dice_roll(dice, ENDINGS);
-    end_of(fd, ending);
+    prepare_end(fd, (enum ending)seeded_below(seeded, ENDINGS));
 }
 
-static void *troop_main(void *arg)
+static void *clients_main(void *arg)
 {
-    struct troop *troop = arg;
-    for (unsigned i = 0; i < troop->count; i++) {
-        int fd = peer_dial(&troop->front);
+    struct clients *clients = arg;
+
+    for (unsigned i = 0; i < clients->count; i++) {
+        int fd = socket_connect_blocking(&clients->front);
+
         if (fd < 0) {
-            troop->refused++;
+            clients->refused++;
             continue;
         }
-        visit(fd, &troop->dice);
+        use_connection(fd, &clients->seeded);
         close(fd);
     }
     return NULL;
 }
 
-/* Of all "ended_..." in the line. */
-static uint64_t sum_of_ended(const char *line)
+/* Each with its own address: then the ports suffice. */
+static struct proxy *start_proxy(struct clients *clients, unsigned total,
+                                 const struct loopback *back)
 {
-    uint64_t sum = 0;
-    while ((line = strstr(line, " ended_"))) {
-        line = strchr(line, '=') + 1;
-        sum += strtoull(line, NULL, 10);
+    struct seeded seeded = seed_new();
+    char listen[1024];
+    size_t used = 0;
+
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i].front = loopback_new();
+        clients[i].seeded = seeded_start(seeded_next(&seeded));
+        clients[i].count = total / CLIENTS;
+        used += (size_t)snprintf(listen + used, sizeof(listen) - used,
+                                 "listen = %s\n", clients[i].front.text);
     }
-    return sum;
+    return proxy_start("[service web]\nupstream = %s\n"
+                       "source_address = 127.40.0.1-127.40.0.9\n"
+                       "idle_timeout = 30s\n%s",
+                       back->text, listen);
+}
+
+static void run_clients(struct clients *clients)
+{
+    for (int i = 0; i < CLIENTS; i++) {
+        pthread_create(&clients[i].thread, NULL, clients_main, &clients[i]);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        pthread_join(clients[i].thread, NULL);
+        assert_int_equal(clients[i].refused, 0);
+    }
 }
 
 static void every_connection_ends_once_with_one_cause(void **state)
 {
-    struct troop troops[CLIENTS] = {0};
-    struct place back = place_new();
-    struct dice dice = dice_new();
+    struct clients clients[CLIENTS] = {0};
+    struct loopback back = loopback_new();
     unsigned total = test_slow() ? CONNECTIONS_SLOW : CONNECTIONS;
-    char config[2048];
-    int used;
+    struct server *server;
+    struct proxy *proxy;
+    const char *line;
+
     (void)state;
-    struct server *server = server_start(&back, serve_order, NULL);
-    used = snprintf(config, sizeof config,
-                    "[service web]\nupstream = %s\n"
-                    "source_address = 127.40.0.1-127.40.0.9\n"
-                    "idle_timeout = 30s\n",
-                    back.text);
-    for (int i = 0; i < CLIENTS; i++) { /* each its own: ports suffice */
-        troops[i].front = place_new();
-        troops[i].dice.state = dice_roll(&dice, UINT64_MAX);
-        troops[i].count = total / CLIENTS;
-        used += snprintf(config + used, sizeof config - (size_t)used,
-                         "listen = %s\n", troops[i].front.text);
-    }
-    struct proxy *proxy = proxy_start("%s", config);
-    for (int i = 0; i < CLIENTS; i++) {
-        pthread_create(&troops[i].thread, NULL, troop_main, &troops[i]);
-    }
-    for (int i = 0; i < CLIENTS; i++) {
-        pthread_join(troops[i].thread, NULL);
-        assert_int_equal(troops[i].refused, 0);
-    }
-    stat_await(proxy, "web", NULL, "active", 0);
-    const char *line = stat_line(proxy, "web", NULL);
-    assert_int_equal(line_number(line, "accepted"), total);
-    assert_int_equal(sum_of_ended(line), total);
-    assert_true(line_number(line, "ended_client_fin") > total / 20);
-    assert_true(line_number(line, "ended_upstream_fin") > total / 100);
-    assert_true(line_number(line, "ended_client_reset") > total / 20);
-    assert_true(line_number(line, "ended_upstream_reset") > total / 100);
-    assert_int_equal(line_number(line, "ended_internal"), 0);
-    assert_int_equal(line_number(line, "ended_idle_timeout"), 0);
-    stat_await(proxy, NULL, NULL, "active", 0);
-    stat_await(proxy, NULL, NULL, "buffers_lent", 0);
-    stat_await(proxy, "web", back.text, "active", 0);
+    server = server_start(&back, serve_order, NULL);
+    proxy = start_proxy(clients, total, &back);
+    run_clients(clients);
+    stats_await(proxy, "web", NULL, "active", 0);
+    line = stats_line(proxy, "web", NULL);
+    assert_int_equal(proxy_line_value(line, "accepted"), total);
+    assert_int_equal(stats_ended(line), total);
+    assert_true(proxy_line_value(line, "ended_client_fin") > total / 20);
+    assert_true(proxy_line_value(line, "ended_upstream_fin") > total / 100);
+    assert_true(proxy_line_value(line, "ended_client_reset") > total / 20);
+    assert_true(proxy_line_value(line, "ended_upstream_reset") > total / 100);
+    assert_int_equal(proxy_line_value(line, "ended_internal"), 0);
+    assert_int_equal(proxy_line_value(line, "ended_idle_timeout"), 0);
+    stats_await(proxy, NULL, NULL, "active", 0);
+    stats_await(proxy, NULL, NULL, "buffers_lent", 0);
+    stats_await(proxy, "web", back.text, "active", 0);
     proxy_stop(proxy);
     server_stop(server);
 }
@@ -165,5 +185,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         E2E(every_connection_ends_once_with_one_cause),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,208 @@
+/*
+ * Connections over TCP that end by a timeout, by its cause and not before its
+ * time.
+ */
+#include "expect.h"
+#include "fixture.h"
+#include "pair.h"
+#include "socket.h"
+#include "stats.h"
+#include "stream.h"
+#include "teardown.h"
+#include "test.h"
+#include "wait.h"
+
+/* The connection ends by that cause, so long after begin_ms at the least. */
+static void expect_timeout(const struct fixture *fixture, int client,
+                           int64_t begin_ms, int64_t least_ms,
+                           const char *cause)
+{
+    expect_end(client);
+    assert_in_range(wait_now_ms() - begin_ms, least_ms, least_ms + 8000);
+    stats_expect_only(fixture->proxy, cause, 1);
+}
+
+/* Five bytes from the upstream, 120 ms apart. */
+static void trickle_down(const struct pair *pair)
+{
+    for (int i = 0; i < 5; i++) {
+        expect_silence(pair->client, 120);
+        socket_send_text(pair->upstream, "x");
+        expect_text(pair->client, "x");
+    }
+}
+
+/* Bytes to the upstream until the connection ends. */
+static void trickle_up(const struct pair *pair, int pause_ms)
+{
+    int64_t begin = wait_now_ms();
+
+    while (!wait_readable(pair->client, pause_ms)) {
+        assert_in_range(wait_now_ms() - begin, 0, 8000);
+        socket_send_text(pair->client, "x");
+        expect_text(pair->upstream, "x");
+    }
+}
+
+static void no_byte_either_way_is_idle_timeout(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture, "", "idle_timeout = 400ms");
+    struct pair pair = pair_connect(&fixture);
+    for (int i = 0; i < 6; i++) { /* bytes of either direction put it off */
+        expect_silence(pair.client, 120);
+        socket_send_text(i % 2 ? pair.client : pair.upstream, "x");
+        expect_text(i % 2 ? pair.upstream : pair.client, "x");
+    }
+    expect_timeout(&fixture, pair.client, wait_now_ms(), 380, "idle_timeout");
+    expect_end(pair.upstream);
+    fixture_close(&fixture);
+}
+
+static void a_side_that_sends_nothing_is_read_timeout(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture, "", "read_timeout = 250ms");
+    struct pair pair = pair_connect(&fixture);
+    int64_t begin = wait_now_ms();
+    trickle_up(&pair, 40); /* the upstream is silent */
+    expect_timeout(&fixture, pair.client, begin, 240, "read_timeout");
+    fixture_close(&fixture);
+}
+
+static void a_side_that_has_ended_its_stream_may_be_silent(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture, "", "read_timeout = 400ms");
+    struct pair pair = pair_connect(&fixture);
+    socket_finish(pair.client);
+    expect_eof(pair.upstream);
+    trickle_down(&pair);
+    socket_close(pair.upstream);
+    expect_eof(pair.client);
+    stats_expect_only(fixture.proxy, "client_fin", 1);
+    fixture_close(&fixture);
+}
+
+static void a_peer_that_takes_nothing_is_write_timeout(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture, "", "write_timeout = 250ms");
+    struct pair pair = pair_connect(&fixture);
+    int64_t begin = wait_now_ms();
+    size_t sent = socket_fill(pair.client, 60); /* the upstream never reads */
+    assert_in_range(sent, 1, 1024 * 1024 * 1024);
+    wait_until(wait_now_ms() > begin + 240);
+    expect_timeout(&fixture, pair.client, begin, 240, "write_timeout");
+    fixture_close(&fixture);
+}
+
+static void a_peer_that_reads_now_and_then_is_no_write_timeout(void **state)
+{
+    struct fixture fixture;
+    struct stream out = {.seed = 1, .bytes = 8 * 1024 * 1024, .fin = true};
+    struct stream in = out;
+
+    (void)state;
+    fixture_open(&fixture, "", "write_timeout = 500ms");
+    struct pair pair = pair_connect(&fixture);
+    out.fd = pair.client;
+    in.fd = pair.upstream;
+    in.pause_every = 1024 * 1024;
+    in.pause_ms = 120;
+    stream_pass(&out, &in);
+    socket_close(pair.upstream);
+    stats_expect_only(fixture.proxy, "client_fin", 1);
+    fixture_close(&fixture);
+}
+
+static void silence_after_one_fin_is_half_close_timeout(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture, "", "half_close_timeout = 400ms");
+    struct pair pair = pair_connect(&fixture);
+    socket_finish(pair.client);
+    expect_eof(pair.upstream);
+    trickle_down(&pair); /* puts it off */
+    expect_timeout(&fixture, pair.client, wait_now_ms(), 380,
+                   "half_close_timeout");
+    fixture_close(&fixture);
+}
+
+static void half_close_timeout_holds_for_the_upstreams_fin_too(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture, "", "half_close_timeout = 200ms");
+    struct pair pair = pair_connect(&fixture);
+    socket_finish(pair.upstream);
+    expect_eof(pair.client);
+    expect_end(pair.upstream);
+    stats_expect_only(fixture.proxy, "half_close_timeout", 1);
+    fixture_close(&fixture);
+}
+
+static void a_busy_connection_ends_at_its_max_lifetime(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture, "", "max_lifetime = 1s");
+    int64_t begin = wait_now_ms();
+    struct pair pair = pair_connect(&fixture);
+    trickle_up(&pair, 20);
+    int64_t lived = wait_now_ms() - begin;
+    assert_in_range(lived, 890, test_slow() ? 8000 : 1300);
+    expect_end(pair.client);
+    stats_expect_only(fixture.proxy, "max_lifetime", 1);
+    fixture_close(&fixture);
+}
+
+static void zero_and_off_turn_a_timeout_off(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture, "",
+                 "idle_timeout = off\nread_timeout = 0\nwrite_timeout = 0\n"
+                 "half_close_timeout = off\nmax_lifetime = 0\n"
+                 "connect_timeout = 0");
+    struct pair pair = pair_connect(&fixture);
+    socket_finish(pair.client);
+    expect_eof(pair.upstream);
+    expect_silence(pair.client, 300);
+    socket_send_text(pair.upstream, "still here");
+    expect_text(pair.client, "still here");
+    socket_close(pair.upstream);
+    expect_eof(pair.client);
+    stats_expect_only(fixture.proxy, "client_fin", 1);
+    fixture_close(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        E2E(no_byte_either_way_is_idle_timeout),
+        E2E(a_side_that_sends_nothing_is_read_timeout),
+        E2E(a_side_that_has_ended_its_stream_may_be_silent),
+        E2E(a_peer_that_takes_nothing_is_write_timeout),
+        E2E(a_peer_that_reads_now_and_then_is_no_write_timeout),
+        E2E(silence_after_one_fin_is_half_close_timeout),
+        E2E(half_close_timeout_holds_for_the_upstreams_fin_too),
+        E2E(a_busy_connection_ends_at_its_max_lifetime),
+        E2E(zero_and_off_turn_a_timeout_off),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
