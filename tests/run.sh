@@ -1,12 +1,12 @@
 #!/bin/bash
-# Runs test programs and adds up what cmocka says of each. A program that fails
-# without a failed test (a crash, a sanitizer's report, a leak) counts as one
-# failure, and so does one that runs no test, or never ends.
+# Runs test programs and adds up their results. A program that fails without a
+# failed test (a crash, a sanitizer's report, a leak) counts as one failure, and
+# so does one that runs no test or does not end within five minutes.
 #
 #   tests/run.sh PROGRAM...         last line: "N passed, N failed"
 #
-# TEST_JOBS programs run at once, one unless it says more: figures of time need
-# the machine for themselves. Their output comes in the order of the arguments.
+# TEST_JOBS programs run at once. The default is 1, as tests that compare times
+# need the machine for themselves. Output comes in the order of the arguments.
 set -uo pipefail
 
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_stack_use_after_return=1}"
@@ -15,15 +15,15 @@ here=$(realpath "$(dirname "$0")")
 ours="second_deadlock_stack=1 suppressions=$here/tsan.supp"
 export TSAN_OPTIONS="${TSAN_OPTIONS:-$ours}"
 
-# ThreadSanitizer cannot place its shadow where address randomisation is at its
-# strongest, so randomisation is off where the system allows that.
+# ThreadSanitizer cannot map its shadow memory under strong address
+# randomisation, so this is turned off where the system allows it.
 prefix=()
 if setarch -R true 2>/dev/null; then
     prefix=(setarch -R)
 fi
 
 programs=("$@")
-pids=() # by the program's place
+pids=() # by the program's index
 reported=0
 passed=0
 failed=0
@@ -37,7 +37,7 @@ count_of() {
     sed -n "s/^\[  $1  \] \([0-9]*\) test(s).*/\1/p" "$2" | tail -n 1
 }
 
-# Waits for the next in order: what it said, and what that amounts to.
+# Waits for the next program in order, prints its output and adds its counts.
 report() {
     local name=${programs[reported]##*/tests/} log=$logs/$reported
     local good bad status=0
@@ -60,13 +60,13 @@ report() {
     reported=$((reported + 1))
 }
 
-# In the background bash has SIGINT ignored, which some tests would inherit.
-for place in "${!programs[@]}"; do
-    if [ $((place - reported)) -ge "${TEST_JOBS:-1}" ]; then
+# Background jobs of bash ignore SIGINT, which some tests would inherit.
+for index in "${!programs[@]}"; do
+    if [ $((index - reported)) -ge "${TEST_JOBS:-1}" ]; then
         report
     fi
     env --default-signal=INT,QUIT timeout 300 "${prefix[@]}" \
-        "${programs[place]}" >"$logs/$place" 2>&1 </dev/null &
+        "${programs[index]}" >"$logs/$index" 2>&1 </dev/null &
     pids+=($!)
 done
 while [ "$reported" -lt ${#programs[@]} ]; do
