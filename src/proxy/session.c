@@ -179,21 +179,18 @@ bool session_leave_phase(struct plane *plane, struct session *session)
 {
     struct tunnel tunnel;
 
-    switch ((enum session_phase)session->phase) {
-    case SESSION_CONNECT:
-        attempt_end(&session->opening.attempt);
-        /* fall through */
-    case SESSION_HANDSHAKE:
-    case SESSION_PREFACE:
-        preface_end(&session->opening.preface);
-        list_remove(&session->opening.link);
-        return false;
-    case SESSION_RELAY:
+    if (session->phase == SESSION_RELAY) {
         tunnel = session_tunnel(plane, session);
         return tunnel_drop(&tunnel);
-    default:
-        return false;
     }
+    if (session->phase == SESSION_CONNECT) {
+        attempt_end(&session->opening.attempt);
+    }
+    if (session->phase <= SESSION_CONNECT) {
+        preface_end(&session->opening.preface);
+        list_remove(&session->opening.link);
+    }
+    return false;
 }
 
 void session_release(struct plane *plane, struct session *session)

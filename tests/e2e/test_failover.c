@@ -130,6 +130,20 @@ an_upstream_that_accepts_and_resets_ends_the_connection(void **state)
     fixture_close(&fixture);
 }
 
+static void an_upstream_that_resets_connections_is_not_taken_out(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open_server(&fixture, serve_reset, NULL, "", "fail_threshold = 1");
+    for (unsigned i = 0; i < 50; i++) {
+        expect_connect_reset(NULL, &fixture.front, NULL);
+    }
+    stats_await(fixture.proxy, "web", NULL, "active", 0);
+    assert_int_equal(proxy_count(fixture.proxy, "^upstream .*state=down"), 0);
+    fixture_close(&fixture);
+}
+
 /* ---- health ---- */
 
 static void expect_marked_down(struct proxy *proxy,
@@ -253,6 +267,7 @@ int main(void)
         E2E(a_single_upstream_is_tried_again),
         E2E(an_upstream_that_accepts_and_closes_is_no_failed_connect),
         E2E(an_upstream_that_accepts_and_resets_ends_the_connection),
+        E2E(an_upstream_that_resets_connections_is_not_taken_out),
         E2E(failed_connects_take_an_upstream_out_until_a_probe_succeeds),
         E2E(failures_far_apart_take_nothing_out),
         E2E(health_checks_notice_an_upstream_that_goes_and_comes),

@@ -12,6 +12,8 @@
 #include "test.h"
 #include "wait.h"
 
+#include <signal.h>
+
 /* The connection ends by that cause, so long after begin_ms at the least. */
 static void expect_timeout(const struct fixture *fixture, int client,
                            int64_t begin_ms, int64_t least_ms,
@@ -58,6 +60,31 @@ static void no_byte_either_way_is_idle_timeout(void **state)
     }
     expect_timeout(&fixture, pair.client, wait_now_ms(), 380, "idle_timeout");
     expect_end(pair.upstream);
+    fixture_close(&fixture);
+}
+
+/* They came in time, and the process looks late. */
+static void bytes_that_wait_for_a_stopped_process_count(void **state)
+{
+    struct fixture fixture;
+    struct pair pairs[20];
+
+    (void)state;
+    fixture_open(&fixture, "", "idle_timeout = 400ms\nread_timeout = 400ms");
+    for (int i = 0; i < 20; i++) {
+        pairs[i] = pair_establish(&fixture);
+    }
+    proxy_signal(fixture.proxy, SIGSTOP);
+    for (int i = 0; i < 20; i++) {
+        socket_send_text(pairs[i].client, "u");
+        socket_send_text(pairs[i].upstream, "d");
+    }
+    expect_silence(pairs[0].client, 800);
+    proxy_signal(fixture.proxy, SIGCONT);
+    for (int i = 0; i < 20; i++) {
+        expect_text(pairs[i].upstream, "u");
+        expect_text(pairs[i].client, "d");
+    }
     fixture_close(&fixture);
 }
 
@@ -194,6 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E(no_byte_either_way_is_idle_timeout),
+        E2E(bytes_that_wait_for_a_stopped_process_count),
         E2E(a_side_that_sends_nothing_is_read_timeout),
         E2E(a_side_that_has_ended_its_stream_may_be_silent),
         E2E(a_peer_that_takes_nothing_is_write_timeout),
