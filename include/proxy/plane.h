@@ -105,19 +105,15 @@ int plane_open(struct plane *plane, const struct loop_owner *owner,
 /* Everything above it is gone already. */
 void plane_close(struct plane *plane);
 
-/* The hold's generation is the current one from now on. Returns the one before,
- * which the caller gives to plane_retire once nothing above uses it. */
-struct generation *plane_adopt(struct plane *plane,
-                               struct generation_hold *hold);
-
-/* NULL is harmless. Ends the hold unless sessions hold the generation. */
-void plane_retire(struct plane *plane, struct generation *generation);
+/* The hold's generation is the current one from now on. */
+void plane_adopt(struct plane *plane, struct generation_hold *hold);
 
 /* Whether sessions here may hold the generation. */
 bool plane_knows(const struct plane *plane,
                  const struct generation *generation);
 
-/* One session holds the generation, or no longer does. */
+/* One session holds the generation, or no longer does. The last one to release
+ * a generation that is not the current one ends the plane's hold. */
 void plane_hold(struct plane *plane, struct generation *generation);
 void plane_release(struct plane *plane, struct generation *generation);
 

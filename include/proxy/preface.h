@@ -50,9 +50,11 @@ bool preface_may_send(const struct listen_socket *listen,
 
 void preface_begin(struct preface *preface, const struct listen_socket *listen);
 
-/* The client's socket may have bytes. STEP_WAITS, STEP_DONE or STEP_FAILED. A
- * server name sets *service, before admission has seen it. */
+/* The client's socket, connected to that peer, may have bytes. STEP_WAITS,
+ * STEP_DONE or STEP_FAILED. A server name sets *service, before admission has
+ * seen it. */
 enum step preface_read(struct preface *preface, struct sock *client,
+                       const struct addr *peer,
                        struct service **service) WARN_UNUSED;
 
 /* Frees what was gathered. The header stays valid. */

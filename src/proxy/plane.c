@@ -80,25 +80,16 @@ bool plane_knows(const struct plane *plane, const struct generation *generation)
     return find_hold(plane, generation) != NULL;
 }
 
-struct generation *plane_adopt(struct plane *plane,
-                               struct generation_hold *hold)
+void plane_adopt(struct plane *plane, struct generation_hold *hold)
 {
-    struct generation *before = plane->generation;
-
     plane->generation = hold->generation;
     list_append(&plane->holds, &hold->link);
-    return before;
 }
 
-void plane_retire(struct plane *plane, struct generation *generation)
+static void end_hold(struct plane *plane, const struct generation *generation)
 {
-    struct generation_hold *hold;
+    struct generation_hold *hold = find_hold(plane, generation);
 
-    if (generation == NULL || generation == plane->generation ||
-        generation->sessions[plane->number] > 0) {
-        return;
-    }
-    hold = find_hold(plane, generation);
     list_remove(&hold->link);
     shared_report(plane->shared, hold->done);
     free(hold);
@@ -131,7 +122,10 @@ void plane_release(struct plane *plane, struct generation *generation)
     if (plane->accept_paused) {
         plane->accept_resume = plane->accept_due = true;
     }
-    plane_retire(plane, generation);
+    if (generation->sessions[plane->number] == 0 &&
+        generation != plane->generation) {
+        end_hold(plane, generation);
+    }
     report_if_drained(plane);
 }
 

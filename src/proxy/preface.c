@@ -95,25 +95,11 @@ static struct service *route(const struct listen_socket *listen,
     return best;
 }
 
-/* Whoever sent the header may be trusted by another service of the address
- * only. */
-static bool may_reach(const struct preface *preface,
-                      const struct service *service, const struct sock *client)
-{
-    struct addr peer;
-
-    if (!preface->has_header) {
-        return true;
-    }
-    sock_remote(client, &peer);
-    return trusts(service->config, &peer);
-}
-
 /* A client that does not speak TLS, or not well enough to be understood, asks
  * for no name. */
 static enum step read_hello(struct preface *preface, const struct sock *client,
                             const unsigned char *bytes, size_t count,
-                            struct service **service)
+                            const struct addr *peer, struct service **service)
 {
     struct client_hello hello = {.name = ""};
     int length = client_hello_parse(bytes, count, &hello);
@@ -127,25 +113,29 @@ static enum step read_hello(struct preface *preface, const struct sock *client,
         return failed(preface, CAUSE_NO_ROUTE);
     }
     *service = found;
-    return may_reach(preface, found, client) ? STEP_DONE
-                                             : failed(preface, CAUSE_DENIED);
+    /* Another service of the address may be the only one that trusts whoever
+     * sent the header. */
+    return !preface->has_header || trusts(found->config, peer)
+               ? STEP_DONE
+               : failed(preface, CAUSE_DENIED);
 }
 
 /* ---- the PROXY header ---- */
 
 static enum step take_header(struct preface *preface, struct sock *client,
                              const struct proxy_header *header,
-                             struct service **service)
+                             const struct addr *peer, struct service **service)
 {
     preface->header = *header;
     preface->has_header = true;
     /* The ClientHello may have come with it. */
     return preface->listen->named_count == 0
                ? STEP_DONE
-               : preface_read(preface, client, service);
+               : preface_read(preface, client, peer, service);
 }
 
 static enum step read_long_header(struct preface *preface, struct sock *client,
+                                  const struct addr *peer,
                                   struct service **service)
 {
     struct preface_long_header *gathered = preface->long_header;
@@ -171,13 +161,14 @@ static enum step read_long_header(struct preface *preface, struct sock *client,
         return failed(preface, CAUSE_BAD_HEADER);
     }
     preface_end(preface);
-    return take_header(preface, client, &header, service);
+    return take_header(preface, client, &header, peer, service);
 }
 
 /* A header of version 2 may be longer than what the kernel queues. Only those
  * who may send headers get memory for it. */
 static enum step begin_long_header(struct preface *preface, struct sock *client,
                                    const unsigned char *bytes,
+                                   const struct addr *peer,
                                    struct service **service)
 {
     uint32_t size = 16 + (((uint32_t)bytes[14] << 8) | bytes[15]);
@@ -188,7 +179,7 @@ static enum step begin_long_header(struct preface *preface, struct sock *client,
     }
     preface->long_header->size = size;
     preface->long_header->count = 0;
-    return read_long_header(preface, client, service);
+    return read_long_header(preface, client, peer, service);
 }
 
 /* Takes the header, whose length is known, out of the kernel's queue. */
@@ -207,24 +198,24 @@ static bool consume(struct sock *client, unsigned char *bytes, size_t length)
 
 static enum step read_header(struct preface *preface, struct sock *client,
                              unsigned char *bytes, size_t count,
-                             struct service **service)
+                             const struct addr *peer, struct service **service)
 {
     struct proxy_header header;
     int length = proxy_header_parse(bytes, count, &header);
 
     if (length == 0) {
         return count == PREFACE_BYTES_MAX
-                   ? begin_long_header(preface, client, bytes, service)
+                   ? begin_long_header(preface, client, bytes, peer, service)
                    : wait_for_more(preface, client);
     }
     if (length < 0 || !consume(client, bytes, (size_t)length)) {
         return failed(preface, CAUSE_BAD_HEADER);
     }
-    return take_header(preface, client, &header, service);
+    return take_header(preface, client, &header, peer, service);
 }
 
 enum step preface_read(struct preface *preface, struct sock *client,
-                       struct service **service)
+                       const struct addr *peer, struct service **service)
 {
     unsigned char bytes[PREFACE_BYTES_MAX];
     size_t count;
@@ -233,7 +224,7 @@ enum step preface_read(struct preface *preface, struct sock *client,
         return STEP_WAITS;
     }
     if (preface->long_header != NULL) {
-        return read_long_header(preface, client, service);
+        return read_long_header(preface, client, peer, service);
     }
     switch (sock_peek(client, bytes, sizeof(bytes), &count)) {
     case IO_OK:
@@ -248,6 +239,6 @@ enum step preface_read(struct preface *preface, struct sock *client,
     }
     return preface->listen->service->config->proxy_protocol &&
                    !preface->has_header
-               ? read_header(preface, client, bytes, count, service)
-               : read_hello(preface, client, bytes, count, service);
+               ? read_header(preface, client, bytes, count, peer, service)
+               : read_hello(preface, client, bytes, count, peer, service);
 }

@@ -185,8 +185,12 @@ void reactor_apply(struct reactor *reactor, struct reactor_change *change)
 {
     struct plane *plane = &reactor->plane;
     struct generation *generation = change->hold->generation;
-    struct generation *before = plane_adopt(plane, change->hold);
+    struct generation *before = plane->generation;
 
+    if (before != NULL) {
+        plane_hold(plane, before); /* its listeners are emptied here */
+    }
+    plane_adopt(plane, change->hold);
     change->hold = NULL;
     if (plane->udp == NULL) {
         plane->udp = change->udp;
@@ -196,7 +200,9 @@ void reactor_apply(struct reactor *reactor, struct reactor_change *change)
     acceptor_apply(plane);
     udp_listener_apply(plane, generation);
     free_change(change);
-    plane_retire(plane, before);
+    if (before != NULL) {
+        plane_release(plane, before);
+    }
 }
 
 void reactor_drain(struct reactor *reactor)

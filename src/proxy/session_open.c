@@ -186,7 +186,8 @@ static void read_preface(struct plane *plane, struct session *session)
 {
     struct preface *preface = &session->opening.preface;
 
-    switch (preface_read(preface, &session->sock[CLIENT], &session->service)) {
+    switch (preface_read(preface, &session->sock[CLIENT], &session->client,
+                         &session->service)) {
     case STEP_DONE:
         admit(plane, session);
         break;
