@@ -166,7 +166,7 @@ const char *rig_run(uint64_t seed, enum rig_theme theme, bool trace)
     kernel_start(seed, &none);
     kernel_set_trace(trace);
     story_set_world();
-    stream_set_queues(256, kernel_chance(2) ? 2048 : STREAM_QUEUE_MAX);
+    stream_set_queues(256, kernel_chance(2) ? 2048 : QUEUE_BYTES_MAX);
     story_plan_all();
     plan_commands();
     stage_open();

@@ -20,16 +20,7 @@
 #include "kernel.h"
 
 #include "base/endpoint.h"
-
-#define STREAM_QUEUE_MAX 16384u /* a power of two */
-
-/* Bytes by their position in the whole stream. */
-struct queue {
-    uint64_t read;
-    uint64_t written;
-    uint32_t limit;
-    unsigned char bytes[STREAM_QUEUE_MAX];
-};
+#include "queue.h"
 
 enum stream_state {
     STREAM_FREE,

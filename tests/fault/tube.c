@@ -9,7 +9,7 @@
 struct tube {
     unsigned ends; /* that are open; 0: free */
     size_t used;
-    unsigned char bytes[STREAM_QUEUE_MAX];
+    unsigned char bytes[QUEUE_BYTES_MAX];
 };
 
 static struct tube tubes[TUBES_MAX];

@@ -1,0 +1,60 @@
+#include "wrap.h"
+
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+CALL(int, epoll_create1, int flags)
+{
+    return kernel_running() ? kernel_epoll_create()
+                            : __real_epoll_create1(flags);
+}
+
+CALL(int, epoll_ctl, int epoll_fd, int operation, int fd,
+     struct epoll_event *event)
+{
+    if (wrap_file(epoll_fd) == NULL) {
+        return __real_epoll_ctl(epoll_fd, operation, fd, event);
+    }
+    return (int)wrap_traced("ctl", fd,
+                            kernel_epoll_ctl(epoll_fd, operation, fd, event));
+}
+
+CALL(int, epoll_wait, int epoll_fd, struct epoll_event *events, int size,
+     int timeout_ms)
+{
+    if (wrap_file(epoll_fd) == NULL) {
+        return __real_epoll_wait(epoll_fd, events, size, timeout_ms);
+    }
+    return kernel_epoll_wait(epoll_fd, events, size, timeout_ms);
+}
+
+CALL(int, eventfd, unsigned count, int flags)
+{
+    return kernel_running() ? kernel_eventfd(count)
+                            : __real_eventfd(count, flags);
+}
+
+CALL(int, clock_gettime, clockid_t clock, struct timespec *now)
+{
+    if (!kernel_running()) {
+        return __real_clock_gettime(clock, now);
+    }
+    now->tv_sec = (time_t)(kernel_now_ns() / NS_PER_S);
+    now->tv_nsec = (long)(kernel_now_ns() % NS_PER_S);
+    return 0;
+}
+
+CALL(ssize_t, getrandom, void *buffer, size_t size, unsigned flags)
+{
+    unsigned char *bytes = buffer;
+
+    if (!kernel_running()) {
+        return __real_getrandom(buffer, size, flags);
+    }
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = (unsigned char)kernel_random();
+    }
+    return (ssize_t)size;
+}
