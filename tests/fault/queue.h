@@ -10,7 +10,8 @@
 #include <string.h>
 #include <sys/param.h>
 
-#define QUEUE_BYTES_MAX 16384u /* a power of two */
+#define QUEUE_BYTES_MAX   32768u /* a power of two */
+#define QUEUE_BYTES_USUAL 16384u
 
 struct queue {
     uint64_t read;    /* bytes taken out, since the connection began */

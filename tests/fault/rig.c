@@ -135,7 +135,7 @@ static void begin_faults(void)
         faults.local = odds(10);
         faults.aborted = odds(10);
         if (kernel_chance(2)) {
-            kernel_limit_files(kernel_open_files() + (unsigned)between(1, 6));
+            file_limit(file_count() + (unsigned)between(1, 6));
         }
     }
     if (rig.flood) {
@@ -166,7 +166,7 @@ const char *rig_run(uint64_t seed, enum rig_theme theme, bool trace)
     kernel_start(seed, &none);
     kernel_set_trace(trace);
     story_set_world();
-    stream_set_queues(256, kernel_chance(2) ? 2048 : QUEUE_BYTES_MAX);
+    stream_set_queues(256, kernel_chance(2) ? 2048 : QUEUE_BYTES_USUAL);
     story_plan_all();
     plan_commands();
     stage_open();
@@ -180,8 +180,8 @@ const char *rig_run(uint64_t seed, enum rig_theme theme, bool trace)
     }
     story_stop_all();
     stage_close();
-    if (kernel_open_files() != 0) {
-        complain("%u descriptors are still open", kernel_open_files());
+    if (file_count() != 0) {
+        complain("%u descriptors are still open", file_count());
     }
     kernel_stop();
     return rig.complaint[0] == 0 ? NULL : rig.complaint;

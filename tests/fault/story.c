@@ -219,7 +219,7 @@ void story_plan_all(void)
     if (rig.flood) {
         rig.count = 1;
         plan_flood(either(&rig.stories[0]));
-        stream_set_queues(QUEUE_BYTES_MAX, QUEUE_BYTES_MAX);
+        stream_set_queues(QUEUE_BYTES_USUAL, QUEUE_BYTES_USUAL);
     }
 }
 

@@ -4,17 +4,17 @@
 #include <errno.h>
 #include <string.h>
 
-#define STREAMS_MAX 256
+#define STREAMS_MAX 512
 #define LIMIT_LEAST 512
-/* A connection that comes between the last accept and the close is lost, and
- * nobody can help it. */
+/* A connection that comes between the last accept and the close is lost. That
+ * cannot be avoided. */
 #define CLOSING_NS 10000
 
 static struct stream streams[STREAMS_MAX];
 static unsigned stream_end; /* those from here on were never used */
 static uint64_t stream_number;
 static uint32_t limit_least = LIMIT_LEAST;
-static uint32_t limit_most = QUEUE_BYTES_MAX;
+static uint32_t limit_most = QUEUE_BYTES_USUAL;
 
 void stream_set_queues(uint32_t least, uint32_t most)
 {
@@ -90,7 +90,9 @@ void stream_free_if_over(struct stream *stream)
 
 void stream_wake(struct stream *stream, uint32_t key)
 {
-    if (stream->file != NULL) {
+    if (stream->holders > 1) {
+        file_wake_all(stream, key);
+    } else if (stream->file != NULL) {
         file_wake(stream->file, key);
     } else if (stream->wake != NULL && !stream->orphan) {
         stream->wake(stream->wake_arg);

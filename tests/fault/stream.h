@@ -17,7 +17,7 @@
 #ifndef EVPROXY_FAULT_STREAM_H
 #define EVPROXY_FAULT_STREAM_H
 
-#include "kernel.h"
+#include "file.h"
 
 #include "base/endpoint.h"
 #include "queue.h"
@@ -26,6 +26,7 @@ enum stream_state {
     STREAM_FREE,
     STREAM_FRESH, /* never connected */
     STREAM_LISTENING,
+    STREAM_DATAGRAM, /* bytes neither come nor go */
     STREAM_CONNECTING,
     STREAM_OPEN,
     STREAM_CLOSED, /* over: reset, or both FINs acknowledged */
@@ -34,7 +35,8 @@ enum stream_state {
 struct stream {
     enum stream_state state;
     uint64_t number; /* of its making: tells it from later ones in its place */
-    struct file *file;
+    struct file *file;       /* NULL: no descriptor */
+    unsigned holders;        /* descriptors that it has */
     void (*wake)(void *arg); /* of a scripted peer */
     void *wake_arg;
     struct stream *other; /* the other end; NULL when it is gone */
@@ -56,9 +58,10 @@ struct stream {
     uint64_t urgent_at; /* its position */
     bool urgent_sent;   /* one is in `out` */
     uint64_t urgent_sent_at;
-    uint32_t backlog;    /* STREAM_LISTENING */
-    uint32_t queued;     /* in its accept queue */
-    uint64_t empty_ns;   /* when accept last found that queue empty */
+    uint64_t peeked;   /* position in `in` up to which MSG_PEEK has shown it */
+    uint32_t backlog;  /* STREAM_LISTENING */
+    uint32_t queued;   /* in its accept queue */
+    uint64_t empty_ns; /* when accept last found that queue empty */
     struct list accepts; /* of accept_link */
     struct list accept_link;
     bool refused_by_fault; /* its accept was answered with ECONNABORTED */
@@ -77,8 +80,10 @@ struct world {
 };
 
 void stream_set_world(const struct world *network);
-/* Where bytes end up waiting: queues of streams made from now on. */
+/* How many bytes the queues of streams hold that are made from now on. */
 void stream_set_queues(uint32_t least, uint32_t most);
+/* The least that waits at a connection that comes to a listener. */
+void stream_set_accept_queue(uint32_t least);
 
 void stream_forget_all(void);
 struct stream *stream_open(void);

@@ -5,10 +5,16 @@
 #define RETRANSMIT_NS (200 * NS_PER_MS)
 
 static struct world world;
+static uint32_t accept_least;
 
 void stream_set_world(const struct world *now)
 {
     world = *now;
+}
+
+void stream_set_accept_queue(uint32_t least)
+{
+    accept_least = least;
 }
 
 /* One of the sockets that listen there: SO_REUSEPORT spreads connections. */
@@ -57,6 +63,7 @@ static void enter_queue(struct stream *listener, struct stream *stream)
     struct stream *other = make_other_end(stream);
 
     other->urgent_inline = listener->urgent_inline;
+    other->in.limit = MAX(other->in.limit, accept_least);
     list_append(&listener->accepts, &other->accept_link);
     listener->queued++;
     stream_wake(stream, EPOLLOUT);

@@ -99,7 +99,9 @@ ssize_t stream_recv(struct stream *stream, void *buffer, size_t size, int flags,
         return recv_nothing(stream);
     }
     queue_copy(&stream->in, buffer, count);
-    if (!(flags & MSG_PEEK)) {
+    if (flags & MSG_PEEK) {
+        stream->peeked = stream->in.read + count;
+    } else {
         bytes_read(stream, count);
     }
     return (ssize_t)count;

@@ -224,7 +224,7 @@ static void same_as_linux(scenario_fn scenario)
 
     kernel_start(1, &none);
     play(&simulated, scenario);
-    assert_int_equal(kernel_open_files(), 0);
+    assert_int_equal(file_count(), 0);
     kernel_stop();
     for (unsigned ms = 0; ms <= PATIENCE_MOST_MS; ms = 2 * ms + 1) {
         real = (struct scene){.real = true, .patience_ms = ms};

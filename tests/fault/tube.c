@@ -9,7 +9,7 @@
 struct tube {
     unsigned ends; /* that are open; 0: free */
     size_t used;
-    unsigned char bytes[QUEUE_BYTES_MAX];
+    unsigned char bytes[QUEUE_BYTES_USUAL];
 };
 
 static struct tube tubes[TUBES_MAX];

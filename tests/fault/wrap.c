@@ -1,36 +1,67 @@
 #include "wrap.h"
 
+#include "fail.h"
+#include "path.h"
 #include "tube.h"
 
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-struct file *wrap_file(int fd)
+void wrap_note_stranger(int fd, const char *call)
+{
+    struct kernel_record *record = kernel_record();
+    const struct file *file = file_at(fd);
+
+    if (file == NULL || !file->stranger) {
+        return;
+    }
+    kernel_trace("%-8s fd %d: it is a stranger's", call, fd);
+    if (record->trespasses++ == 0) {
+        (void)snprintf(record->trespass, sizeof(record->trespass), "%s(%d)",
+                       call, fd);
+    }
+}
+
+struct file *wrap_file_of(int fd, const char *call)
 {
     struct file *file;
 
-    if (!kernel_running() || fd < KERNEL_FD_FIRST) {
+    if (!kernel_running() || fd < FILE_FD_FIRST) {
         return NULL;
     }
     kernel_enter();
     file = file_at(fd);
     if (file == NULL) {
         /* A closed descriptor is used: nobody should get away with that. */
-        kernel_trace("fd %d is not open", fd);
+        kernel_trace("%-8s fd %d: it is not open", call, fd);
         abort();
     }
+    wrap_note_stranger(fd, call);
     return file;
 }
 
-struct stream *wrap_stream(int fd)
+struct stream *wrap_stream_of(int fd, const char *call)
 {
-    struct file *file = wrap_file(fd);
+    struct file *file = wrap_file_of(fd, call);
 
     if (file != NULL && file->kind != FILE_STREAM) {
         abort();
     }
     return file == NULL ? NULL : file->stream;
+}
+
+bool wrap_may_fail(int error)
+{
+    if (!fail_due(FAIL_CALL)) {
+        return false;
+    }
+    kernel_trace("the next call fails");
+    errno = error;
+    return true;
 }
 
 int wrap_failed(int error)
@@ -57,12 +88,14 @@ CALL(int, socket, int family, int type, int protocol)
         return __real_socket(family, type, protocol);
     }
     kernel_enter();
-    file = file_open(FILE_STREAM);
+    file = wrap_may_fail(EMFILE) ? NULL : file_open(FILE_STREAM);
     if (file == NULL) {
         return (int)wrap_traced("socket", -1, -1);
     }
-    file->stream = stream_open();
-    file->stream->file = file;
+    file_attach(file, stream_open());
+    if ((type & 15) == SOCK_DGRAM) {
+        file->stream->state = STREAM_DATAGRAM;
+    }
     return (int)wrap_traced("socket", file->fd, file->fd);
 }
 
@@ -72,6 +105,11 @@ CALL(int, bind, int fd, const struct sockaddr *address, socklen_t length)
 
     if (stream == NULL) {
         return __real_bind(fd, address, length);
+    }
+    if (wrap_may_fail(EADDRINUSE) ||
+        (address->sa_family == AF_UNIX &&
+         path_make(((const struct sockaddr_un *)address)->sun_path) < 0)) {
+        return (int)wrap_traced("bind", fd, -1);
     }
     memcpy(&stream->local.u, address, length);
     stream->local.length = length;
@@ -85,7 +123,7 @@ CALL(int, listen, int fd, int backlog)
     if (stream == NULL) {
         return __real_listen(fd, backlog);
     }
-    return stream_listen(stream, backlog);
+    return wrap_may_fail(EADDRINUSE) ? -1 : stream_listen(stream, backlog);
 }
 
 CALL(int, connect, int fd, const struct sockaddr *address, socklen_t length)
@@ -97,6 +135,9 @@ CALL(int, connect, int fd, const struct sockaddr *address, socklen_t length)
         return __real_connect(fd, address, length);
     }
     memcpy(&to.u, address, length);
+    if (wrap_may_fail(EADDRNOTAVAIL)) {
+        return (int)wrap_traced("connect", fd, -1);
+    }
     if (kernel_chance(kernel_faults()->local)) {
         kernel_record()->locals++;
         return (int)wrap_traced("connect", fd, wrap_failed(EADDRNOTAVAIL));
@@ -136,6 +177,12 @@ static int accept_file(struct stream *listener, struct sockaddr *address,
 {
     struct file *file;
 
+    if (listener->state != STREAM_LISTENING) {
+        return wrap_failed(EINVAL);
+    }
+    if (wrap_may_fail(ENFILE)) {
+        return -1;
+    }
     if (listener->queued == 0) {
         listener->empty_ns = kernel_now_ns();
         return wrap_failed(EAGAIN);
@@ -150,8 +197,7 @@ static int accept_file(struct stream *listener, struct sockaddr *address,
     if (file == NULL) {
         return -1;
     }
-    file->stream = stream_accept(listener);
-    file->stream->file = file;
+    file_attach(file, stream_accept(listener));
     give_address(&file->stream->remote, address, length);
     return file->fd;
 }
@@ -173,6 +219,9 @@ CALL(int, getsockname, int fd, struct sockaddr *address, socklen_t *length)
 
     if (stream == NULL) {
         return __real_getsockname(fd, address, length);
+    }
+    if (wrap_may_fail(ENOBUFS)) {
+        return (int)wrap_traced("sockname", fd, -1);
     }
     give_address(&stream->local, address, length);
     return 0;
@@ -218,6 +267,9 @@ CALL(int, setsockopt, int fd, int level, int name, const void *value,
     if (stream == NULL) {
         return __real_setsockopt(fd, level, name, value, length);
     }
+    if (wrap_may_fail(ENOMEM)) {
+        return (int)wrap_traced("sockopt", fd, -1);
+    }
     if (level == SOL_SOCKET && name == SO_LINGER) {
         const struct linger *linger = value;
 
@@ -242,6 +294,26 @@ CALL(int, shutdown, int fd, int how)
     return (int)wrap_traced("shutdown", fd, stream_shutdown(stream));
 }
 
+/* Of all commands only duplication has an effect. */
+CALL(int, fcntl, int fd, int command, ...)
+{
+    struct file *file = wrap_file(fd);
+    va_list args;
+    long value;
+
+    va_start(args, command);
+    value = va_arg(args, long);
+    va_end(args);
+    if (file == NULL) {
+        return __real_fcntl(fd, command, value);
+    }
+    if (command != F_DUPFD_CLOEXEC) {
+        return 0;
+    }
+    file = wrap_may_fail(EMFILE) ? NULL : file_duplicate(file);
+    return (int)wrap_traced("dup", fd, file == NULL ? -1 : file->fd);
+}
+
 CALL(int, close, int fd)
 {
     struct file *file = wrap_file(fd);
@@ -250,12 +322,9 @@ CALL(int, close, int fd)
         return __real_close(fd);
     }
     wrap_traced("close", fd, 0);
-    file_close(file);
     if (file->tube != NULL) {
         tube_close(file->tube);
     }
-    if (file->stream != NULL) {
-        stream_close(file->stream);
-    }
+    file_close(file);
     return 0;
 }

@@ -3,9 +3,12 @@
  * by the linker (--wrap: see wrap.mk). A call that names a real descriptor, or
  * comes while no simulation runs, goes on to libc.
  *
- *      wrap.c        what all share; sockets
- *      wrap_bytes.c  calls that move bytes; pipes
- *      wrap_wait.c   epoll, eventfd, time, random numbers
+ *      wrap.c           what all share; sockets
+ *      wrap_bytes.c     calls that move bytes; pipes
+ *      wrap_datagram.c  the same of datagrams
+ *      wrap_wait.c      epoll, eventfd, time, random numbers
+ *      wrap_path.c      socket files
+ *      wrap_memory.c    allocations
  */
 #ifndef EVPROXY_FAULT_WRAP_H
 #define EVPROXY_FAULT_WRAP_H
@@ -21,9 +24,18 @@
     type __wrap_##name(__VA_ARGS__)
 
 /* A call on that descriptor begins: its simulated file; NULL: a real one. */
-struct file *wrap_file(int fd);
+struct file *wrap_file_of(int fd, const char *call);
 /* The same, where it must be a socket. */
-struct stream *wrap_stream(int fd);
+struct stream *wrap_stream_of(int fd, const char *call);
+/* Records a call on a stranger's descriptor. */
+void wrap_note_stranger(int fd, const char *call);
+
+/* For a function __wrap_x, which is call x. */
+#define wrap_file(fd)   wrap_file_of(fd, __func__ + sizeof("__wrap_") - 1)
+#define wrap_stream(fd) wrap_stream_of(fd, __func__ + sizeof("__wrap_") - 1)
+
+/* True if this call is the one that is to fail: see fail.h. Sets errno. */
+bool wrap_may_fail(int error);
 
 /* -1 with errno. */
 int wrap_failed(int error);

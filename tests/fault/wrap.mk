@@ -2,4 +2,7 @@
 FAULT_CALLS := recv send read write ioctl socket bind listen connect accept4 \
                getsockname getpeername getsockopt setsockopt shutdown close \
                epoll_create1 epoll_ctl epoll_wait eventfd clock_gettime \
-               getrandom pipe2 fcntl splice
+               getrandom pipe2 fcntl splice recvmmsg sendmmsg sendmsg \
+               stat lstat unlink mmap
+# Those that can be made to fail.
+FAULT_CALLS += malloc calloc realloc aligned_alloc strdup

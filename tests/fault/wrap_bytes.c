@@ -9,14 +9,27 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* An error that comes of nothing, or 0; ready_key: the edge that is owed for
+/* Whether the call moves all that it can, as Linux does: the bytes were peeked
+ * at before, or are the connection's first. */
+static bool moves_all(const struct stream *stream, uint32_t ready_key)
+{
+    return ready_key == EPOLLIN
+               ? stream->peeked > stream->in.read
+               : kernel_faults()->first_whole && stream->out.written == 0;
+}
+
+/* The errno of a fault that passes, or 0; ready_key: the edge that must follow
  * an EAGAIN. */
 static int passing_error(struct stream *stream, uint32_t ready_key)
 {
     if (kernel_chance(kernel_faults()->interrupted)) {
         return EINTR;
     }
+    if (moves_all(stream, ready_key)) {
+        return 0;
+    }
     if (kernel_chance(kernel_faults()->busy)) {
+        kernel_record()->busy++;
         return kernel_chance(2) ? ENOBUFS : ENOMEM;
     }
     if (kernel_chance(kernel_faults()->again)) {
@@ -27,15 +40,16 @@ static int passing_error(struct stream *stream, uint32_t ready_key)
 }
 
 /*
- * At most how many of size bytes are moved this time. Linux never leaves bytes
- * behind a read that wanted more, so one that does stands for bytes that came
- * just after it; behind a FIN none come.
+ * How many of size bytes are moved this time, at most. Linux never leaves bytes
+ * in the queue when a read wanted more, so a short read here stands for bytes
+ * that came just after it. None come after a FIN.
  */
 static size_t passing_most(struct stream *stream, size_t size,
                            uint32_t ready_key)
 {
     if (!kernel_chance(kernel_faults()->short_io) ||
-        (ready_key == EPOLLIN && stream->fin_got)) {
+        (ready_key == EPOLLIN && stream->fin_got) ||
+        moves_all(stream, ready_key)) {
         return size;
     }
     stream_wake_later(stream, ready_key);
@@ -83,7 +97,7 @@ CALL(ssize_t, read, int fd, void *buffer, size_t size)
     if (file == NULL) {
         return __real_read(fd, buffer, size);
     }
-    return file->kind == FILE_EVENT ? kernel_eventfd_read(file, buffer)
+    return file->kind == FILE_EVENT ? file_eventfd_read(file, buffer)
                                     : wrap_failed(EINVAL);
 }
 
@@ -99,7 +113,7 @@ CALL(ssize_t, write, int fd, const void *bytes, size_t size)
         return wrap_failed(EINVAL);
     }
     memcpy(&value, bytes, sizeof(value));
-    return kernel_eventfd_write(file, value);
+    return file_eventfd_write(file, value);
 }
 
 CALL(int, ioctl, int fd, unsigned long request, ...)
@@ -134,18 +148,7 @@ CALL(int, pipe2, int fds[2], int flags)
         return __real_pipe2(fds, flags);
     }
     kernel_enter();
-    return tube_open(fds);
-}
-
-CALL(int, fcntl, int fd, int command, ...)
-{
-    va_list args;
-    long value;
-
-    va_start(args, command);
-    value = va_arg(args, long);
-    va_end(args);
-    return wrap_file(fd) == NULL ? __real_fcntl(fd, command, value) : 0;
+    return wrap_may_fail(EMFILE) ? -1 : tube_open(fds);
 }
 
 /* From a socket to a pipe, or the other way. */

@@ -7,8 +7,10 @@
 
 CALL(int, epoll_create1, int flags)
 {
-    return kernel_running() ? kernel_epoll_create()
-                            : __real_epoll_create1(flags);
+    if (!kernel_running()) {
+        return __real_epoll_create1(flags);
+    }
+    return wrap_may_fail(EMFILE) ? -1 : file_epoll_create();
 }
 
 CALL(int, epoll_ctl, int epoll_fd, int operation, int fd,
@@ -17,8 +19,12 @@ CALL(int, epoll_ctl, int epoll_fd, int operation, int fd,
     if (wrap_file(epoll_fd) == NULL) {
         return __real_epoll_ctl(epoll_fd, operation, fd, event);
     }
+    wrap_note_stranger(fd, "epoll_ctl");
+    if (operation != EPOLL_CTL_DEL && wrap_may_fail(ENOMEM)) {
+        return (int)wrap_traced("ctl", fd, -1);
+    }
     return (int)wrap_traced("ctl", fd,
-                            kernel_epoll_ctl(epoll_fd, operation, fd, event));
+                            file_epoll_ctl(epoll_fd, operation, fd, event));
 }
 
 CALL(int, epoll_wait, int epoll_fd, struct epoll_event *events, int size,
@@ -27,13 +33,15 @@ CALL(int, epoll_wait, int epoll_fd, struct epoll_event *events, int size,
     if (wrap_file(epoll_fd) == NULL) {
         return __real_epoll_wait(epoll_fd, events, size, timeout_ms);
     }
-    return kernel_epoll_wait(epoll_fd, events, size, timeout_ms);
+    return file_epoll_wait(epoll_fd, events, size, timeout_ms);
 }
 
 CALL(int, eventfd, unsigned count, int flags)
 {
-    return kernel_running() ? kernel_eventfd(count)
-                            : __real_eventfd(count, flags);
+    if (!kernel_running()) {
+        return __real_eventfd(count, flags);
+    }
+    return wrap_may_fail(EMFILE) ? -1 : file_eventfd(count);
 }
 
 CALL(int, clock_gettime, clockid_t clock, struct timespec *now)
@@ -52,6 +60,9 @@ CALL(ssize_t, getrandom, void *buffer, size_t size, unsigned flags)
 
     if (!kernel_running()) {
         return __real_getrandom(buffer, size, flags);
+    }
+    if (wrap_may_fail(EAGAIN)) {
+        return -1;
     }
     for (size_t i = 0; i < size; i++) {
         bytes[i] = (unsigned char)kernel_random();

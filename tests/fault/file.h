@@ -1,0 +1,87 @@
+/*
+ * file: simulated descriptors, epoll and eventfd.
+ *
+ * Epoll is that of Linux: a wake-up of a descriptor puts it on the ready list
+ * if one of its events is wanted. epoll_wait takes it off, asks for its state
+ * as it is by then, and reports all of it. Edge-triggered ones stay off until
+ * the next wake-up.
+ */
+#ifndef EVPROXY_FAULT_FILE_H
+#define EVPROXY_FAULT_FILE_H
+
+#include "kernel.h"
+
+#include "base/list.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#define FILE_FD_FIRST 10000 /* simulated descriptors are from here */
+#define FILES_MAX     512
+
+enum file_kind { FILE_FREE, FILE_STREAM, FILE_EPOLL, FILE_EVENT, FILE_TUBE };
+
+struct stream;
+struct tube;
+
+/* What stands behind a descriptor. */
+struct file {
+    enum file_kind kind;
+    int fd;
+    uint64_t number; /* tells it from others that had the descriptor */
+    bool stranger;   /* not the code's under test: see file_open_stranger */
+    struct stream *stream; /* FILE_STREAM; duplicates share it */
+    struct tube *tube;     /* FILE_TUBE: an end of it */
+    uint64_t counter;      /* FILE_EVENT */
+    struct list ready;     /* FILE_EPOLL: of watches, first come first served */
+    struct watch {
+        struct file *epoll; /* who watches this file; NULL: nobody */
+        uint32_t events;
+        epoll_data_t data;
+        struct list link; /* in epoll->ready */
+    } watch;
+};
+
+void file_forget_all(void);
+
+/* NULL with errno when there are none left. */
+struct file *file_open(enum file_kind kind);
+struct file *file_at(int fd); /* NULL if fd is not open */
+/* Gives a fresh file its socket. */
+void file_attach(struct file *file, struct stream *stream);
+/* Another descriptor of a socket. */
+struct file *file_duplicate(struct file *file);
+void file_close(struct file *file);
+/* A socket that the code under test does not know of, and which no call of its
+ * may name. */
+struct file *file_open_stranger(void);
+/* From now on a descriptor that is closed becomes a stranger's at once. */
+void file_reuse_closed(bool on);
+/* The first open file from place *at on; NULL: none. Sets *at to its place. */
+struct file *file_next(unsigned *at);
+unsigned file_count(void);
+/* From now on at most so many are open at once. */
+void file_limit(unsigned limit);
+
+/* Something new happened to it: the events that Linux gives as the key of the
+ * wake-up; 0 wakes whatever is wanted. */
+void file_wake(struct file *file, uint32_t key);
+/* The same for all descriptors of a socket. */
+void file_wake_all(const struct stream *stream, uint32_t key);
+
+/* epoll.c, for file.c: no epoll watches the file any more, nor it others. */
+void epoll_forget(struct file *file);
+void epoll_forget_all(void);
+
+/* The calls, as in their manual pages. */
+int file_epoll_create(void);
+int file_epoll_ctl(int epoll_fd, int operation, int fd,
+                   const struct epoll_event *event);
+int file_epoll_wait(int epoll_fd, struct epoll_event *events, int size,
+                    int timeout_ms);
+int file_eventfd(unsigned count);
+ssize_t file_eventfd_read(struct file *file, uint64_t *value);
+ssize_t file_eventfd_write(struct file *file, uint64_t value);
+
+#endif
