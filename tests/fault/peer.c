@@ -25,6 +25,40 @@ static const unsigned char *pattern_at(uint32_t pattern, uint32_t place)
     return pattern_bytes + ((uint64_t)pattern * 7919 + place) % PATTERN_PERIOD;
 }
 
+static uint32_t front_bytes(const struct peer_front *front)
+{
+    return front->head_bytes + front->hello_bytes;
+}
+
+void peer_copy(const struct peer_front *front, uint32_t pattern, uint32_t place,
+               unsigned char *bytes, size_t count)
+{
+    for (; count > 0 && place < front_bytes(front); count--, place++) {
+        *bytes++ = place < front->head_bytes
+                       ? front->head[place]
+                       : front->hello[place - front->head_bytes];
+    }
+    if (count > 0) {
+        memcpy(bytes, pattern_at(pattern, place - front_bytes(front)), count);
+    }
+}
+
+/* Whether these bytes, the next that came, are the ones that were due. */
+static bool are_due(const struct peer *peer, const unsigned char *bytes,
+                    size_t count)
+{
+    unsigned char due[PIECE_MOST];
+
+    if (peer->got >= front_bytes(&peer->gets)) {
+        return memcmp(bytes,
+                      pattern_at(peer->expects,
+                                 peer->got - front_bytes(&peer->gets)),
+                      count) == 0;
+    }
+    peer_copy(&peer->gets, peer->expects, peer->got, due, count);
+    return memcmp(bytes, due, count) == 0;
+}
+
 static void act(void *arg, uint64_t tag);
 
 static void schedule(struct peer *peer)
@@ -120,8 +154,7 @@ static bool read_some(struct peer *peer)
         peer->got_fin = true;
         return false;
     }
-    peer->wrong |=
-        memcmp(bytes, pattern_at(peer->expects, peer->got), (size_t)count) != 0;
+    peer->wrong |= !are_due(peer, bytes, (size_t)count);
     peer->got += (uint32_t)count;
     return true;
 }
@@ -141,22 +174,42 @@ static size_t piece(void)
     }
 }
 
+/* The next bytes to send; room: for those that must be put together. */
+static const unsigned char *
+next_bytes(const struct peer *peer, unsigned char room[PIECE_MOST], size_t size)
+{
+    uint32_t front = front_bytes(&peer->sends);
+
+    if (peer->sent >= front) {
+        return pattern_at(peer->pattern, peer->sent - front);
+    }
+    peer_copy(&peer->sends, peer->pattern, peer->sent, room, size);
+    return room;
+}
+
+/* Whether the next piece ends with an urgent byte. Not in front of the pattern:
+ * the mark would hide what is behind it from who looks at it there. */
+static bool sends_urgent(const struct peer *peer)
+{
+    return kernel_chance(peer->plan.urgent) &&
+           peer->sent >= front_bytes(&peer->sends);
+}
+
 /* True if it has sent a piece. */
 static bool send_some(struct peer *peer)
 {
-    size_t left = peer->plan.total - peer->sent;
-    size_t most = piece();
-    int flags = kernel_chance(peer->plan.urgent) ? MSG_OOB : 0;
+    unsigned char room[PIECE_MOST];
+    size_t left = peer_total(peer) - peer->sent;
+    size_t size = piece();
+    int flags = sends_urgent(peer) ? MSG_OOB : 0;
     ssize_t count;
 
     if (left == 0 || peer->sent_fin || peer->broken) {
         return false;
     }
-    if (most > left) {
-        most = left;
-    }
-    count = stream_send(peer->stream, pattern_at(peer->pattern, peer->sent),
-                        most, flags, most);
+    size = MIN(size, left);
+    count = stream_send(peer->stream, next_bytes(peer, room, size), size, flags,
+                        size);
     if (count < 0) {
         peer->broken = errno != EAGAIN;
         return peer->broken;
@@ -170,7 +223,7 @@ static bool send_some(struct peer *peer)
 
 static bool may_end(const struct peer *peer)
 {
-    return peer->sent == peer->plan.total && !peer->sent_fin && !peer->broken &&
+    return peer->sent == peer_total(peer) && !peer->sent_fin && !peer->broken &&
            (peer->plan.ending == PEER_FIN ||
             peer->plan.ending == PEER_FIN_RESET ||
             (peer->plan.ending == PEER_FIN_AFTER && peer->got_fin));
@@ -192,7 +245,7 @@ static bool due_to_reset(const struct peer *peer)
             kernel_chance(2));
 }
 
-/* One thing after the other, some of each. */
+/* Reads some, sends some, and ends if it is time. */
 static void act(void *arg, uint64_t tag)
 {
     struct peer *peer = arg;
@@ -200,7 +253,8 @@ static void act(void *arg, uint64_t tag)
 
     peer->scheduled = false;
     if (peer->stream == NULL || peer->stream->number != tag ||
-        peer->stream->state == STREAM_CONNECTING) {
+        peer->stream->state == STREAM_CONNECTING ||
+        (peer->identify != NULL && !peer->identify(peer))) {
         return;
     }
     more = read_some(peer);
@@ -231,6 +285,7 @@ void peer_begin(struct peer *peer, struct stream *stream)
 {
     peer->stream = stream;
     peer->began = true;
+    peer->began_ns = kernel_now_ns();
     stream->wake = wake;
     stream->wake_arg = peer;
     if (peer->plan.hasty && stream->state == STREAM_OPEN) {

@@ -1,10 +1,14 @@
 /*
  * peer: a scripted client or server at the far end of a simulated connection.
  *
- * It sends numbered bytes of a pattern that is its own, in pieces and with
- * pauses, reads what comes and compares it with the pattern of the one that it
- * talks to, and ends as its plan says. It is not under test and meets no
- * faults.
+ * It sends its opening and then numbered bytes of its own pattern, in pieces
+ * and with pauses; reads what comes and compares it with what it must get; and
+ * ends as its plan says. It is not under test and meets no faults.
+ *
+ *      client sends     | head  | hello | pattern ... |
+ *      server gets      | its own head | hello | pattern ... |
+ *
+ * A head is a PROXY header: meant for the next hop, and not passed on.
  */
 #ifndef EVPROXY_FAULT_PEER_H
 #define EVPROXY_FAULT_PEER_H
@@ -20,21 +24,31 @@ enum peer_ending {
 };
 
 struct peer_plan {
-    uint32_t total; /* bytes to send */
+    uint32_t total; /* bytes of the pattern to send */
     enum peer_ending ending;
-    uint32_t reset_at;
+    uint32_t reset_at;  /* bytes, the opening's included */
     uint32_t read_most; /* stops reading after so many; UINT32_MAX: never */
     uint64_t pause_ns;  /* at most, between acts */
     uint32_t urgent;    /* once in so many pieces ends with an urgent byte */
     bool hasty;         /* what it sends arrives at once, and so its reset */
 };
 
+/* What stands in front of a pattern. */
+struct peer_front {
+    const uint8_t *head;
+    uint32_t head_bytes;
+    const uint8_t *hello;
+    uint32_t hello_bytes;
+};
+
 struct peer {
     struct stream *stream; /* NULL: not connected, or done */
     struct peer_plan plan;
-    uint32_t pattern; /* of what it sends */
-    uint32_t expects; /* pattern of what it gets */
-    uint32_t sent;
+    struct peer_front sends; /* in front of its pattern */
+    struct peer_front gets;  /* in front of the pattern of the other */
+    uint32_t pattern;        /* of what it sends */
+    uint32_t expects;        /* pattern of what it gets */
+    uint32_t sent;           /* bytes, heads included, and the next two too */
     uint32_t got;
     uint32_t delivered; /* of sent: what had left it when it ended by reset */
     bool began;
@@ -47,7 +61,12 @@ struct peer {
     bool broken; /* sending failed: what was received is still to be read */
     bool wrong;  /* a byte was not the one that was due */
     bool refused_by_fault; /* the simulation's doing */
-    uint64_t ended_ns;     /* when it was done */
+    uint64_t began_ns;
+    uint64_t ended_ns; /* when it was done */
+
+    /* NULL, or looks at what has come, and fills in plan, pattern and the like
+     * when it shows who is at the other end; false: it does not yet. */
+    bool (*identify)(struct peer *peer);
 };
 
 /* Acts from now on with this stream, which is its own. */
@@ -58,5 +77,22 @@ void peer_reset(struct peer *peer);
 
 /* Done at the end of a run, whatever it was about to do. */
 void peer_stop(struct peer *peer);
+
+/* All that it is to send. */
+static inline uint32_t peer_total(const struct peer *peer)
+{
+    return peer->sends.head_bytes + peer->sends.hello_bytes + peer->plan.total;
+}
+
+/* How many of so many bytes are not the head's. */
+static inline uint32_t peer_payload(const struct peer_front *front,
+                                    uint32_t count)
+{
+    return count > front->head_bytes ? count - front->head_bytes : 0;
+}
+
+/* Copies bytes from that place on of a front and the pattern behind it. */
+void peer_copy(const struct peer_front *front, uint32_t pattern, uint32_t place,
+               unsigned char *bytes, size_t count);
 
 #endif

@@ -1,41 +1,92 @@
 #include "rig.h"
 
+#include "control.h"
+#include "planes.h"
+
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* A run that takes longer hangs: only the default idle_timeout is longer. */
 #define RUN_MOST_NS (900 * NS_PER_S)
 
+#define CONNECTIONS 64
+
 struct rig rig;
 
-bool complain(const char *format, ...)
+bool rig_fail(const char *format, ...)
 {
     va_list args;
 
-    if (rig.complaint[0] == 0) {
+    if (rig.failure[0] == 0) {
         va_start(args, format);
-        vsnprintf(rig.complaint, sizeof(rig.complaint), format, args);
+        vsnprintf(rig.failure, sizeof(rig.failure), format, args);
         va_end(args);
     }
     return false;
 }
 
-static bool client_settled(const struct story *story)
+/* ---- the control thread ------------------------------------------------ */
+
+static const char *text;
+static size_t length;
+
+/* The configuration is this from now on. */
+static void apply(void)
 {
-    return story->client.began &&
-           (story->client.stream == NULL ||
-            story->client.stream->state != STREAM_CONNECTING);
+    if (!control_reload(control_parse(text, length), CONNECTIONS, NULL) ||
+        !control_spread(NULL)) {
+        abort(); /* the rig's own fault */
+    }
 }
 
-/* How many connections the planes have taken. */
+static void command(unsigned turn)
+{
+    if (turn == rig.reload_turn && !planes_draining()) {
+        kernel_trace("command  reload");
+        apply();
+    }
+    if (turn == rig.drain_turn) {
+        kernel_trace("command  drain");
+        planes_drain();
+    }
+    if (turn == rig.reset_turn) {
+        kernel_trace("command  reset all");
+        planes_reset_all();
+    }
+    rig.drained += control_take_reports();
+}
+
+static void open_planes(void)
+{
+    uint64_t blocks = kernel_chance(3) ? 64 : between(1, 4);
+
+    rig.narrow = kernel_chance(8);
+    planes_open(kernel_chance(4) ? 2 : 1, blocks,
+                rig.narrow ? (uint32_t)between(1, 3) : CONNECTIONS);
+    apply();
+}
+
+/* ---- time passes ------------------------------------------------------- */
+
+static bool has_come(const struct conn *conn)
+{
+    const struct peer *client = &conn->client_peer;
+
+    return client->began && (client->stream == NULL ||
+                             client->stream->state != STREAM_CONNECTING);
+}
+
+/* How many connections the planes have counted as accepted. */
 static uint64_t accepts(void)
 {
+    const struct generation *generation = control_current();
     uint64_t count = 0;
 
-    for (unsigned i = 0; i < rig.count; i++) {
-        for (unsigned j = 0; j < rig.plane_count; j++) {
+    for (size_t i = 0; i < generation->service_count; i++) {
+        for (unsigned j = 0; j < planes_count(); j++) {
             count += counter_read(
-                &rig.generation->services[i].state->counters[j].accepted);
+                &generation->services[i].state->counters[j].accepted);
         }
     }
     return count;
@@ -44,51 +95,31 @@ static uint64_t accepts(void)
 /* Every client has come, and every session has gone again. */
 static bool over(void)
 {
-    for (unsigned i = 0; i < rig.count; i++) {
-        if (!client_settled(&rig.stories[i])) {
-            return false;
-        }
+    if (planes_sessions() > 0) {
+        return false;
     }
-    for (unsigned i = 0; i < rig.plane_count; i++) {
-        if (rig.planes[i].plane.sessions.lent > 0) {
+    for (unsigned i = 0; i < rig.count; i++) {
+        if (!has_come(&rig.conns[i])) {
             return false;
         }
     }
     return rig.drain_turn != 0
-               ? rig.drained == rig.plane_count
+               ? rig.drained == planes_count()
                : accepts() + kernel_record()->aborted >= rig.count;
 }
 
-/* What the control thread orders. */
-static void command(unsigned turn)
-{
-    if (turn == rig.reload_turn && !rig.planes[0].plane.draining) {
-        kernel_trace("command  reload");
-        stage_apply();
-    }
-    for (unsigned i = 0; i < rig.plane_count && turn == rig.drain_turn; i++) {
-        kernel_trace("command  drain");
-        reactor_drain(&rig.planes[i]);
-    }
-    for (unsigned i = 0; i < rig.plane_count && turn == rig.reset_turn; i++) {
-        kernel_trace("command  reset all");
-        reactor_reset_all(&rig.planes[i]);
-    }
-    stage_read_reports();
-}
-
-/* One plane's loop comes round. A single one sleeps as long as it wants, but
- * for commands, which come by turns. */
+/* One plane's loop comes round. A single one sleeps as long as it likes, except
+ * where commands come, which count turns. */
 static void turn_one(void)
 {
-    unsigned which = (unsigned)kernel_below(rig.plane_count);
+    unsigned which = (unsigned)kernel_below(planes_count());
     int limit_ms = rig.theme == RIG_DRAIN ? 50 : -1;
 
-    if (rig.plane_count > 1) {
+    if (planes_count() > 1) {
         kernel_trace("plane    %u", which);
         limit_ms = 1;
     }
-    loop_turn(&rig.planes[which].plane.loop, limit_ms);
+    planes_turn(which, limit_ms);
 }
 
 static void turn_until_over(void)
@@ -100,7 +131,7 @@ static void turn_until_over(void)
         turn_one();
         command(turn);
         if (kernel_now_ns() > begin_ns + RUN_MOST_NS) {
-            complain("the run does not come to an end");
+            rig_fail("the run does not come to an end");
             return;
         }
     }
@@ -108,8 +139,10 @@ static void turn_until_over(void)
     /* What the peers still have to read. */
     while (kernel_step()) {
     }
-    judge_time(begin_ns, over_ns);
+    check_time(begin_ns, over_ns);
 }
+
+/* ---- a run ------------------------------------------------------------- */
 
 static uint32_t odds(uint32_t most)
 {
@@ -134,6 +167,7 @@ static void begin_faults(void)
         faults.watch = odds(30);
         faults.local = odds(10);
         faults.aborted = odds(10);
+        faults.memory = odds(10);
         if (kernel_chance(2)) {
             file_limit(file_count() + (unsigned)between(1, 6));
         }
@@ -142,13 +176,15 @@ static void begin_faults(void)
         faults = (struct kernel_faults){
             .again = odds(200), .interrupted = odds(60), .latency_ns = 200};
     }
+    for (unsigned i = 0; i < rig.service_count; i++) {
+        faults.first_whole |= rig.services[i].told != TOLD_NONE;
+    }
     kernel_set_faults(&faults);
 }
 
 static void plan_commands(void)
 {
-    rig.drained = rig.done = 0;
-    rig.plane_count = kernel_chance(4) ? 2 : 1;
+    rig.drained = 0;
     rig.reload_turn = kernel_chance(4) ? (unsigned)between(1, 60) : 0;
     rig.drain_turn = rig.reset_turn = 0;
     if (rig.theme == RIG_DRAIN) {
@@ -157,32 +193,41 @@ static void plan_commands(void)
     }
 }
 
+static void run(void)
+{
+    network_open();
+    stream_set_queues(256, kernel_chance(2) ? 2048 : QUEUE_BYTES_USUAL);
+    conn_plan_all();
+    plan_commands();
+    text = text_write(&length);
+    open_planes();
+    begin_faults();
+    conn_begin_clients();
+    ends_begin();
+    kernel_trace("config\n%s", text);
+    turn_until_over();
+    if (rig.failure[0] == 0) {
+        check_all();
+        check_leftovers();
+    }
+    conn_stop_all();
+    planes_close();
+    control_close();
+    ends_stop();
+}
+
 const char *rig_run(uint64_t seed, enum rig_theme theme, bool trace)
 {
     struct kernel_faults none = {.latency_ns = 1};
 
     rig.theme = theme;
-    rig.complaint[0] = 0;
+    rig.failure[0] = 0;
     kernel_start(seed, &none);
     kernel_set_trace(trace);
-    story_set_world();
-    stream_set_queues(256, kernel_chance(2) ? 2048 : QUEUE_BYTES_USUAL);
-    story_plan_all();
-    plan_commands();
-    stage_open();
-    begin_faults();
-    story_begin_clients();
-    kernel_trace("config\n%s", rig.text);
-    turn_until_over();
-    if (rig.complaint[0] == 0) {
-        judge_all();
-        judge_leftovers();
-    }
-    story_stop_all();
-    stage_close();
+    run();
     if (file_count() != 0) {
-        complain("%u descriptors are still open", file_count());
+        rig_fail("%u descriptors are still open", file_count());
     }
     kernel_stop();
-    return rig.complaint[0] == 0 ? NULL : rig.complaint;
+    return rig.failure[0] == 0 ? NULL : rig.failure;
 }

@@ -58,12 +58,12 @@ static void run_theme(enum rig_theme theme)
     }
     for (uint64_t seed = theme; seed < runs; seed += THEMES) {
         uint64_t now = only == UINT64_MAX ? seed : only;
-        const char *complaint;
+        const char *failure;
 
         seed_now = now;
-        complaint = rig_run(now, theme, now == only);
-        if (complaint != NULL) {
-            fail_msg("EVPROXY_TEST_SEED=%" PRIu64 ": %s", now, complaint);
+        failure = rig_run(now, theme, now == only);
+        if (failure != NULL) {
+            fail_msg("EVPROXY_TEST_SEED=%" PRIu64 ": %s", now, failure);
         }
         if (now == only) {
             return;

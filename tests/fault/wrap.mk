@@ -4,5 +4,5 @@ FAULT_CALLS := recv send read write ioctl socket bind listen connect accept4 \
                epoll_create1 epoll_ctl epoll_wait eventfd clock_gettime \
                getrandom pipe2 fcntl splice recvmmsg sendmmsg sendmsg \
                stat lstat unlink mmap
-# Those that can be made to fail.
-FAULT_CALLS += malloc calloc realloc aligned_alloc strdup
+# Those that can be made to fail, and what the tests read.
+FAULT_CALLS += malloc calloc realloc aligned_alloc strdup log_write

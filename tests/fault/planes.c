@@ -1,0 +1,176 @@
+#include "planes.h"
+
+#include "fail.h"
+#include "kernel.h"
+
+#include "proxy/reactor.h"
+
+#include <stdlib.h>
+
+#define BLOCK_BYTES 4096u
+
+static struct reactor planes[PLANES_MAX];
+static unsigned plane_count;
+static struct shared shared;
+static struct mailbox control;
+static bool draining;
+
+static void must(bool it)
+{
+    if (!it) {
+        abort(); /* the test's own fault */
+    }
+}
+
+void planes_open(unsigned count, uint64_t blocks, uint32_t max_connections)
+{
+    plane_count = count;
+    draining = false;
+    must(mailbox_open(&control) == 0);
+    must(shared_init(&shared, BLOCK_BYTES, 2 * blocks * BLOCK_BYTES,
+                     &control) == 0);
+    atomic_store(&shared.max_connections, max_connections);
+    for (unsigned i = 0; i < count; i++) {
+        must(reactor_open(&planes[i], i, &shared, NULL) == 0);
+    }
+}
+
+static void free_reports(void)
+{
+    struct message *message;
+
+    while ((message = mailbox_next(&control)) != NULL) {
+        free(container_of(message, struct report, message));
+    }
+}
+
+void planes_close(void)
+{
+    for (unsigned i = 0; i < plane_count; i++) {
+        reactor_close(&planes[i]);
+    }
+    free_reports();
+    mailbox_close(&control);
+    shared_fini(&shared);
+    plane_count = 0;
+}
+
+unsigned planes_count(void)
+{
+    return plane_count;
+}
+
+struct planes_gift {
+    struct reactor_change change;
+};
+
+struct planes_gift *planes_prepare(unsigned which,
+                                   struct generation *generation)
+{
+    struct planes_gift *gift = calloc(1, sizeof(*gift));
+
+    if (gift == NULL || reactor_prepare(&gift->change, generation, which) < 0) {
+        free(gift);
+        return NULL;
+    }
+    return gift;
+}
+
+void planes_apply(unsigned which, struct planes_gift *gift)
+{
+    reactor_apply(&planes[which], &gift->change);
+    free(gift);
+}
+
+void planes_turn(unsigned which, int limit_ms)
+{
+    fail_memory_odds(kernel_faults()->memory);
+    loop_turn(&planes[which].plane.loop, limit_ms);
+    fail_memory_odds(0);
+}
+
+void planes_drain(void)
+{
+    draining = true;
+    for (unsigned i = 0; i < plane_count; i++) {
+        reactor_drain(&planes[i]);
+    }
+}
+
+bool planes_draining(void)
+{
+    return draining;
+}
+
+void planes_reset_all(void)
+{
+    for (unsigned i = 0; i < plane_count; i++) {
+        reactor_reset_all(&planes[i]);
+    }
+}
+
+unsigned planes_take_reports(void (*done)(struct generation *generation))
+{
+    struct message *message;
+    unsigned drained = 0;
+
+    while ((message = mailbox_next(&control)) != NULL) {
+        struct report *report = container_of(message, struct report, message);
+
+        drained += message->type == REPORT_DRAINED;
+        if (message->type == REPORT_GENERATION_DONE) {
+            done(report->generation);
+        }
+        free(report);
+    }
+    return drained;
+}
+
+unsigned planes_sessions(void)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < plane_count; i++) {
+        count += planes[i].plane.sessions.lent;
+    }
+    return count;
+}
+
+int planes_epoll(unsigned which)
+{
+    return planes[which].plane.loop.poller.fd;
+}
+
+static const char *plane_left_over(struct plane *plane)
+{
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        if (atomic_load(&plane->memory[i].cache.lent) != 0) {
+            return "a block is still lent";
+        }
+    }
+    for (unsigned i = 0; i < PLANE_QUEUES; i++) {
+        if (!list_empty(&plane->retry[i]) ||
+            !list_empty(&plane->loop.runnable[i])) {
+            return "something is still queued";
+        }
+    }
+    pool_check(&plane->sessions);
+    wheel_check(&plane->loop.wheel);
+    return NULL;
+}
+
+const char *planes_left_over(void)
+{
+    for (unsigned i = 0; i < plane_count; i++) {
+        const char *what = plane_left_over(&planes[i].plane);
+
+        if (what != NULL) {
+            return what;
+        }
+    }
+    slab_check(&shared.slab[UP]);
+    slab_check(&shared.slab[DOWN]);
+    return atomic_load(&shared.active) != 0
+               ? "connections of the process are still counted"
+               : NULL;
+}
