@@ -32,7 +32,8 @@ struct session_image {
 bool session_freeze(struct plane *plane, struct session *session,
                     struct session_image *image) WARN_UNUSED;
 
-/* A frozen session goes on here. */
+/* A frozen session goes on here: this cannot fail. Its sockets were watched all
+ * the time. */
 void session_thaw(struct plane *plane, struct session *session);
 
 /* A frozen session goes on elsewhere: it does not end here, and has no cause.
@@ -41,8 +42,8 @@ void session_depart(struct plane *plane, struct session *session);
 
 /*
  * Takes an image up. On success the session owns what the image describes. -1
- * with errno: ESTALE if this plane does not hold the service's generation, or
- * another for a shortage; then nothing has changed.
+ * with errno: ESTALE if this plane drains or does not hold the service's
+ * generation, or another for a shortage; then nothing has changed.
  */
 int session_arrive(struct plane *plane,
                    const struct session_image *image) WARN_UNUSED;

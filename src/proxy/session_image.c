@@ -26,7 +26,6 @@ bool session_freeze(struct plane *plane, struct session *session,
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         struct relay_context context = tunnel_context(&tunnel, i);
 
-        poller_remove(&plane->loop.poller, session->sock[i].fd);
         image->sock[i] = session->sock[i];
         relay_save(&session->relay[i], &context, &image->relay[i]);
     }
@@ -35,28 +34,11 @@ bool session_freeze(struct plane *plane, struct session *session,
     return true;
 }
 
-/* Watches both sockets: the poller reports what they are ready for, and so what
- * has happened while nobody watched. */
-static int watch_both(struct plane *plane, struct session *session)
-{
-    if (session_watch(plane, session, CLIENT) < 0) {
-        return -1;
-    }
-    if (session_watch(plane, session, UPSTREAM) < 0) {
-        poller_remove(&plane->loop.poller, session->sock[CLIENT].fd);
-        return -1;
-    }
-    return 0;
-}
-
+/* Events that came meanwhile are in the sockets' bits. */
 void session_thaw(struct plane *plane, struct session *session)
 {
     session_enter(plane, session, SESSION_RELAY);
-    if (watch_both(plane, session) < 0) {
-        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
-    } else {
-        session_relay_resume(plane, session);
-    }
+    session_relay_resume(plane, session);
 }
 
 static void forget_relays(struct plane *plane, struct session *session)
@@ -72,8 +54,25 @@ static void forget_relays(struct plane *plane, struct session *session)
 
 void session_depart(struct plane *plane, struct session *session)
 {
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        poller_remove(&plane->loop.poller, session->sock[i].fd);
+    }
     forget_relays(plane, session);
     session_release(plane, session);
+}
+
+/* The poller reports what the sockets are ready for, and so what has happened
+ * while they were on their way. */
+static int watch_both(struct plane *plane, struct session *session)
+{
+    if (session_watch(plane, session, CLIENT) < 0) {
+        return -1;
+    }
+    if (session_watch(plane, session, UPSTREAM) < 0) {
+        poller_remove(&plane->loop.poller, session->sock[CLIENT].fd);
+        return -1;
+    }
+    return 0;
 }
 
 static int restore_relays(struct plane *plane, struct session *session,
@@ -97,7 +96,7 @@ int session_arrive(struct plane *plane, const struct session_image *image)
     struct session *session;
     int error;
 
-    if (!plane_knows(plane, image->service->generation)) {
+    if (plane->draining || !plane_knows(plane, image->service->generation)) {
         errno = ESTALE;
         return -1;
     }

@@ -26,17 +26,36 @@ void epoll_forget_all(void)
     tokens.count = 0;
 }
 
+static void unwatch(struct watch *watch)
+{
+    list_remove(&watch->link);
+    watch->epoll = NULL;
+}
+
+/* The file's watch by that epoll; by NULL: one that is free. NULL: none. */
+static struct watch *watch_by(struct file *file, const struct file *epoll)
+{
+    for (unsigned i = 0; i < FILE_WATCHES; i++) {
+        if (file->watches[i].epoll == epoll) {
+            return &file->watches[i];
+        }
+    }
+    return NULL;
+}
+
 void epoll_forget(struct file *file)
 {
     struct file *watched;
 
-    list_remove(&file->watch.link);
-    file->watch.epoll = NULL;
+    for (unsigned i = 0; i < FILE_WATCHES; i++) {
+        unwatch(&file->watches[i]);
+    }
     for (unsigned i = 0;
          file->kind == FILE_EPOLL && (watched = file_next(&i)) != NULL; i++) {
-        if (watched->watch.epoll == file) {
-            list_remove(&watched->watch.link);
-            watched->watch.epoll = NULL;
+        struct watch *watch = watch_by(watched, file);
+
+        if (watch != NULL) {
+            unwatch(watch);
         }
     }
 }
@@ -63,10 +82,12 @@ static void make_ready(struct watch *watch)
 
 void file_wake(struct file *file, uint32_t key)
 {
-    struct watch *watch = &file->watch;
+    for (unsigned i = 0; i < FILE_WATCHES; i++) {
+        struct watch *watch = &file->watches[i];
 
-    if (watch->epoll != NULL && (key == 0 || (key & watch->events))) {
-        make_ready(watch);
+        if (watch->epoll != NULL && (key == 0 || (key & watch->events))) {
+            make_ready(watch);
+        }
     }
 }
 
@@ -98,7 +119,7 @@ static void note_token(const struct file *epoll, const struct file *file,
 }
 
 static int watch_file(struct file *epoll, struct file *file,
-                      const struct epoll_event *event)
+                      struct watch *watch, const struct epoll_event *event)
 {
     if (kernel_chance(kernel_faults()->watch)) {
         kernel_record()->watches++;
@@ -106,11 +127,14 @@ static int watch_file(struct file *epoll, struct file *file,
         return -1;
     }
     note_token(epoll, file, event->data.u64);
-    file->watch.epoll = epoll;
-    file->watch.events = event->events | EPOLLERR | EPOLLHUP;
-    file->watch.data = event->data;
-    if (file_poll(file) & file->watch.events) {
-        make_ready(&file->watch);
+    *watch = (struct watch){
+        .file = file,
+        .epoll = epoll,
+        .events = event->events | EPOLLERR | EPOLLHUP,
+        .data = event->data,
+    };
+    if (file_poll(file) & watch->events) {
+        make_ready(watch);
     }
     return 0;
 }
@@ -120,27 +144,30 @@ int file_epoll_ctl(int epoll_fd, int operation, int fd,
 {
     struct file *epoll = file_at(epoll_fd);
     struct file *file = file_at(fd);
+    struct watch *watch;
 
     if (epoll == NULL || file == NULL) {
         errno = EBADF;
         return -1;
     }
-    /* One poller is enough for what is tested here. */
-    assert(file->watch.epoll == NULL || file->watch.epoll == epoll);
-    if (operation == EPOLL_CTL_ADD && file->watch.epoll == epoll) {
+    watch = watch_by(file, epoll);
+    if (operation == EPOLL_CTL_ADD && watch != NULL) {
         errno = EEXIST;
         return -1;
     }
-    if (operation != EPOLL_CTL_ADD && file->watch.epoll == NULL) {
+    if (operation != EPOLL_CTL_ADD && watch == NULL) {
         errno = ENOENT;
         return -1;
     }
-    list_remove(&file->watch.link);
+    if (watch != NULL) {
+        unwatch(watch);
+    }
     if (operation == EPOLL_CTL_DEL) {
-        file->watch.epoll = NULL;
         return 0;
     }
-    return watch_file(epoll, file, event);
+    watch = watch_by(file, NULL);
+    assert(watch != NULL); /* two pollers are enough for what is tested here */
+    return watch_file(epoll, file, watch, event);
 }
 
 /* Reports what is on the ready list and still wanted; a level-triggered one
@@ -154,7 +181,7 @@ static int harvest(struct file *epoll, struct epoll_event *events, int size)
     list_splice(&turn, &epoll->ready);
     while (count < size && (link = list_pop(&turn)) != NULL) {
         struct watch *watch = container_of(link, struct watch, link);
-        struct file *file = container_of(watch, struct file, watch);
+        struct file *file = watch->file;
         uint32_t mask = file_poll(file) & watch->events;
 
         if (mask != 0) {

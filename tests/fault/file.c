@@ -125,7 +125,7 @@ static void leave_stream(struct file *file, bool watched)
 
 void file_close(struct file *file)
 {
-    bool watched = file->watch.epoll != NULL;
+    bool watched = file->watches[0].epoll != NULL;
 
     epoll_forget(file);
     if (file->stream != NULL) {

@@ -25,6 +25,8 @@ enum file_kind { FILE_FREE, FILE_STREAM, FILE_EPOLL, FILE_EVENT, FILE_TUBE };
 struct stream;
 struct tube;
 
+#define FILE_WATCHES 2
+
 /* What stands behind a descriptor. */
 struct file {
     enum file_kind kind;
@@ -36,11 +38,12 @@ struct file {
     uint64_t counter;      /* FILE_EVENT */
     struct list ready;     /* FILE_EPOLL: of watches, first come first served */
     struct watch {
-        struct file *epoll; /* who watches this file; NULL: nobody */
+        struct file *file;  /* this one, while it is watched */
+        struct file *epoll; /* who watches it; NULL: nobody */
         uint32_t events;
         epoll_data_t data;
-        struct list link; /* in epoll->ready */
-    } watch;
+        struct list link;    /* in epoll->ready */
+    } watches[FILE_WATCHES]; /* two pollers share it while a session moves */
 };
 
 void file_forget_all(void);

@@ -4,6 +4,7 @@
 #include "kernel.h"
 
 #include "proxy/reactor.h"
+#include "proxy/session_image.h"
 
 #include <stdlib.h>
 
@@ -86,6 +87,34 @@ void planes_turn(unsigned which, int limit_ms)
 {
     fail_memory_odds(kernel_faults()->memory);
     loop_turn(&planes[which].plane.loop, limit_ms);
+    fail_memory_odds(0);
+}
+
+static void move(struct plane *from, struct plane *to, struct session *session)
+{
+    struct session_image image;
+
+    if (!session_freeze(from, session, &image)) {
+        return;
+    }
+    if (session_arrive(to, &image) == 0) {
+        session_depart(from, session);
+    } else {
+        session_thaw(from, session);
+    }
+}
+
+void planes_move(unsigned from)
+{
+    struct plane *plane = &planes[from].plane;
+    struct plane *to = &planes[(from + 1) % plane_count].plane;
+    struct session *session;
+
+    fail_memory_odds(kernel_faults()->memory);
+    for (uint32_t i = 0; (session = pool_next(&plane->sessions, &i)) != NULL;
+         i++) {
+        move(plane, to, session);
+    }
     fail_memory_odds(0);
 }
 

@@ -32,6 +32,9 @@ void planes_apply(unsigned which, struct planes_gift *gift);
  * it likes). */
 void planes_turn(unsigned which, int limit_ms);
 
+/* Moves the sessions of the plane that can move to another plane. */
+void planes_move(unsigned from);
+
 void planes_drain(void);
 bool planes_draining(void);
 void planes_reset_all(void);

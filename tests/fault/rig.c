@@ -46,6 +46,12 @@ static void command(unsigned turn)
         kernel_trace("command  reload");
         apply();
     }
+    if (rig.moves && kernel_chance(8)) {
+        unsigned from = (unsigned)kernel_below(planes_count());
+
+        kernel_trace("command  move from %u", from);
+        planes_move(from);
+    }
     if (turn == rig.drain_turn) {
         kernel_trace("command  drain");
         planes_drain();
@@ -65,6 +71,7 @@ static void open_planes(void)
     planes_open(kernel_chance(4) ? 2 : 1, blocks,
                 rig.narrow ? (uint32_t)between(1, 3) : CONNECTIONS);
     apply();
+    rig.moves = planes_count() > 1 && kernel_chance(2);
 }
 
 /* ---- time passes ------------------------------------------------------- */

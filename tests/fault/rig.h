@@ -168,6 +168,7 @@ struct rig {
     bool narrow;   /* the process may have few connections */
     bool flood;    /* one moves more than a visit's budget */
     bool stalled;  /* some connection holds blocks until a timeout */
+    bool moves;    /* sessions move from plane to plane */
     unsigned reload_turn; /* of the loop, when that happens; 0: not */
     unsigned drain_turn;
     unsigned reset_turn;

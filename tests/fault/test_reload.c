@@ -170,10 +170,11 @@ static void check_files(void)
             continue;
         }
         if (file->stranger) {
-            if (file->watch.epoll != NULL ||
+            if (file->watches[0].epoll != NULL ||
                 file->stream->state != STREAM_FRESH) {
                 fail_scenario("stranger %d is %s", file->fd,
-                              file->watch.epoll != NULL ? "watched" : "used");
+                              file->watches[0].epoll != NULL ? "watched"
+                                                             : "used");
             }
         } else if (file->kind != FILE_STREAM) {
             fail_scenario("descriptor %d is nobody's", file->fd);
@@ -203,8 +204,8 @@ static void check_listener(const struct listen_socket *listen, unsigned which)
     } else if (file->stream == NULL || file->stream->state != wanted ||
                !endpoint_equal(&file->stream->local, &listen->endpoint)) {
         fail_scenario("plane %u has a wrong socket for %s", which, text);
-    } else if (file->watch.epoll == NULL ||
-               file->watch.epoll->fd != planes_epoll(which)) {
+    } else if (file->watches[0].epoll == NULL ||
+               file->watches[0].epoll->fd != planes_epoll(which)) {
         fail_scenario("plane %u does not watch %s", which, text);
     }
 }
