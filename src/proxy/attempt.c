@@ -150,9 +150,16 @@ static enum step fail(struct attempt *attempt,
 enum step attempt_begin(struct attempt *attempt, struct service *service,
                         const struct attempt_context *context)
 {
+    enum step step;
+
     *attempt = (struct attempt){.begun_ns = 0};
     choice_begin(&attempt->choice, service);
-    return try_next(attempt, context);
+    step = try_next(attempt, context);
+    /* A reset that an earlier phase was told of is not told again. */
+    return context->client->ready & SOCK_ERROR && step != STEP_FAILED &&
+                   step != STEP_DONE
+               ? attempt_client_left(attempt, context)
+               : step;
 }
 
 enum step attempt_event(struct attempt *attempt,
