@@ -1,7 +1,7 @@
 /*
- * admission: may this connection come in? Everything that counts or limits new
- * connections, in one place, each check with its way back. Any plane; the
- * counts are shared by all.
+ * admission: whether a new connection is let in. Everything that counts or
+ * limits new connections, each function with the one that undoes it. Any plane;
+ * all planes share the counts.
  */
 #ifndef EVPROXY_PROXY_ADMISSION_H
 #define EVPROXY_PROXY_ADMISSION_H

@@ -1,6 +1,6 @@
 /*
  * flow: which record belongs to the datagrams between two addresses. A hash
- * table for one thread. Pure but for its memory.
+ * table for one thread. Pure, except that it allocates.
  *
  * Records are linked into it (struct flow is a part of them), so a record costs
  * a bucket of 8 to 16 bytes besides. It grows and shrinks by one bucket at a
@@ -36,7 +36,7 @@ struct flow {
     uint32_t hash;
 };
 
-/* All-zero but for the seed: valid and empty. */
+/* All-zero except for the seed: valid and empty. */
 struct flow_table {
     struct flow **buckets;
     uint32_t size; /* places there is memory for */

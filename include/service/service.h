@@ -54,7 +54,6 @@ struct service {
     struct rate_limit rate[DIRECTIONS];         /* of one connection */
     struct rate_limit service_rate[DIRECTIONS]; /* of all together */
     struct rate_limit accept_rate;
-    bool sends_proxy;               /* some upstream wants a PROXY header */
     bool throttled;                 /* any of the four byte rates is set */
     struct tls_context *tls_server; /* for clients; NULL: without TLS. Set by
                                        control/credentials.h */

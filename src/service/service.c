@@ -116,7 +116,6 @@ static int add_upstream(struct service *service, const struct index *index,
     slot->upstream->holders++;
     service->upstreams[i] = slot->upstream;
     service->lines[i] = line;
-    service->sends_proxy |= line->proxy_protocol != PROXY_OFF;
     nodes[i] = (struct balance_node){.id = slot->upstream->id,
                                      .weight = line->weight,
                                      .backup = line->backup};
