@@ -42,12 +42,8 @@ void pipe_pool_fini(struct pipe_pool *pool);
 uint32_t pipe_borrow(struct pipe_pool *pool) WARN_UNUSED;
 void pipe_return(struct pipe_pool *pool, uint32_t number);
 
-/* Takes the pipe out of the pool, which forgets it: its descriptors are the
- * caller's. */
-void pipe_give_up(struct pipe_pool *pool, uint32_t number);
-
-/* Puts an open pipe, with the bytes in it, into the pool and lends it at once.
- * 0: there is no place for it. */
+/* Takes an open pipe, with the bytes in it, into the pool and lends it at once.
+ * 0: there is no place for it, and it is closed. */
 uint32_t pipe_adopt(struct pipe_pool *pool,
                     const struct pipe *pipe) WARN_UNUSED;
 

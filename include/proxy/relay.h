@@ -127,18 +127,14 @@ struct relay_image {
 
 /* Takes the relay off its queues, cancels its reserved tokens and describes it.
  * The relay keeps what it holds: it goes on if it is pumped, or is given up by
- * relay_forget. */
+ * relay_drop. */
 void relay_save(struct relay *relay, const struct relay_context *context,
                 struct relay_image *image);
 
-/* After relay_save: as relay_drop, but the pipe belongs to the image now. */
-void relay_forget(struct relay *relay, const struct relay_context *context);
-
 /*
  * Takes an image up in a relay that is all-zero but for its direction. Copies
- * the bytes of the block, and owns the pipe from then on. -1 with errno =
- * ENOBUFS: there is no block for the bytes or no place for the pipe; nothing
- * has changed.
+ * the bytes of the block, and owns the pipe, also when it fails. -1 with errno
+ * = ENOBUFS: there is no block for the bytes or no place for the pipe.
  */
 int relay_restore(struct relay *relay, const struct relay_context *context,
                   const struct relay_image *image) WARN_UNUSED;

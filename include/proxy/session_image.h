@@ -6,9 +6,10 @@
  *            │                          │ done        │ failed
  *            │                   session_depart   session_thaw, here
  *
- * Until session_depart the session keeps everything it has and can go on. How
- * an image is carried (by a message, or in records through a socket) is not
- * this room's business.
+ * Until session_depart the session keeps everything it has and can go on. The
+ * image that arrives must have duplicates of the descriptors, as SCM_RIGHTS
+ * makes them for another process. How an image is carried (by a message, or in
+ * records through a socket) is not this room's business.
  */
 #ifndef EVPROXY_PROXY_SESSION_IMAGE_H
 #define EVPROXY_PROXY_SESSION_IMAGE_H
@@ -37,13 +38,13 @@ bool session_freeze(struct plane *plane, struct session *session,
 void session_thaw(struct plane *plane, struct session *session);
 
 /* A frozen session goes on elsewhere: it does not end here, and has no cause.
- * Its descriptors and its places in all counts are the image's now. */
+ * Its own descriptors are closed; its places in all counts are the image's. */
 void session_depart(struct plane *plane, struct session *session);
 
 /*
- * Takes an image up. On success the session owns what the image describes. -1
- * with errno: ESTALE if this plane drains or does not hold the service's
- * generation, or another for a shortage; then nothing has changed.
+ * Takes an image up, and owns its descriptors, also when it fails. -1 with
+ * errno: ESTALE if this plane drains or does not hold the service's generation,
+ * or another for a shortage; then nothing else has changed.
  */
 int session_arrive(struct plane *plane,
                    const struct session_image *image) WARN_UNUSED;

@@ -63,41 +63,30 @@ uint32_t pipe_borrow(struct pipe_pool *pool)
     return number + 1;
 }
 
-/* The place of a closed pipe goes below those that are open. */
-static void push_closed(struct pipe_pool *pool, uint32_t place)
-{
-    uint32_t lowest_open = pool->count - pool->open;
-
-    pool->free[pool->count] = pool->free[lowest_open];
-    pool->free[lowest_open] = (uint8_t)place;
-    pool->count++;
-}
-
 void pipe_return(struct pipe_pool *pool, uint32_t number)
 {
     struct pipe *pipe = pipe_at(pool, number);
 
     if (pipe->bytes > 0) {
         pipe_close(pipe);
-        push_closed(pool, number - 1);
+        /* It goes below the open ones. */
+        pool->free[pool->count] = pool->free[pool->count - pool->open];
+        pool->free[pool->count - pool->open] = (uint8_t)(number - 1);
+        pool->count++;
     } else {
         pool->free[pool->count++] = (uint8_t)(number - 1);
         pool->open++;
     }
 }
 
-void pipe_give_up(struct pipe_pool *pool, uint32_t number)
-{
-    *pipe_at(pool, number) = (struct pipe){.read_fd = -1, .write_fd = -1};
-    push_closed(pool, number - 1);
-}
-
 uint32_t pipe_adopt(struct pipe_pool *pool, const struct pipe *pipe)
 {
+    struct pipe unwanted = *pipe;
     uint32_t place;
     uint32_t number;
 
     if (pool->count == 0) {
+        pipe_close(&unwanted);
         return 0;
     }
     if (pool->open == pool->count) {

@@ -363,46 +363,42 @@ void relay_save(struct relay *relay, const struct relay_context *context,
     }
 }
 
-void relay_forget(struct relay *relay, const struct relay_context *context)
+/* A block for what the image holds. False: none is free, and this relay does
+ * not wait for one. */
+static bool borrow_at_once(struct relay *relay,
+                           const struct relay_context *context)
 {
-    if (relay->pipe != 0) {
-        pipe_give_up(&context->plane->pipes, relay->pipe);
-        relay->pipe = 0;
+    struct plane_memory *memory = context->memory;
+    void *block =
+        list_empty(&memory->queue) ? slab_borrow(&memory->cache) : NULL;
+
+    if (block != NULL) {
+        ring_attach(&relay->ring, block, memory->cache.slab->block_bytes);
+    } else if (list_empty(&memory->queue)) {
+        slab_pass_on(&memory->cache);
     }
-    relay_drop(relay, context);
+    return block != NULL;
 }
 
 int relay_restore(struct relay *relay, const struct relay_context *context,
                   const struct relay_image *image)
 {
-    bool piped = image->pipe.read_fd >= 0;
+    struct pipe_pool *pipes = &context->plane->pipes;
 
-    if (image->held > 0 || piped) {
-        struct plane_memory *memory = context->memory;
-        void *block =
-            list_empty(&memory->queue) ? slab_borrow(&memory->cache) : NULL;
-
-        if (block == NULL) {
-            if (list_empty(&memory->queue)) {
-                slab_pass_on(&memory->cache); /* this one does not wait */
-            }
-            errno = ENOBUFS;
-            return -1;
-        }
-        ring_attach(&relay->ring, block, memory->cache.slab->block_bytes);
-        if (image->held > 0) {
-            assert(image->held <= relay->ring.size);
-            memcpy(ring_space(&relay->ring).bytes, image->block, image->held);
-            ring_produced(&relay->ring, image->held);
+    if (image->pipe.read_fd >= 0) {
+        relay->pipe = pipe_adopt(pipes, &image->pipe);
+        if (relay->pipe == 0) {
+            goto fail;
         }
     }
-    if (piped) {
-        relay->pipe = pipe_adopt(&context->plane->pipes, &image->pipe);
-        if (relay->pipe == 0) {
-            release(relay, context);
-            errno = ENOBUFS;
-            return -1;
-        }
+    if ((image->held > 0 || relay->pipe != 0) &&
+        !borrow_at_once(relay, context)) {
+        goto fail;
+    }
+    if (image->held > 0) {
+        assert(image->held <= relay->ring.size);
+        memcpy(ring_space(&relay->ring).bytes, image->block, image->held);
+        ring_produced(&relay->ring, image->held);
     }
     relay->bytes = image->bytes;
     relay->moved_ns = image->moved_ns;
@@ -413,4 +409,12 @@ int relay_restore(struct relay *relay, const struct relay_context *context,
                               image->rate_full_ns, memory_order_relaxed);
     }
     return 0;
+
+fail:
+    if (relay->pipe != 0) {
+        pipe_return(pipes, relay->pipe);
+        relay->pipe = 0;
+    }
+    errno = ENOBUFS;
+    return -1;
 }

@@ -3,6 +3,7 @@
 #include "proxy/session_relay.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 bool session_freeze(struct plane *plane, struct session *session,
                     struct session_image *image)
@@ -41,23 +42,28 @@ void session_thaw(struct plane *plane, struct session *session)
     session_relay_resume(plane, session);
 }
 
-static void forget_relays(struct plane *plane, struct session *session)
+static void drop_relays(struct plane *plane, struct session *session)
 {
     struct tunnel tunnel = session_tunnel(plane, session);
 
-    for (enum direction i = UP; i < DIRECTIONS; i++) {
-        struct relay_context context = tunnel_context(&tunnel, i);
-
-        relay_forget(&session->relay[i], &context);
-    }
+    (void)tunnel_drop(&tunnel);
 }
 
+static void close_both(struct session *session)
+{
+    sock_close(&session->sock[CLIENT]);
+    sock_close(&session->sock[UPSTREAM]);
+}
+
+/* Duplicates of the descriptors go on elsewhere, so closing ours does not end
+ * the connections, nor does it end our watching them. */
 void session_depart(struct plane *plane, struct session *session)
 {
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         poller_remove(&plane->loop.poller, session->sock[i].fd);
     }
-    forget_relays(plane, session);
+    close_both(session);
+    drop_relays(plane, session);
     session_release(plane, session);
 }
 
@@ -75,34 +81,49 @@ static int watch_both(struct plane *plane, struct session *session)
     return 0;
 }
 
+/* Both, so that the descriptors of both are ours. */
 static int restore_relays(struct plane *plane, struct session *session,
                           const struct session_image *image)
 {
     struct tunnel tunnel = session_tunnel(plane, session);
+    int result = 0;
 
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         struct relay_context context = tunnel_context(&tunnel, i);
 
         session->relay[i].direction = (uint8_t)i;
         if (relay_restore(&session->relay[i], &context, &image->relay[i]) < 0) {
-            return -1;
+            result = -1;
         }
     }
-    return 0;
+    return result;
 }
 
-int session_arrive(struct plane *plane, const struct session_image *image)
+static void close_image(const struct session_image *image)
+{
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        const struct pipe *pipe = &image->relay[i].pipe;
+
+        close(image->sock[i].fd);
+        if (pipe->read_fd >= 0) {
+            close(pipe->read_fd);
+            close(pipe->write_fd);
+        }
+    }
+}
+
+static struct session *create(struct plane *plane,
+                              const struct session_image *image)
 {
     struct session *session;
-    int error;
 
     if (plane->draining || !plane_knows(plane, image->service->generation)) {
         errno = ESTALE;
-        return -1;
+        return NULL;
     }
     session = session_create(plane, image->service, &image->client);
     if (session == NULL) {
-        return -1;
+        return NULL;
     }
     session->sock[CLIENT] = image->sock[CLIENT];
     session->sock[UPSTREAM] = image->sock[UPSTREAM];
@@ -112,11 +133,27 @@ int session_arrive(struct plane *plane, const struct session_image *image)
     session->in_source = image->in_source;
     session->born_ns = image->born_ns;
     session->connect_us = image->connect_us;
-    if (!session_make_throttle(session) ||
-        restore_relays(plane, session, image) < 0 ||
+    return session;
+}
+
+int session_arrive(struct plane *plane, const struct session_image *image)
+{
+    struct session *session = create(plane, image);
+    bool throttled;
+    int error;
+
+    if (session == NULL) {
+        error = errno;
+        close_image(image);
+        errno = error;
+        return -1;
+    }
+    throttled = session_make_throttle(session);
+    if (restore_relays(plane, session, image) < 0 || !throttled ||
         watch_both(plane, session) < 0) {
         error = errno;
-        forget_relays(plane, session);
+        close_both(session);
+        drop_relays(plane, session);
         session_release(plane, session);
         errno = error;
         return -1;

@@ -230,7 +230,7 @@ static void keys_of_tls_that_do_not_fit_are_reported_by_line(void **state)
     expect_error("tls_certificate = /x.pem\ntls_key = /x.key\n"
                  "tls_certificate = /y.pem",
                  5,
-                 "tls_key: 1 for 2 of tls_certificate: there must be one for "
+                 "tls_key: 1 for 2 of tls_certificate: there is one for "
                  "each, in the same order, or none");
     expect_error("upstream_tls_name = a.example", 4,
                  "upstream_tls_name needs upstream_tls = yes");

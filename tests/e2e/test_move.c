@@ -20,6 +20,7 @@
 #include "test.h"
 #include "wait.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,8 +109,23 @@ static void move_all(struct plane *plane)
     }
 }
 
+static void duplicate(int *fd)
+{
+    *fd = fcntl(*fd, F_DUPFD_CLOEXEC, 0);
+    must(*fd >= 0);
+}
+
 static void take_up(struct plane *plane, struct move *move)
 {
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        struct pipe *pipe = &move->image.relay[i].pipe;
+
+        duplicate(&move->image.sock[i].fd);
+        if (pipe->read_fd >= 0) {
+            duplicate(&pipe->read_fd);
+            duplicate(&pipe->write_fd);
+        }
+    }
     move->arrived = session_arrive(plane, &move->image) == 0;
     move->message.type = MESSAGE_TAKEN;
     post(move->from, &move->message);

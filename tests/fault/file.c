@@ -1,6 +1,7 @@
 #include "file.h"
 
 #include "stream.h"
+#include "tube.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -74,9 +75,13 @@ struct file *file_duplicate(struct file *file)
 {
     struct file *duplicate = file_open(file->kind);
 
-    if (duplicate != NULL) {
+    if (duplicate != NULL && file->stream != NULL) {
         duplicate->stream = file->stream;
         duplicate->stream->holders++;
+    }
+    if (duplicate != NULL && file->tube != NULL) {
+        duplicate->tube = file->tube;
+        tube_share(duplicate->tube);
     }
     return duplicate;
 }
@@ -125,7 +130,8 @@ static void leave_stream(struct file *file, bool watched)
 
 void file_close(struct file *file)
 {
-    bool watched = file->watches[0].epoll != NULL;
+    bool watched =
+        file->watches[0].epoll != NULL || file->watches[1].epoll != NULL;
 
     epoll_forget(file);
     if (file->stream != NULL) {

@@ -6,7 +6,9 @@
 #include "proxy/reactor.h"
 #include "proxy/session_image.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define BLOCK_BYTES 4096u
 
@@ -90,6 +92,39 @@ void planes_turn(unsigned which, int limit_ms)
     fail_memory_odds(0);
 }
 
+/* Duplicates *fd in place. */
+static bool duplicate(int *fd)
+{
+    *fd = fcntl(*fd, F_DUPFD_CLOEXEC, 0);
+    return *fd >= 0;
+}
+
+/* The image with descriptors of its own. False: there are none left. */
+static bool duplicate_all(struct session_image *image)
+{
+    int *fds[6];
+    unsigned count = 0;
+    unsigned done = 0;
+
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        fds[count++] = &image->sock[i].fd;
+        if (image->relay[i].pipe.read_fd >= 0) {
+            fds[count++] = &image->relay[i].pipe.read_fd;
+            fds[count++] = &image->relay[i].pipe.write_fd;
+        }
+    }
+    while (done < count && duplicate(fds[done])) {
+        done++;
+    }
+    if (done == count) {
+        return true;
+    }
+    while (done-- > 0) {
+        close(*fds[done]);
+    }
+    return false;
+}
+
 static void move(struct plane *from, struct plane *to, struct session *session)
 {
     struct session_image image;
@@ -97,7 +132,7 @@ static void move(struct plane *from, struct plane *to, struct session *session)
     if (!session_freeze(from, session, &image)) {
         return;
     }
-    if (session_arrive(to, &image) == 0) {
+    if (duplicate_all(&image) && session_arrive(to, &image) == 0) {
         session_depart(from, session);
     } else {
         session_thaw(from, session);

@@ -45,6 +45,11 @@ int tube_open(int fds[2])
     return 0;
 }
 
+void tube_share(struct tube *tube)
+{
+    tube->ends++;
+}
+
 void tube_close(struct tube *tube)
 {
     tube->ends--;

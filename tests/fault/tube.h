@@ -15,6 +15,8 @@ struct tube;
 void tube_forget_all(void);
 /* Both ends, as of pipe2. */
 int tube_open(int fds[2]);
+/* There is another descriptor of an end. */
+void tube_share(struct tube *tube);
 /* One end was closed. */
 void tube_close(struct tube *tube);
 
