@@ -1,10 +1,16 @@
 /*
- * log: lines to standard error that never block.
+ * log: lines to standard error, for which nobody waits.
  *
- * Each line is one system call that does not block. A line that the reader
- * cannot take is dropped and counted (log_lost). log_open decides whether lines
- * begin with a priority ("<6>"). Any thread may call log_write; log_open is
- * called before there are threads.
+ * Lines go into a queue of 1 MB, and a thread that does nothing else writes
+ * them out. It alone waits when the log stands still: a full pipe, a frozen
+ * file system. A line that the queue has no room for, or that cannot be
+ * written, is lost and counted (log_lost); the line "log lost" says so once the
+ * queue is empty again. The lines of one thread keep their order.
+ *
+ * While a process starts there is no such thread yet: from log_open to
+ * log_start a line is written by the thread that has it, and may block.
+ *
+ * Any thread may write lines; the control thread opens, starts and stops.
  *
  * Lines are key=value; log_quote quotes a value that has a space.
  */
@@ -14,6 +20,7 @@
 #include "base/base.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* LOG_RECORD: stats and conn lines, written at every level with priority 6. */
@@ -22,14 +29,25 @@ enum log_level { LOG_RECORD, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 #define LOG_LINE_MAX 4096 /* PIPE_BUF: a pipe takes all of it or nothing */
 
 /*
- * From now on lines go to descriptor fd (2) without blocking: to a socket with
- * MSG_DONTWAIT, to a file on disk by write, and to anything else through a
- * second file description, opened O_NONBLOCK by /proc/self/fd, so that the
- * flags of the inherited one do not change. If that fails, fd is polled before
- * each line. Without log_open lines go to fd 2 by write, which may block. fd
- * stays the caller's and must stay open.
+ * From now on lines go to descriptor fd (without this call: 2), with their
+ * priority ("<6>") in front if with_priorities. fd stays the caller's and must
+ * stay open. There are no other threads yet.
  */
-void log_open(int fd, bool priorities);
+void log_open(int fd, bool with_priorities);
+
+/*
+ * Starts the thread that writes; it blocks all signals. -1 with errno. Called
+ * before another thread writes lines, and after privileges are dropped: each
+ * thread has its own capabilities.
+ */
+WARN_UNUSED int log_start(void);
+
+/*
+ * Ends that thread when it has written what is in the queue. False if that
+ * takes longer than half a second: the thread may be stuck for ever, and ends
+ * with the process. Lines of other threads that come afterwards are lost.
+ */
+bool log_stop(void);
 
 void log_set_level(enum log_level level);
 
@@ -40,7 +58,25 @@ void log_set_level(enum log_level level);
  */
 void log_write(enum log_level level, const char *format, ...) PRINTF(2, 3);
 
-/* Lines dropped or cut short by the reader so far. */
+/*
+ * Lines that come all at once and may be more than the queue holds, such as the
+ * stats lines of many services. They are gathered, at most 32 MB of them that
+ * are not written yet, and queued as one. All-zero: none.
+ */
+struct log_burst {
+    char *bytes;
+    size_t count;
+    size_t size;
+};
+
+/* Adds a line of LOG_RECORD, like log_write. */
+void log_burst_add(struct log_burst *burst, const char *format, ...)
+    PRINTF(2, 3);
+
+/* Queues the lines and takes the memory; the burst is all-zero again. */
+void log_burst_end(struct log_burst *burst);
+
+/* Lines lost so far. */
 uint64_t log_lost(void);
 
 /*

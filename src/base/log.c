@@ -1,31 +1,58 @@
 #include "base/log.h"
 
+#include "base/log_sink.h"
+#include "base/record_queue.h"
+
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/mman.h>
+#include <time.h>
 
-/* What keeps a write from blocking. */
-enum log_mode {
-    LOG_BLOCKING, /* nothing: before log_open */
-    LOG_SOCKET,   /* MSG_DONTWAIT */
-    LOG_REOPENED, /* a second file description with O_NONBLOCK */
-    LOG_POLLED,   /* a poll before each line */
-};
+/* How long the writer lets lines gather: it is woken, and makes system calls,
+ * at most so often. A line that comes after a quiet time is written at once. */
+#define GATHER_NS NS_PER_MS
 
-/* Written by log_open before there are threads, read by all. */
+#define FLUSH_TURNS 500 /* of GATHER_NS: how long log_stop waits */
+
+#define BURST_FIRST_BYTES 65536u
+#define BURST_MAX_BYTES   (UINT64_C(32) << 20)
+
+_Static_assert(LOG_LINE_MAX <= PIPE_BUF, "what log_sink takes");
+
+/* Kinds of records in the queue. */
+enum { QUEUED_LINE, QUEUED_BURST };
+
+/* Written by log_open and log_start before there are threads, read by all. */
+static bool priorities;
+static bool queued; /* log_start has been called */
+
+/* The thread that writes. */
 static struct {
-    int fd;
-    enum log_mode mode;
-    bool priorities;
-} sink = {.fd = 2, .mode = LOG_BLOCKING};
+    pthread_t thread;
+    bool running; /* control thread only */
+    sem_t wake;
+    /* Set by the writer, cleared by whoever wakes it. Seq_cst, as is the push
+     * to the queue: a line that the writer has not seen finds this set. */
+    _Atomic bool asleep;
+    _Atomic bool stopping; /* set by log_stop, read by the writer */
+    _Atomic bool ended;    /* the other way round */
+    uint64_t told;         /* lost lines that the log tells of; the writer */
+} writer;
+
+static struct record_queue queue;
+
+/* Of bursts that are not written yet. Added to by those who end one, taken from
+ * by the writer; relaxed: a count. */
+static _Atomic uint64_t burst_bytes;
 
 /* Written by the control thread, read by all; relaxed: the moment at which a
  * level changes does not matter. */
@@ -34,60 +61,19 @@ static _Atomic int log_level = LOG_INFO;
 /* Added to by all threads, read by the stats; relaxed: a count. */
 static _Atomic uint64_t lost;
 
-/* The last line was cut short. Set and cleared by all threads; relaxed: it
- * guards no other memory. */
-static _Atomic bool torn;
-
 static const char *const priority_prefix[] = {
     [LOG_RECORD] = "<6>", [LOG_ERROR] = "<3>", [LOG_WARN] = "<4>",
     [LOG_INFO] = "<6>",   [LOG_DEBUG] = "<7>",
 };
 
-static mode_t kind_of(int fd)
-{
-    struct stat status;
-
-    return fstat(fd, &status) == 0 ? status.st_mode & S_IFMT : 0;
-}
-
-/*
- * A second descriptor for the same file that does not block. A file on disk
- * never blocks, so its file description stays the same: other processes share
- * its offset, and from a second offset we would overwrite their lines.
- */
-static int reopen(int fd, mode_t kind)
-{
-    char path[32];
-
-    if (kind == S_IFREG) {
-        return fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    }
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return open(path, O_WRONLY | O_NONBLOCK | O_APPEND | O_CLOEXEC | O_NOCTTY);
-}
-
-void log_open(int fd, bool priorities)
-{
-    mode_t kind = kind_of(fd);
-    bool by_socket = kind == S_IFSOCK;
-    int reopened = by_socket ? -1 : reopen(fd, kind);
-
-    if (sink.mode == LOG_REOPENED) {
-        close(sink.fd);
-    }
-    sink.priorities = priorities;
-    if (reopened != -1) {
-        sink.fd = reopened;
-        sink.mode = LOG_REOPENED;
-    } else {
-        sink.fd = fd;
-        sink.mode = by_socket ? LOG_SOCKET : LOG_POLLED;
-    }
-}
-
 void log_set_level(enum log_level level)
 {
     atomic_store_explicit(&log_level, (int)level, memory_order_relaxed);
+}
+
+static bool is_wanted(enum log_level level)
+{
+    return (int)level <= atomic_load_explicit(&log_level, memory_order_relaxed);
 }
 
 uint64_t log_lost(void)
@@ -95,49 +81,12 @@ uint64_t log_lost(void)
     return atomic_load_explicit(&lost, memory_order_relaxed);
 }
 
-static bool is_writable(int fd)
+static void lose(uint64_t lines)
 {
-    struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
-
-    return poll(&pollfd, 1, 0) == 1;
+    atomic_fetch_add_explicit(&lost, lines, memory_order_relaxed);
 }
 
-/* One system call for the bytes; retried only when a signal interrupted it. */
-static ssize_t sink_write(const char *bytes, size_t count)
-{
-    ssize_t written;
-
-    if (sink.mode == LOG_POLLED && !is_writable(sink.fd)) {
-        return -1;
-    }
-    do {
-        written = sink.mode == LOG_SOCKET
-                      ? send(sink.fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL)
-                      : write(sink.fd, bytes, count);
-    } while (written == -1 && errno == EINTR);
-    return written;
-}
-
-/*
- * Writes count bytes that begin and end with a newline. The first newline is
- * left out unless it ends a line that was cut short. (A pipe never cuts a line:
- * it takes up to PIPE_BUF bytes or nothing.)
- */
-static void line_write(const char *line, size_t count)
-{
-    bool was_torn =
-        atomic_exchange_explicit(&torn, false, memory_order_relaxed);
-    size_t skipped = was_torn ? 0 : 1;
-    ssize_t written = sink_write(line + skipped, count - skipped);
-
-    if (written == (ssize_t)(count - skipped)) {
-        return;
-    }
-    atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
-    if (written > 0 || was_torn) {
-        atomic_store_explicit(&torn, true, memory_order_relaxed);
-    }
-}
+/* ---- a line as text ---- */
 
 static void replace_control_bytes(char *text, size_t count)
 {
@@ -148,40 +97,274 @@ static void replace_control_bytes(char *text, size_t count)
     }
 }
 
-/* Formats into the buffer; answers the bytes written, without a final zero. */
-static size_t format_text(char *buffer, size_t size, const char *format,
-                          va_list args)
+/* Answers its bytes, with prefix and newline, and without a final zero. */
+static size_t format_line(char line[LOG_LINE_MAX], enum log_level level,
+                          const char *format, va_list args)
 {
-    int wanted = vsnprintf(buffer, size, format, args);
-    size_t length = wanted < 0 ? 0 : (size_t)wanted;
+    size_t at = priorities ? strlen(priority_prefix[level]) : 0;
+    size_t room = LOG_LINE_MAX - at;
+    int wanted;
+    size_t length;
 
-    if (length >= size) {
-        length = size - 1;
+    memcpy(line, priority_prefix[level], at);
+    wanted = vsnprintf(line + at, room, format, args);
+    length = wanted < 0 ? 0 : (size_t)wanted;
+    if (length >= room) {
+        length = room - 1;
     }
-    replace_control_bytes(buffer, length);
-    return length;
+    replace_control_bytes(line + at, length);
+    line[at + length] = '\n';
+    return at + length + 1;
+}
+
+/* ---- the writer ---- */
+
+static void gather(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = GATHER_NS}, NULL);
+}
+
+static void wake_writer(void)
+{
+    if (atomic_load(&writer.asleep) && atomic_exchange(&writer.asleep, false)) {
+        sem_post(&writer.wake);
+    }
+}
+
+/* May return early: the loop looks again. */
+static void await_lines(void)
+{
+    uint32_t kind, count;
+
+    atomic_store(&writer.asleep, true);
+    if (!record_queue_first(&queue, &kind, &count) &&
+        !atomic_load(&writer.stopping)) {
+        (void)sem_wait(&writer.wake);
+    }
+    atomic_store(&writer.asleep, false);
+}
+
+/* Takes as many queued lines as one write has room for; answers their bytes. */
+static size_t take_lines(char text[LOG_LINE_MAX])
+{
+    size_t at = 0;
+    uint32_t kind, count;
+
+    while (record_queue_first(&queue, &kind, &count) && kind == QUEUED_LINE &&
+           at + count <= LOG_LINE_MAX) {
+        record_queue_take(&queue, text + at);
+        at += count;
+    }
+    return at;
+}
+
+static void burst_free(const struct log_burst *burst)
+{
+    munmap(burst->bytes, burst->size);
+    atomic_fetch_sub_explicit(&burst_bytes, burst->size, memory_order_relaxed);
+}
+
+static void write_burst(void)
+{
+    struct log_burst burst;
+
+    record_queue_take(&queue, &burst);
+    lose(log_sink_write(burst.bytes, burst.count));
+    burst_free(&burst);
+}
+
+/* Tells of lost lines. If this line is lost, it is not counted, but told
+ * again. */
+static void tell_lost(void)
+{
+    uint64_t now = log_lost();
+    char line[64];
+    int count;
+
+    if (now == writer.told || !is_wanted(LOG_WARN)) {
+        return;
+    }
+    count = snprintf(line, sizeof(line), "%slog lost=%" PRIu64 "\n",
+                     priorities ? priority_prefix[LOG_WARN] : "",
+                     now - writer.told);
+    if (log_sink_write(line, (size_t)count) == 0) {
+        writer.told = now;
+    }
+}
+
+/* Writes until the queue is empty; false if it was. */
+static bool write_queued(void)
+{
+    char text[LOG_LINE_MAX];
+    uint32_t kind, size;
+    bool any = false;
+
+    while (record_queue_first(&queue, &kind, &size)) {
+        if (kind == QUEUED_BURST) {
+            write_burst();
+        } else {
+            size_t count = take_lines(text);
+
+            lose(log_sink_write(text, count));
+        }
+        any = true;
+    }
+    if (any) {
+        tell_lost();
+    }
+    return any;
+}
+
+static void *run_writer(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&writer.stopping)) {
+        if (write_queued()) {
+            gather();
+        } else {
+            await_lines();
+        }
+    }
+    (void)write_queued(); /* what came before log_stop */
+    atomic_store(&writer.ended, true);
+    return NULL;
+}
+
+void log_open(int fd, bool with_priorities)
+{
+    assert(!writer.running);
+    log_sink_open(fd);
+    priorities = with_priorities;
+    queued = false;
+}
+
+int log_start(void)
+{
+    sigset_t all, before;
+
+    atomic_store(&writer.stopping, false);
+    atomic_store(&writer.ended, false);
+    sem_init(&writer.wake, 0, 0);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    errno = pthread_create(&writer.thread, NULL, run_writer, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (errno != 0) {
+        return -1;
+    }
+    writer.running = queued = true;
+    return 0;
+}
+
+bool log_stop(void)
+{
+    if (!writer.running) {
+        return true;
+    }
+    atomic_store(&writer.stopping, true);
+    wake_writer();
+    for (int i = 0; !atomic_load(&writer.ended); i++) {
+        if (i == FLUSH_TURNS) {
+            return false;
+        }
+        gather();
+    }
+    pthread_join(writer.thread, NULL);
+    writer.running = false;
+    return true;
+}
+
+/* ---- what all threads call ---- */
+
+/* Only this much of the queue stays free after the lines of that level. Those
+ * of connections, which may be any number, leave room to all others, and these
+ * to bursts. */
+static uint64_t spare_of(enum log_level level)
+{
+    return level == LOG_RECORD ? RECORD_QUEUE_BYTES / 4 : LOG_LINE_MAX;
 }
 
 void log_write(enum log_level level, const char *format, ...)
 {
-    char line[1 + LOG_LINE_MAX] = "\n";
-    size_t at = 1;
+    char line[LOG_LINE_MAX];
     int saved = errno;
+    size_t count;
     va_list args;
 
-    if ((int)level > atomic_load_explicit(&log_level, memory_order_relaxed)) {
+    if (!is_wanted(level)) {
         return;
     }
-    if (sink.priorities) {
-        memcpy(line + at, priority_prefix[level], 3);
-        at += 3;
+    va_start(args, format);
+    count = format_line(line, level, format, args);
+    va_end(args);
+    if (!queued) {
+        lose(log_sink_write(line, count));
+    } else if (record_queue_push(&queue, QUEUED_LINE, line, (uint32_t)count,
+                                 spare_of(level))) {
+        wake_writer();
+    } else {
+        lose(1);
+    }
+    errno = saved;
+}
+
+/* Makes room for another line. The memory comes from the kernel and goes back
+ * to it, so that the writer needs no heap of its own. */
+static bool burst_reserve(struct log_burst *burst)
+{
+    size_t size = burst->size == 0 ? BURST_FIRST_BYTES : 2 * burst->size;
+    void *bytes;
+
+    if (burst->size - burst->count >= LOG_LINE_MAX) {
+        return true;
+    }
+    if (size + atomic_load_explicit(&burst_bytes, memory_order_relaxed) >
+        BURST_MAX_BYTES) {
+        return false;
+    }
+    bytes = burst->size == 0
+                ? mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                : mremap(burst->bytes, burst->size, size, MREMAP_MAYMOVE);
+    if (bytes == MAP_FAILED) {
+        return false;
+    }
+    burst->bytes = bytes;
+    burst->size = size;
+    return true;
+}
+
+void log_burst_add(struct log_burst *burst, const char *format, ...)
+{
+    va_list args;
+
+    if (!burst_reserve(burst)) {
+        lose(1);
+        return;
     }
     va_start(args, format);
-    at += format_text(line + at, sizeof(line) - at, format, args);
+    burst->count +=
+        format_line(burst->bytes + burst->count, LOG_RECORD, format, args);
     va_end(args);
-    line[at++] = '\n';
-    line_write(line, at);
-    errno = saved;
+}
+
+void log_burst_end(struct log_burst *burst)
+{
+    struct log_burst ended = *burst;
+
+    *burst = (struct log_burst){0};
+    if (ended.size == 0) {
+        return;
+    }
+    atomic_fetch_add_explicit(&burst_bytes, ended.size, memory_order_relaxed);
+    if (queued &&
+        record_queue_push(&queue, QUEUED_BURST, &ended, sizeof(ended), 0)) {
+        wake_writer();
+        return;
+    }
+    lose(queued ? log_sink_count(ended.bytes, ended.count)
+                : log_sink_write(ended.bytes, ended.count));
+    burst_free(&ended);
 }
 
 const char *log_quote(const char *value, char *buffer, size_t size)

@@ -191,6 +191,7 @@ static void stop(struct daemon *daemon, int signal)
     uint64_t timeout_ns = current->config->drain_timeout_ns;
 
     if (daemon->stopping) {
+        (void)log_stop();
         _exit(0);
     }
     daemon->stopping = true;
@@ -389,7 +390,8 @@ static const char *start_workers(struct daemon *daemon)
     if (error != NULL) {
         return error;
     }
-    if (workers_start(&daemon->workers, config, &daemon->loop.mailbox) < 0 ||
+    if (log_start() < 0 ||
+        workers_start(&daemon->workers, config, &daemon->loop.mailbox) < 0 ||
         commit(daemon) < 0) {
         snprintf(sentence, sizeof(sentence), "cannot start the workers: %s",
                  strerror(errno));
@@ -488,5 +490,6 @@ int daemon_run(const struct source *source, struct config *config)
     status = run(&daemon, config);
     systemd_close(&daemon.systemd);
     close_control(&daemon);
+    (void)log_stop();
     return status;
 }

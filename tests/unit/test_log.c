@@ -1,20 +1,21 @@
 #include "base/log.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -27,10 +28,24 @@
 
 static int ends[2]; /* of the test's pipe or socket pair: read, write */
 
+/* Has the lines that earlier tests have lost told of where nobody looks. */
+static void forget_lost(void)
+{
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    log_set_level(LOG_INFO);
+    log_open(fd, false);
+    assert_int_equal(log_start(), 0);
+    log_write(LOG_INFO, "x");
+    assert_true(log_stop());
+    log_open(STDERR_FILENO, false);
+    close(fd);
+}
+
 static int setup_pipe(void **state)
 {
     (void)state;
-    log_set_level(LOG_INFO);
+    forget_lost();
     return pipe2(ends, O_CLOEXEC);
 }
 
@@ -39,7 +54,7 @@ static int setup_socket(void **state)
     int bytes = 65536;
 
     (void)state;
-    log_set_level(LOG_INFO);
+    forget_lost();
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1) {
         return -1;
     }
@@ -48,10 +63,13 @@ static int setup_socket(void **state)
 
 static int teardown_ends(void **state)
 {
+    bool stopped;
+
     (void)state;
     close(ends[0]);
+    stopped = log_stop();
     close(ends[1]);
-    return 0;
+    return stopped ? 0 : -1;
 }
 
 static bool has_bytes(void)
@@ -119,8 +137,8 @@ static void start_ticking(void)
     assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
 }
 
-/* Only here may a line block and so see EINTR. Must be the first test, since
- * log_open cannot be undone. */
+/* The writer has all signals blocked, so only here a line may see EINTR. Must
+ * be the first test, since log_open cannot be undone. */
 static void before_opening_a_line_is_tried_again_after_a_signal(void **state)
 {
     int saved = dup(STDERR_FILENO);
@@ -219,46 +237,6 @@ static void a_long_line_is_cut_and_keeps_its_end(void **state)
     }
 }
 
-static void a_full_pipe_or_socket_loses_lines_and_waits_for_none(void **state)
-{
-    uint64_t before = log_lost();
-
-    (void)state;
-    log_open(ends[1], false);
-    fill();
-    for (unsigned i = 0; i < 1000; i++) {
-        log_write(LOG_ERROR, "lost");
-    }
-    assert_int_equal(log_lost() - before, 1000);
-}
-
-static void lines_go_on_when_a_full_pipe_or_socket_is_read(void **state)
-{
-    uint64_t before = log_lost();
-
-    (void)state;
-    log_open(ends[1], false);
-    fill();
-    log_write(LOG_INFO, "lost");
-    while (has_bytes()) {
-        (void)taken();
-    }
-    log_write(LOG_INFO, "found");
-    assert_string_equal(taken(), "found\n");
-    assert_int_equal(log_lost() - before, 1);
-}
-
-static void the_flags_of_what_was_inherited_stay(void **state)
-{
-    int flags = fcntl(ends[1], F_GETFL);
-
-    (void)state;
-    log_open(ends[1], false);
-    log_write(LOG_INFO, "x");
-    assert_int_equal(fcntl(ends[1], F_GETFL), flags);
-    assert_int_equal(flags & O_NONBLOCK, 0);
-}
-
 static void a_reader_that_went_away_loses_lines(void **state)
 {
     uint64_t before = log_lost();
@@ -271,41 +249,12 @@ static void a_reader_that_went_away_loses_lines(void **state)
     assert_int_equal(log_lost() - before, 1);
 }
 
-/* A pipe without a reader cannot be reopened. */
-static void what_cannot_be_opened_anew_is_asked_first(void **state)
+static void errno_is_left_alone(void **state)
 {
-    uint64_t before = log_lost();
-
     (void)state;
     close(ends[0]);
     ends[0] = -1;
     log_open(ends[1], false);
-    log_write(LOG_INFO, "x");
-    assert_int_equal(log_lost() - before, 1);
-}
-
-/* An event counter cannot be reopened either, and a full one blocks. */
-static void what_cannot_be_opened_anew_is_not_waited_for(void **state)
-{
-    uint64_t most = UINT64_MAX - 1;
-    uint64_t before = log_lost();
-    int fd = eventfd(0, EFD_CLOEXEC);
-
-    (void)state;
-    assert_int_not_equal(fd, -1);
-    assert_int_equal(write(fd, &most, sizeof(most)), sizeof(most));
-    log_open(fd, false);
-    log_write(LOG_INFO, "8 bytes");
-    assert_int_equal(log_lost() - before, 1);
-    log_open(ends[1], false);
-    close(fd);
-}
-
-static void errno_is_left_alone(void **state)
-{
-    (void)state;
-    log_open(ends[1], false);
-    fill();
     errno = ERANGE;
     log_write(LOG_INFO, "lost");
     assert_int_equal(errno, ERANGE);
@@ -403,15 +352,15 @@ static void *write_lines(void *arg)
     return NULL;
 }
 
-/* Checks that each thread's lines are whole and in order; answers their number.
- */
-static unsigned check_lines(FILE *stream)
+/* Checks that each thread's lines are whole and in order, up to so many lines
+ * or the end; answers their number. */
+static unsigned check_lines(FILE *stream, unsigned most)
 {
     int last[THREADS] = {-1, -1, -1, -1};
     char line[LOG_LINE_MAX + 1];
     unsigned count = 0;
 
-    for (; fgets(line, sizeof(line), stream) != NULL; count++) {
+    for (; count < most && fgets(line, sizeof(line), stream) != NULL; count++) {
         int thread = line[0] - 'a';
         int number = atoi(line + 2);
 
@@ -453,29 +402,364 @@ static void threads_do_not_mix_their_lines_in_a_file(void **state)
     start_writers(threads);
     join_writers(threads);
     rewind(stream);
-    assert_int_equal(check_lines(stream), THREADS * LINES);
+    assert_int_equal(check_lines(stream, UINT_MAX), THREADS * LINES);
     assert_int_equal(log_lost(), before);
     fclose(stream);
 }
 
-static void every_line_arrives_or_is_counted(void **state)
+/* ---- with the thread that writes ---- */
+
+static FILE *stream_of(int fd)
+{
+    FILE *stream = fdopen(dup(fd), "r");
+
+    assert_non_null(stream);
+    return stream;
+}
+
+static void the_writer_keeps_each_thread_s_order(void **state)
 {
     pthread_t threads[THREADS];
     uint64_t before = log_lost();
-    FILE *stream;
-    unsigned count;
+    FILE *stream = stream_of(ends[0]);
 
     (void)state;
     log_open(ends[1], false);
+    assert_int_equal(log_start(), 0);
     start_writers(threads);
+    assert_int_equal(check_lines(stream, THREADS * LINES), THREADS * LINES);
     join_writers(threads);
-    assert_int_not_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), -1);
-    stream = fdopen(dup(ends[0]), "r");
-    assert_non_null(stream);
-    count = check_lines(stream);
-    assert_int_equal(count + (log_lost() - before), THREADS * LINES);
-    assert_true(count > 0 && log_lost() > before);
+    assert_true(log_stop());
+    assert_false(has_bytes());
+    assert_int_equal(log_lost(), before);
     fclose(stream);
+}
+
+static void a_full_pipe_that_does_not_block_is_waited_for(void **state)
+{
+    uint64_t before = log_lost();
+    int flags = fcntl(ends[1], F_GETFL);
+    char bytes[LOG_LINE_MAX];
+    ssize_t count;
+
+    (void)state;
+    log_open(ends[1], false);
+    fill();
+    assert_int_equal(fcntl(ends[1], F_SETFL, flags | O_NONBLOCK), 0);
+    assert_int_equal(log_start(), 0);
+    log_write(LOG_INFO, "patience");
+    usleep(10000);
+    do {
+        count = read(ends[0], bytes, sizeof(bytes));
+        assert_in_range(count, 1, sizeof(bytes));
+    } while (bytes[count - 1] != '\n');
+    assert_int_equal(fcntl(ends[1], F_GETFL), flags | O_NONBLOCK);
+    assert_true(log_stop());
+    assert_int_equal(log_lost(), before);
+}
+
+/* Until as many lines more have been lost. */
+static unsigned write_until_lost(enum log_level level, uint64_t lines)
+{
+    uint64_t before = log_lost();
+    unsigned written = 0;
+
+    while (log_lost() - before < lines) {
+        log_write(level, "line %d", 7);
+        written++;
+    }
+    return written;
+}
+
+/* Reads lines until one of them is that one; answers how many came before it.
+ * Lines of other forms are not counted. */
+static unsigned count_until(FILE *stream, const char *last, const char *counted)
+{
+    char line[LOG_LINE_MAX + 1];
+    unsigned count = 0;
+
+    for (;;) {
+        assert_non_null(fgets(line, sizeof(line), stream));
+        if (strcmp(line, last) == 0) {
+            return count;
+        }
+        count += strncmp(line, counted, strlen(counted)) == 0;
+    }
+}
+
+static void a_full_pipe_or_socket_holds_up_no_thread(void **state)
+{
+    uint64_t before = log_lost();
+    FILE *stream = stream_of(ends[0]);
+    unsigned written;
+
+    (void)state;
+    log_open(ends[1], false);
+    assert_int_equal(log_start(), 0);
+    written = write_until_lost(LOG_ERROR, 1000);
+    assert_int_equal(count_until(stream, "log lost=1000\n", "line 7\n"),
+                     written - 1000);
+    log_write(LOG_INFO, "found");
+    assert_int_equal(count_until(stream, "found\n", ""), 0);
+    assert_true(log_stop());
+    assert_int_equal(log_lost() - before, 1000);
+    fclose(stream);
+}
+
+/* ---- a file that may stand still ---- */
+
+static int file = -1;
+static FILE *file_lines; /* another offset of the same file */
+static _Atomic bool frozen;
+
+static _Atomic unsigned writes_of_test; /* to the file */
+static _Thread_local bool is_test;
+
+/* Stands in for the C library's, or a sanitizer's. */
+ssize_t write(int fd, const void *bytes, size_t count)
+{
+    static ssize_t (*_Atomic real)(int, const void *, size_t);
+
+    if (real == NULL) {
+        real = (ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+    }
+    if (fd == file && is_test) {
+        writes_of_test++;
+    }
+    while (fd == file && frozen) {
+        usleep(1000);
+    }
+    return real(fd, bytes, count);
+}
+
+static int setup_file(void **state)
+{
+    char path[64];
+
+    (void)state;
+    forget_lost();
+    file = open_file();
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+    file_lines = fopen(path, "re");
+    log_open(file, false);
+    return file_lines != NULL ? 0 : -1;
+}
+
+static int teardown_file(void **state)
+{
+    (void)state;
+    frozen = false;
+    if (!log_stop()) {
+        return -1;
+    }
+    fclose(file_lines);
+    close(file);
+    file = -1;
+    return 0;
+}
+
+static void start_frozen(void)
+{
+    frozen = true;
+    assert_int_equal(log_start(), 0);
+}
+
+static void thaw_and_stop(void)
+{
+    frozen = false;
+    assert_true(log_stop());
+}
+
+static void no_thread_but_the_writer_writes(void **state)
+{
+    struct log_burst burst = {0};
+
+    (void)state;
+    is_test = true;
+    assert_int_equal(log_start(), 0);
+    for (int i = 0; i < 1000; i++) {
+        log_write(LOG_INFO, "line %d", i);
+        log_burst_add(&burst, "burst %d", i);
+    }
+    log_burst_end(&burst);
+    assert_true(log_stop());
+    is_test = false;
+    assert_int_equal(writes_of_test, 0);
+}
+
+static void a_file_that_stands_still_holds_up_no_thread(void **state)
+{
+    uint64_t before = log_lost();
+    unsigned written;
+
+    (void)state;
+    start_frozen();
+    written = write_until_lost(LOG_INFO, 1000);
+    thaw_and_stop();
+    assert_int_equal(count_until(file_lines, "log lost=1000\n", "line 7\n"),
+                     written - 1000);
+    assert_int_equal(log_lost() - before, 1000);
+}
+
+static void connections_leave_room_to_other_lines(void **state)
+{
+    uint64_t lost;
+
+    (void)state;
+    start_frozen();
+    (void)write_until_lost(LOG_RECORD, 10);
+    lost = log_lost();
+    for (unsigned i = 0; i < 1000; i++) {
+        log_write(LOG_INFO, "kept %u", i);
+    }
+    assert_int_equal(log_lost(), lost);
+    thaw_and_stop();
+    assert_int_equal(count_until(file_lines, "log lost=10\n", "kept "), 1000);
+}
+
+/* Adds lines of 1,000 bytes. */
+static void add_lines(struct log_burst *burst, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        log_burst_add(burst, "burst %0*u", 993, i);
+    }
+}
+
+/* Checks that these lines come next, from the first on. */
+static void expect_burst(FILE *stream, unsigned count)
+{
+    char line[LOG_LINE_MAX + 1];
+
+    for (unsigned i = 0; i < count; i++) {
+        assert_non_null(fgets(line, sizeof(line), stream));
+        assert_int_equal(strlen(line), 1000);
+        assert_memory_equal(line, "burst ", 6);
+        assert_int_equal(strtoul(line + 6, NULL, 10), i);
+    }
+}
+
+static void a_burst_is_whole_though_the_queue_is_full(void **state)
+{
+    struct log_burst burst = {0};
+    uint64_t lost;
+
+    (void)state;
+    start_frozen();
+    log_write(LOG_INFO, "first");
+    (void)write_until_lost(LOG_INFO, 1);
+    lost = log_lost();
+    add_lines(&burst, 10000);
+    log_burst_end(&burst);
+    assert_null(burst.bytes);
+    assert_int_equal(log_lost(), lost);
+    thaw_and_stop();
+    assert_int_equal(count_until(file_lines, "first\n", ""), 0);
+    while (fgetc(file_lines) == 'l') { /* line 7 */
+        assert_non_null(fgets((char[16]){0}, 16, file_lines));
+    }
+    assert_int_equal(fseek(file_lines, -1, SEEK_CUR), 0);
+    expect_burst(file_lines, 10000);
+}
+
+static void a_burst_goes_on_while_it_is_read(void **state)
+{
+    struct log_burst burst = {0};
+    uint64_t before = log_lost();
+    FILE *stream = stream_of(ends[0]);
+
+    (void)state;
+    log_open(ends[1], false);
+    assert_int_equal(log_start(), 0);
+    log_write(LOG_INFO, "before");
+    add_lines(&burst, 10000);
+    log_burst_end(&burst);
+    log_write(LOG_INFO, "after");
+    assert_int_equal(count_until(stream, "before\n", ""), 0);
+    expect_burst(stream, 10000);
+    assert_int_equal(count_until(stream, "after\n", ""), 0);
+    assert_true(log_stop());
+    assert_int_equal(log_lost(), before);
+    fclose(stream);
+}
+
+static void bursts_are_bounded_together(void **state)
+{
+    struct log_burst first = {0}, second = {0};
+    uint64_t before = log_lost();
+    uint64_t lost;
+
+    (void)state;
+    start_frozen();
+    add_lines(&first, 40000);
+    lost = log_lost() - before;
+    assert_in_range(lost, 40000 - (32 << 20) / 1000, 40000 - 30000);
+    log_burst_end(&first);
+    add_lines(&second, 100);
+    assert_int_equal(log_lost() - before, lost + 100);
+    log_burst_end(&second);
+    thaw_and_stop();
+    expect_burst(file_lines, 40000 - (unsigned)lost);
+    assert_int_equal(log_start(), 0);
+    add_lines(&second, 100);
+    log_burst_end(&second);
+    assert_true(log_stop());
+    assert_int_equal(log_lost() - before, lost + 100);
+}
+
+static void a_burst_before_the_writer_is_written(void **state)
+{
+    struct log_burst burst = {0};
+
+    (void)state;
+    log_burst_end(&burst);
+    add_lines(&burst, 100);
+    log_burst_end(&burst);
+    expect_burst(file_lines, 100);
+    assert_int_equal(fgetc(file_lines), EOF);
+}
+
+static void a_limit_of_the_file_loses_lines_and_kills_nobody(void **state)
+{
+    uint64_t before = log_lost();
+    rlim_t unlimited = limit_files(4);
+
+    (void)state;
+    (void)signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(log_start(), 0);
+    log_write(LOG_INFO, "torn here");
+    assert_true(log_stop());
+    assert_int_equal(log_start(), 0);
+    log_write(LOG_INFO, "lost");
+    assert_true(log_stop());
+    (void)limit_files(unlimited);
+    assert_int_equal(log_lost() - before, 2);
+    assert_int_equal(log_start(), 0);
+    log_write(LOG_INFO, "whole");
+    assert_true(log_stop());
+    (void)signal(SIGXFSZ, SIG_IGN);
+    check_file(file, "torn\nwhole\nlog lost=2\n");
+}
+
+static void stopping_writes_what_is_queued(void **state)
+{
+    (void)state;
+    assert_int_equal(log_start(), 0);
+    for (unsigned i = 0; i < 5000; i++) {
+        log_write(LOG_INFO, "line %u", i);
+    }
+    log_write(LOG_INFO, "stopped");
+    assert_true(log_stop());
+    assert_int_equal(count_until(file_lines, "stopped\n", "line "), 5000);
+}
+
+static void stopping_does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    start_frozen();
+    log_write(LOG_INFO, "stopped");
+    assert_false(log_stop());
+    thaw_and_stop();
+    assert_int_equal(count_until(file_lines, "stopped\n", ""), 0);
 }
 
 static void values_are_quoted_only_where_they_must_be(void **state)
@@ -514,6 +798,8 @@ static void a_quoted_value_is_cut_to_its_buffer(void **state)
 
 #define WITH(setup, test)                                                      \
     cmocka_unit_test_setup_teardown(test, setup, teardown_ends)
+#define FILED(test)                                                            \
+    cmocka_unit_test_setup_teardown(test, setup_file, teardown_file)
 
 int main(void)
 {
@@ -526,24 +812,29 @@ int main(void)
         WITH(setup_pipe, control_bytes_cannot_forge_a_line),
         WITH(setup_pipe, a_long_line_is_cut_and_keeps_its_end),
         WITH(setup_socket, a_long_line_is_cut_and_keeps_its_end),
-        WITH(setup_pipe, a_full_pipe_or_socket_loses_lines_and_waits_for_none),
-        WITH(setup_socket,
-             a_full_pipe_or_socket_loses_lines_and_waits_for_none),
-        WITH(setup_pipe, lines_go_on_when_a_full_pipe_or_socket_is_read),
-        WITH(setup_socket, lines_go_on_when_a_full_pipe_or_socket_is_read),
-        WITH(setup_pipe, the_flags_of_what_was_inherited_stay),
-        WITH(setup_socket, the_flags_of_what_was_inherited_stay),
         WITH(setup_pipe, a_reader_that_went_away_loses_lines),
         WITH(setup_socket, a_reader_that_went_away_loses_lines),
-        WITH(setup_pipe, what_cannot_be_opened_anew_is_asked_first),
-        WITH(setup_pipe, what_cannot_be_opened_anew_is_not_waited_for),
         WITH(setup_pipe, errno_is_left_alone),
         cmocka_unit_test(lines_go_where_others_of_the_description_left_off),
         cmocka_unit_test(a_line_after_a_torn_one_stands_alone),
         cmocka_unit_test(a_full_disk_loses_lines),
         cmocka_unit_test(threads_do_not_mix_their_lines_in_a_file),
-        WITH(setup_pipe, every_line_arrives_or_is_counted),
-        WITH(setup_socket, every_line_arrives_or_is_counted),
+        WITH(setup_pipe, the_writer_keeps_each_thread_s_order),
+        WITH(setup_socket, the_writer_keeps_each_thread_s_order),
+        WITH(setup_pipe, a_full_pipe_that_does_not_block_is_waited_for),
+        WITH(setup_socket, a_full_pipe_that_does_not_block_is_waited_for),
+        WITH(setup_pipe, a_full_pipe_or_socket_holds_up_no_thread),
+        WITH(setup_socket, a_full_pipe_or_socket_holds_up_no_thread),
+        FILED(no_thread_but_the_writer_writes),
+        FILED(a_file_that_stands_still_holds_up_no_thread),
+        FILED(connections_leave_room_to_other_lines),
+        FILED(a_burst_is_whole_though_the_queue_is_full),
+        WITH(setup_pipe, a_burst_goes_on_while_it_is_read),
+        FILED(bursts_are_bounded_together),
+        FILED(a_burst_before_the_writer_is_written),
+        FILED(a_limit_of_the_file_loses_lines_and_kills_nobody),
+        FILED(stopping_writes_what_is_queued),
+        FILED(stopping_does_not_wait_for_ever),
         cmocka_unit_test(values_are_quoted_only_where_they_must_be),
         cmocka_unit_test(a_quoted_value_is_cut_to_its_buffer),
     };
