@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-/* Writes all of them to the log. */
+/* Writes all of them to the log, as one burst: no other line comes between. */
 void report_write(const struct generations *generations,
                   const struct workers *workers, uint64_t uptime_ns);
 

@@ -57,38 +57,42 @@ static bool newer_has_upstream(const struct generations *generations,
     return false;
 }
 
-static void write_upstream(const char *service, const struct upstream *upstream)
+static void add_upstream(struct log_burst *burst, const char *service,
+                         const struct upstream *upstream)
 {
     char name[REPORT_NAME_MAX];
     struct upstream_sums sums;
 
     upstream_counters_sum(upstream->counters, upstream->workers, &sums);
-    log_write(LOG_RECORD,
-              "stats service=%s upstream=%s state=%s active=%" PRIu32
-              " total=%" PRIu64 " failed=%" PRIu64 " bytes_up=%" PRIu64
-              " bytes_down=%" PRIu64,
-              service, log_quote(upstream->text, name, sizeof(name)),
-              upstream_up(upstream) ? "up" : "down",
-              atomic_load_explicit(&upstream->active, memory_order_relaxed),
-              sums.total, sums.failed, sums.bytes[UP], sums.bytes[DOWN]);
+    log_burst_add(burst,
+                  "stats service=%s upstream=%s state=%s active=%" PRIu32
+                  " total=%" PRIu64 " failed=%" PRIu64 " bytes_up=%" PRIu64
+                  " bytes_down=%" PRIu64,
+                  service, log_quote(upstream->text, name, sizeof(name)),
+                  upstream_up(upstream) ? "up" : "down",
+                  atomic_load_explicit(&upstream->active, memory_order_relaxed),
+                  sums.total, sums.failed, sums.bytes[UP], sums.bytes[DOWN]);
 }
 
-static void write_service(const char *service, const struct service_sums *sums)
+static void add_service(struct log_burst *burst, const char *service,
+                        const struct service_sums *sums)
 {
     char ended[STATS_ENDED_MAX];
 
     stats_format_ended(sums, ended, sizeof(ended));
-    log_write(LOG_RECORD,
-              "stats service=%s active=%" PRIu64 " accepted=%" PRIu64
-              " bytes_up=%" PRIu64 " bytes_down=%" PRIu64 "%s dropped=%" PRIu64,
-              service, sums->active, sums->accepted, sums->bytes[UP],
-              sums->bytes[DOWN], ended, sums->dropped);
+    log_burst_add(burst,
+                  "stats service=%s active=%" PRIu64 " accepted=%" PRIu64
+                  " bytes_up=%" PRIu64 " bytes_down=%" PRIu64
+                  "%s dropped=%" PRIu64,
+                  service, sums->active, sums->accepted, sums->bytes[UP],
+                  sums->bytes[DOWN], ended, sums->dropped);
 }
 
-/* Writes the lines of a service of the generation with that index. If that is
+/* Adds the lines of a service of the generation with that index. If that is
  * not the current one, only what no newer one has and what has connections. */
-static void write_service_lines(const struct generations *generations,
-                                size_t index, const struct service *service)
+static void add_service_lines(struct log_burst *burst,
+                              const struct generations *generations,
+                              size_t index, const struct service *service)
 {
     bool current = index + 1 == generations->count;
     const struct service_state *state = service->state;
@@ -99,7 +103,7 @@ static void write_service_lines(const struct generations *generations,
     service_counters_sum(state->counters, state->workers, &sums);
     if (current ||
         (sums.active > 0 && !newer_has_service(generations, index, state))) {
-        write_service(quoted, &sums);
+        add_service(burst, quoted, &sums);
     }
     for (uint32_t i = 0; i < service->upstream_count; i++) {
         const struct upstream *upstream = service->upstreams[i];
@@ -108,7 +112,7 @@ static void write_service_lines(const struct generations *generations,
 
         if (current || (used && !newer_has_upstream(generations, index, state,
                                                     upstream))) {
-            write_upstream(quoted, upstream);
+            add_upstream(burst, quoted, upstream);
         }
     }
 }
@@ -125,8 +129,9 @@ static void add_sums(struct service_sums *all,
     all->bytes[DOWN] += sums.bytes[DOWN];
 }
 
-static void write_process(const struct generations *generations,
-                          const struct workers *workers, uint64_t uptime_ns)
+static void add_process(struct log_burst *burst,
+                        const struct generations *generations,
+                        const struct workers *workers, uint64_t uptime_ns)
 {
     const struct shared *shared = &workers->shared;
     struct service_sums all = generations->removed;
@@ -144,8 +149,8 @@ static void write_process(const struct generations *generations,
         }
     }
     workers_memory(workers, &lent, &peak);
-    log_write(
-        LOG_RECORD,
+    log_burst_add(
+        burst,
         "stats uptime_s=%" PRIu64 " workers=%u active=%" PRIu64
         " accepted=%" PRIu64 " bytes_up=%" PRIu64 " bytes_down=%" PRIu64
         " buffers_lent=%" PRIu64 " buffers_peak=%" PRIu64
@@ -161,12 +166,15 @@ static void write_process(const struct generations *generations,
 void report_write(const struct generations *generations,
                   const struct workers *workers, uint64_t uptime_ns)
 {
-    write_process(generations, workers, uptime_ns);
+    struct log_burst burst = {0};
+
+    add_process(&burst, generations, workers, uptime_ns);
     for (size_t i = generations->count; i-- > 0;) {
         const struct generation *generation = generations->alive[i];
 
         for (size_t j = 0; j < generation->service_count; j++) {
-            write_service_lines(generations, i, &generation->services[j]);
+            add_service_lines(&burst, generations, i, &generation->services[j]);
         }
     }
+    log_burst_end(&burst);
 }
