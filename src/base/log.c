@@ -184,9 +184,10 @@ static void tell_lost(void)
     if (now == writer.told || !is_wanted(LOG_WARN)) {
         return;
     }
-    count = snprintf(line, sizeof(line), "%slog lost=%" PRIu64 "\n",
-                     priorities ? priority_prefix[LOG_WARN] : "",
-                     now - writer.told);
+    count = snprintf(line, sizeof(line), "%s",
+                     priorities ? priority_prefix[LOG_WARN] : "");
+    count += snprintf(line + count, sizeof(line) - (size_t)count,
+                      "log lost=%" PRIu64 "\n", now - writer.told);
     if (log_sink_write(line, (size_t)count) == 0) {
         writer.told = now;
     }

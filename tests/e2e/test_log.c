@@ -1,4 +1,13 @@
-#include "harness.h"
+/*
+ * Lines that come faster than the log takes them.
+ */
+#include "fixture.h"
+#include "loopback.h"
+#include "pair.h"
+#include "proxy.h"
+#include "socket.h"
+#include "teardown.h"
+#include "wait.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -8,18 +17,18 @@ enum { SERVICES = 200 };
 
 static struct proxy *start_services(void)
 {
-    const struct launch plain = {0};
     char *config = NULL;
     size_t size = 0;
     FILE *text = open_memstream(&config, &size);
+    struct proxy *proxy;
 
     assert_non_null(text);
     for (unsigned i = 0; i < SERVICES; i++) {
         fprintf(text, "[service s%u]\nlisten = %s\nupstream = 127.0.0.1:9\n", i,
-                place_new().text);
+                loopback_new().text);
     }
     fclose(text);
-    struct proxy *proxy = proxy_launch(&plain, config);
+    proxy = proxy_start("%s", config);
     free(config);
     return proxy;
 }
@@ -27,13 +36,13 @@ static struct proxy *start_services(void)
 /* Far more than a pipe holds, at once. */
 static void no_stats_line_is_lost_while_the_log_is_read(void **state)
 {
-    (void)state;
     struct proxy *proxy = start_services();
 
+    (void)state;
     proxy_mark(proxy);
     for (unsigned round = 1; round <= 5; round++) {
         proxy_signal(proxy, SIGUSR1);
-        eventually(proxy_count(proxy, "^stats service=s[0-9]* upstream=") ==
+        wait_until(proxy_count(proxy, "^stats service=s[0-9]* upstream=") ==
                    round * SERVICES);
         assert_int_equal(proxy_count(proxy, "^stats service=s[0-9]* active="),
                          round * SERVICES);
@@ -47,18 +56,18 @@ static void no_stats_line_is_lost_while_the_log_is_read(void **state)
 static void a_stop_writes_all_lines(void **state)
 {
     enum { CLIENTS = 300 };
-    struct scene scene;
+    struct fixture fixture;
 
     (void)state;
-    scene_open(&scene, "access_log = yes\ndrain_timeout = 0", "");
+    fixture_open(&fixture, "access_log = yes\ndrain_timeout = 0", "");
     for (unsigned i = 0; i < CLIENTS; i++) {
-        (void)scene_pair_open(&scene);
+        (void)pair_connect(&fixture);
     }
-    proxy_signal(scene.proxy, SIGTERM);
-    assert_int_equal(proxy_wait(scene.proxy), 0);
-    assert_int_equal(proxy_count(scene.proxy, "^conn service=web "), CLIENTS);
-    assert_int_equal(proxy_count(scene.proxy, "^stopped$"), 1);
-    hang_up_all();
+    proxy_signal(fixture.proxy, SIGTERM);
+    assert_int_equal(proxy_wait(fixture.proxy), 0);
+    assert_int_equal(proxy_count(fixture.proxy, "^conn service=web "), CLIENTS);
+    assert_int_equal(proxy_count(fixture.proxy, "^stopped$"), 1);
+    socket_close_all();
 }
 
 int main(void)
