@@ -11,18 +11,21 @@
  *   push   sends without end after the first byte
  *   udpecho  sends a datagram back, or the part of it that was requested
  * Clients; each prints one line of JSON. A mode with phases prints READY
- * between them, and waits for a line on standard input or its end: rate   one
- * HTTP request for each connection, -c in flight, for -d seconds or until -n
- * connections reqs   -n requests over -c persistent connections. Phases: all
- * are connected and warm; all requests are done ping   -n round trips of -b
- * bytes to an echo server, one at a time hold   -c connections, each has -b
- * bytes echoed and is then idle. Phases: all are connected; all are closed
- *   storm  -c connections to a push server, each reads -b bytes and then stops.
- *          Phases as for hold
- *   udp    -c clients send bursts of -k datagrams of -b bytes while fewer than
- *          -w bursts are unanswered (see load_udp.c). -g sends a burst as one
- *          GSO batch, -p is the timeout of an answer in ms. Phases: each client
- *          had an answer; -d seconds or -n datagrams are over
+ * between them, and waits for a line on standard input or its end.
+ *
+ *   rate   one HTTP request for each connection, -c in flight, for -d
+ *          seconds or until -n connections
+ *   reqs   -n requests over -c persistent connections. Phases: all are
+ *          connected and warm; all requests are done
+ *   ping   -n round trips of -b bytes to an echo server, one at a time
+ *   hold   -c connections, each has -b bytes echoed and is then idle.
+ *          Phases: all are connected; all are closed
+ *   storm  -c connections to a push server, each reads -b bytes and then
+ *          stops. Phases as for hold
+ *   udp    -c clients send bursts of -k datagrams of -b bytes while fewer
+ *          than -w bursts are unanswered (see load_udp.c). -g sends a burst
+ *          as one GSO batch, -p is the timeout of an answer in ms. Phases:
+ *          each client had an answer; -d seconds or -n datagrams are over
  */
 #include "load.h"
 
