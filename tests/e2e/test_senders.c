@@ -1,0 +1,75 @@
+/* Who may send a PROXY header, where services share an address. */
+#include "harness.h"
+
+#include <stdio.h>
+
+/* A ClientHello (RFC 8446, 4.1.2) that asks for a name of one letter under
+ * .example. Its random bytes are zeros. */
+static void send_hello(int fd, char letter)
+{
+    static const unsigned char name[] = {
+        0, 0, 0, 14, 0, 12, 0, 0, 9, 0, '.', 'e', 'x', 'a', 'm', 'p', 'l', 'e'};
+    unsigned char hello[5 + 4 + 41 + 2 + sizeof name] = {22, 3, 1, 0};
+    unsigned char *at = hello + 5;
+
+    hello[4] = sizeof hello - 5;
+    *at = 1;
+    at[3] = sizeof hello - 9;
+    at[4] = at[5] = 3;
+    at[38] = 0;  /* no session id */
+    at[40] = 2;  /* one cipher suite */
+    at[41] = 19; /* TLS_AES_128_GCM_SHA256 */
+    at[42] = 1;
+    at[43] = 1; /* no compression */
+    at[46] = sizeof name;
+    memcpy(at + 47, name, sizeof name);
+    at[47 + 9] = (unsigned char)letter;
+    send_bytes(fd, hello, sizeof hello);
+}
+
+static void a_sender_is_trusted_by_the_service_that_is_asked_for(void **state)
+{
+    struct place front = place_new();
+    struct place back = place_new();
+    struct server *server = server_start(&back, serve_name, "s");
+    char senders[2][32];
+    struct proxy *proxy;
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        strcpy(senders[i], source_new(i + 1));
+    }
+    proxy = proxy_start("[service a]\nlisten = %s\nupstream = %s\n"
+                        "sni = a.example\nproxy_protocol = on\n"
+                        "proxy_protocol_from = %s\n"
+                        "[service b]\nlisten = %s\nupstream = %s\n"
+                        "sni = b.example\nproxy_protocol = on\n"
+                        "proxy_protocol_from = %s\n",
+                        front.text, back.text, senders[0], front.text,
+                        back.text, senders[1]);
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned sender = i % 2;
+        unsigned service = i / 2;
+        int client = dial_from(senders[sender], &front);
+        send_text(client, "PROXY TCP4 192.0.2.7 192.0.2.99 4000 443\r\n");
+        send_hello(client, service == 0 ? 'a' : 'b');
+        if (sender == service) {
+            expect_text(client, "s");
+        } else {
+            expect_reset(client);
+        }
+    }
+    expect_refused(source_new(3), &front, "PROXY TCP4 ");
+    stat_await(proxy, "b", NULL, "ended_denied", 1);
+    stat_await(proxy, "a", NULL, "ended_denied", 2); /* the first of them */
+    proxy_stop(proxy);
+    server_stop(server);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        E2E(a_sender_is_trusted_by_the_service_that_is_asked_for),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
