@@ -31,8 +31,9 @@ bool handshake_may_step(struct plane *plane) WARN_UNUSED;
 /* One step. STEP_FAILED: errno says why; EPROTO is TLS's own failure. */
 enum step handshake_step(struct sock *sock) WARN_UNUSED;
 
-/* Reports that a handshake failed, in one line a second for all. side: "client"
- * or "upstream"; address: the peer's. Keeps errno. */
+/* Reports that a handshake failed, in one line a second for all, unless the
+ * peer is a client that left without a byte. side: "client" or "upstream";
+ * address: the peer's. Keeps errno. */
 void handshake_report_failure(struct plane *plane,
                               const struct service *service, const char *side,
                               const char *address);

@@ -38,6 +38,8 @@ struct preface {
     struct proxy_header header;              /* if has_header */
     bool has_header;
     uint8_t cause; /* enum cause: of STEP_FAILED */
+    bool silent;   /* of STEP_FAILED: the stream ended before the first byte of
+                      what was due, as that of a check does */
 };
 
 /* Whether something must come first on that address. */

@@ -27,16 +27,19 @@ void handshake_report_failure(struct plane *plane,
                               const struct service *service, const char *side,
                               const char *address)
 {
-    uint32_t count =
-        limited_log_add(&plane->shared->tls_errors, plane->loop.now_ns);
+    const char *reason = sock_tls_error();
     char name[ADDR_HOST_MAX + 16];
     int error = errno;
+    uint32_t count;
 
+    if (reason == NULL) {
+        return;
+    }
+    count = limited_log_add(&plane->shared->tls_errors, plane->loop.now_ns);
     if (count > 0) {
         log_write(LOG_WARN, "tls error service=%s %s=%s reason=\"%s\" count=%u",
                   service->config->name, side,
-                  log_quote(address, name, sizeof(name)), sock_tls_error(),
-                  count);
+                  log_quote(address, name, sizeof(name)), reason, count);
     }
     errno = error;
 }

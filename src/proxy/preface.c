@@ -233,6 +233,7 @@ enum step preface_read(struct preface *preface, struct sock *client,
     case IO_BUSY:
         return STEP_WAITS;
     case IO_EOF:
+        preface->silent = true;
         return failed(preface, CAUSE_BAD_HEADER);
     default:
         return failed(preface, CAUSE_CLIENT_RESET);

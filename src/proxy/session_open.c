@@ -192,7 +192,7 @@ static void read_preface(struct plane *plane, struct session *session)
         admit(plane, session);
         break;
     case STEP_FAILED:
-        if (preface->cause == CAUSE_BAD_HEADER) {
+        if (preface->cause == CAUSE_BAD_HEADER && !preface->silent) {
             report_bad_header(plane, session);
         }
         session_close(plane, session, (enum cause)preface->cause);

@@ -257,11 +257,13 @@ static bool crc_is_valid(const uint8_t *header, size_t count, size_t at)
     return crc32c(crc, header + after, count - after) == sent;
 }
 
-/* At most one checksum, since the check of each reads the whole header. */
-static bool tlvs_are_valid(const uint8_t *header, size_t count, size_t at)
+/* Where the value of the checksum is, 0 without one; false if the TLVs from at
+ * on are malformed. At most one checksum, since the check of each reads the
+ * whole header. */
+static bool read_tlvs(const uint8_t *header, size_t count, size_t at,
+                      size_t *crc_at)
 {
-    size_t crc_at = 0;
-
+    *crc_at = 0;
     while (at < count) {
         size_t value = at + TLV_HEAD_BYTES;
         size_t length = value <= count ? read_u16(header + at + 1) : 0;
@@ -270,14 +272,14 @@ static bool tlvs_are_valid(const uint8_t *header, size_t count, size_t at)
             return false;
         }
         if (header[at] == TLV_CRC32C) {
-            if (length != CRC_BYTES || crc_at != 0) {
+            if (length != CRC_BYTES || *crc_at != 0) {
                 return false;
             }
-            crc_at = value;
+            *crc_at = value;
         }
         at = value + length;
     }
-    return crc_at == 0 || crc_is_valid(header, count, crc_at);
+    return true;
 }
 
 static void decode_ip(const uint8_t *at, int family, size_t ip_bytes,
@@ -325,20 +327,34 @@ static bool head_is_local(const uint8_t *bytes)
            (bytes[13] & 0xf) == TRANSPORT_UNSPEC;
 }
 
-/* The whole header, of length bytes, was received. */
+/* Where the TLVs begin. What a sender of LOCAL puts there need not fit the
+ * family that it names. */
+static size_t tlvs_at(const uint8_t *bytes, size_t length)
+{
+    unsigned family = bytes[13] >> 4;
+    size_t at = HEAD_BYTES + (family < FAMILIES ? address_bytes[family] : 0);
+
+    return at < length ? at : length;
+}
+
+/* The whole header, of length bytes, was received. Behind LOCAL and UNSPEC
+ * anything may follow, but a checksum counts there too. */
 static int decode_block(const uint8_t *bytes, size_t length,
                         struct proxy_header *out)
 {
-    unsigned family = bytes[13] >> 4;
+    bool local = head_is_local(bytes);
+    size_t crc_at;
 
-    if (head_is_local(bytes)) {
-        *out = (struct proxy_header){.local = true};
-        return (int)length;
-    }
-    if (!tlvs_are_valid(bytes, length, HEAD_BYTES + address_bytes[family])) {
+    if ((!read_tlvs(bytes, length, tlvs_at(bytes, length), &crc_at) &&
+         !local) ||
+        (crc_at != 0 && !crc_is_valid(bytes, length, crc_at))) {
         return -1;
     }
-    decode_addresses(bytes + HEAD_BYTES, family, out);
+    if (local) {
+        *out = (struct proxy_header){.local = true};
+    } else {
+        decode_addresses(bytes + HEAD_BYTES, bytes[13] >> 4, out);
+    }
     return (int)length;
 }
 

@@ -1,4 +1,5 @@
-/* Who may send a PROXY header, where services share an address. */
+/* Who may send a PROXY header, where services share an address; and checks,
+ * which connect and send nothing. */
 #include "harness.h"
 
 #include <stdio.h>
@@ -65,10 +66,38 @@ static void a_sender_is_trusted_by_the_service_that_is_asked_for(void **state)
     server_stop(server);
 }
 
+/* Balancers in front check by a connection, with or without a header. */
+static void a_connection_that_sent_nothing_is_not_told(void **state)
+{
+    struct place front = place_new();
+    struct place named = place_new();
+    struct place back = place_new();
+    struct proxy *proxy = proxy_start(
+        "[service web]\nlisten = %s\nupstream = %s\nproxy_protocol = on\n"
+        "proxy_protocol_from = 127.0.0.0/8\n"
+        "[service named]\nlisten = %s\nupstream = %s\nproxy_protocol = on\n"
+        "proxy_protocol_from = 127.0.0.0/8\nsni = a.example\n",
+        front.text, back.text, named.text, back.text);
+    (void)state;
+    hang_up(dial(&front));
+    int check = dial(&named);
+    send_text(check, "PROXY UNKNOWN\r\n");
+    hang_up(check);
+    stat_await(proxy, "web", NULL, "ended_bad_header", 1);
+    stat_await(proxy, "named", NULL, "ended_bad_header", 1);
+    assert_int_equal(proxy_count(proxy, "bad header"), 0);
+    check = dial(&front);
+    send_text(check, "PROXY ");
+    hang_up(check);
+    proxy_line(proxy, "bad header service=web .* count=1$");
+    proxy_stop(proxy);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         E2E(a_sender_is_trusted_by_the_service_that_is_asked_for),
+        E2E(a_connection_that_sent_nothing_is_not_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -584,6 +584,34 @@ static void a_checksum_that_is_there_must_be_right(void **state)
     }
 }
 
+/* Addresses that are ignored come first, as long as the family says. */
+static void a_checksum_counts_without_addresses_too(void **state)
+{
+    static const struct {
+        unsigned command, family, length;
+    } heads[] = {{0x20, 0x00, 0},   {0x20, 0x11, 12}, {0x20, 0x21, 36},
+                 {0x20, 0x31, 216}, {0x20, 0x50, 0},  {0x21, 0x00, 0},
+                 {0x21, 0x01, 0},   {0x21, 0x10, 12}, {0x21, 0x20, 36}};
+    struct proxy_header header;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        start(heads[i].command, heads[i].family, heads[i].length);
+        for (unsigned j = 0; j < heads[i].length; j++) {
+            add("x", 1);
+        }
+        add_tlv(0x02, "name", 4);
+        add_crc();
+        assert_int_equal(parse(made.data, made.count, &header), made.count);
+        check_is(&header, NULL, 0, NULL, 0);
+        made.data[made.count - 1] ^= 1;
+        assert_int_equal(parse(made.data, made.count, &header), -1);
+        made.data[made.count - 1] ^= 1;
+        made.data[made.count - 8] ^= 1; /* of the name */
+        assert_int_equal(parse(made.data, made.count, &header), -1);
+    }
+}
+
 static void a_checksum_is_four_bytes_and_the_only_one(void **state)
 {
     struct proxy_header header;
@@ -796,6 +824,7 @@ int main(void)
         cmocka_unit_test(addresses_that_do_not_fit_are_refused),
         cmocka_unit_test(tlvs_fill_the_header_exactly),
         cmocka_unit_test(a_checksum_that_is_there_must_be_right),
+        cmocka_unit_test(a_checksum_counts_without_addresses_too),
         cmocka_unit_test(a_checksum_is_four_bytes_and_the_only_one),
         cmocka_unit_test(no_corrupt_byte_breaks_it),
         cmocka_unit_test(lines_are_written_as_specified),
