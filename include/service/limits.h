@@ -1,12 +1,12 @@
 /*
  * limits: who may connect: access rules, and counts and rates by source.
  *
- * The table of sources has a fixed number of entries: twice the connections
- * that the process can hold, at most LIMITS_ENTRIES_MAX. An entry is idle when
- * its source has no connection and its bucket is full; then another source may
- * take it. If no entry is free or idle, a new source is refused. A full shard
- * is swept for idle entries at most ten times a second. The hash has a secret
- * seed. Memory of entries that were never used is not resident.
+ * The table of sources has at most twice as many entries as the process can
+ * hold connections, and at most LIMITS_ENTRIES_MAX. An entry is idle when its
+ * source has no connection and its bucket is full; then another source may take
+ * it. A full shard is swept for idle entries at most ten times a second, then
+ * it grows; at its bound a new source is refused. A table without sources takes
+ * a few KB. The hash has a secret seed.
  *
  * Threads: any, concurrently; each shard of the table has a lock.
  */
@@ -37,8 +37,8 @@ void limits_destroy(struct limits *limits);
  * Counts one more connection of the client's source, its IP address; all unix
  * clients are one source. CAUSE_NONE if it is admitted; pair it with
  * limits_leave. CAUSE_LIMIT_SOURCE above max_connections or when the table is
- * full; CAUSE_LIMIT_RATE above rate_per_s (a bucket one second deep). 0 is no
- * limit.
+ * full; CAUSE_LOCAL_RESOURCE if it cannot grow for want of memory;
+ * CAUSE_LIMIT_RATE above rate_per_s (a bucket one second deep). 0 is no limit.
  */
 enum cause limits_enter(struct limits *limits, const struct addr *client,
                         uint32_t max_connections, uint64_t rate_per_s,

@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/param.h>
 #include <sys/random.h>
 
 bool limits_allowed(const struct config_rule *rules, size_t count,
@@ -31,9 +31,11 @@ bool limits_allowed(const struct config_rule *rules, size_t count,
 #define SHARDS     64
 #define SHARD_BITS 6
 
-/* Sources fall on shards at random: with fewer entries one shard could fill
+/* Sources fall on shards at random: with a lower bound one shard could reach it
  * long before the others. */
 #define SHARD_ENTRIES_MIN 1024
+
+#define SHARD_ENTRIES_FIRST 16 /* of a shard that has got its first source */
 
 #define SWEEP_EVERY_NS (100 * NS_PER_MS)
 
@@ -57,15 +59,17 @@ _Static_assert(sizeof(struct entry) == 32, "two entries in a cache line");
  *
  *      heads[]  ──▶ entry ──▶ entry ──▶ end     as many heads as entries
  *      free     ──▶ entry ──▶ entry ──▶ end     used before
- *      entries[touched...]                      never used
+ *      entries[touched...size]                  never used
  *
  * An idle entry is freed by its last limits_leave if it has no bucket,
- * otherwise by the next search of its chain or by a sweep of the full shard.
+ * otherwise by the next search of its chain or by a sweep of the full shard. A
+ * shard that is still full then doubles, up to the bound.
  */
 struct shard {
     _Alignas(CACHE_LINE_BYTES) pthread_mutex_t lock; /* guards all of it */
     struct entry *entries;
     uint32_t *heads;
+    uint32_t size;     /* of both; 0: no memory yet */
     uint32_t free;     /* the first of the free list, as entry.next */
     uint32_t touched;  /* entries below it were used before */
     uint64_t sweep_ns; /* when the next sweep may come */
@@ -73,9 +77,7 @@ struct shard {
 
 struct limits {
     uint64_t seed[2]; /* secret, so that no client can cause a long chain */
-    void *memory;     /* entries and heads of all shards */
-    size_t memory_bytes;
-    uint32_t shard_entries;
+    uint32_t shard_entries; /* bound of a shard's size */
     struct shard shards[SHARDS];
 };
 
@@ -92,33 +94,6 @@ static uint32_t shard_entries_for(uint32_t connections)
     return (uint32_t)((entries + SHARDS - 1) / SHARDS);
 }
 
-/* Small pages, so that scattered entries do not make all of it resident. */
-static void *map_memory(size_t bytes)
-{
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    if (memory == MAP_FAILED) {
-        return NULL;
-    }
-    madvise(memory, bytes, MADV_NOHUGEPAGE);
-    return memory;
-}
-
-static void shards_init(struct limits *limits)
-{
-    struct entry *entries = limits->memory;
-    uint32_t *heads = (uint32_t *)(entries + SHARDS * limits->shard_entries);
-
-    for (uint32_t i = 0; i < SHARDS; i++) {
-        struct shard *shard = &limits->shards[i];
-
-        pthread_mutex_init(&shard->lock, NULL);
-        shard->entries = entries + i * limits->shard_entries;
-        shard->heads = heads + i * limits->shard_entries;
-    }
-}
-
 struct limits *limits_create(uint32_t connections)
 {
     struct limits *limits;
@@ -129,22 +104,15 @@ struct limits *limits_create(uint32_t connections)
     }
     memset(limits, 0, sizeof(*limits));
     limits->shard_entries = shard_entries_for(connections);
-    limits->memory_bytes = (size_t)SHARDS * limits->shard_entries *
-                           (sizeof(struct entry) + sizeof(uint32_t));
     if (getrandom(limits->seed, sizeof(limits->seed), 0) !=
         sizeof(limits->seed)) {
-        goto free_limits;
+        free(limits);
+        return NULL;
     }
-    limits->memory = map_memory(limits->memory_bytes);
-    if (limits->memory == NULL) {
-        goto free_limits;
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        pthread_mutex_init(&limits->shards[i].lock, NULL);
     }
-    shards_init(limits);
     return limits;
-
-free_limits:
-    free(limits);
-    return NULL;
 }
 
 void limits_destroy(struct limits *limits)
@@ -153,9 +121,12 @@ void limits_destroy(struct limits *limits)
         return;
     }
     for (uint32_t i = 0; i < SHARDS; i++) {
-        pthread_mutex_destroy(&limits->shards[i].lock);
+        struct shard *shard = &limits->shards[i];
+
+        pthread_mutex_destroy(&shard->lock);
+        free(shard->entries);
+        free(shard->heads);
     }
-    munmap(limits->memory, limits->memory_bytes);
     free(limits);
 }
 
@@ -199,7 +170,7 @@ static uint64_t source_hash(const struct limits *limits,
 struct place {
     struct source source;
     struct shard *shard;
-    uint32_t *head;
+    uint32_t hash; /* chooses the chain */
 };
 
 static struct place place_of(struct limits *limits, const struct addr *client)
@@ -208,10 +179,14 @@ static struct place place_of(struct limits *limits, const struct addr *client)
     uint64_t hash = source_hash(limits, &place.source);
 
     place.shard = &limits->shards[hash >> (64 - SHARD_BITS)];
-    place.head =
-        &place.shard
-             ->heads[((hash & UINT32_MAX) * limits->shard_entries) >> 32];
+    place.hash = (uint32_t)hash;
     return place;
+}
+
+/* The shard has memory, and the caller its lock. */
+static uint32_t *head_of(const struct shard *shard, uint32_t hash)
+{
+    return &shard->heads[((uint64_t)hash * shard->size) >> 32];
 }
 
 /* No connection, and a full bucket. */
@@ -256,42 +231,108 @@ static uint32_t *chain_find(struct shard *shard, uint32_t *link,
     return link;
 }
 
+/* The source's entry, or NULL; its link in *link. */
+static struct entry *shard_find(const struct place *place, uint64_t now_ns,
+                                uint32_t **link)
+{
+    struct shard *shard = place->shard;
+
+    if (shard->size == 0) {
+        return NULL;
+    }
+    *link =
+        chain_find(shard, head_of(shard, place->hash), &place->source, now_ns);
+    return **link == 0 ? NULL : &shard->entries[**link - 1];
+}
+
 /* Frees all idle entries. */
-static void shard_sweep(struct shard *shard, uint32_t entries, uint64_t now_ns)
+static void shard_sweep(struct shard *shard, uint64_t now_ns)
 {
     if (now_ns < shard->sweep_ns) {
         return;
     }
     shard->sweep_ns = now_ns + SWEEP_EVERY_NS;
-    for (uint32_t i = 0; i < entries; i++) {
+    for (uint32_t i = 0; i < shard->size; i++) {
         chain_find(shard, &shard->heads[i], NULL, now_ns);
     }
 }
 
-/* A new entry for the source, first in its chain; NULL if all are in use. */
-static struct entry *shard_add(const struct place *place, uint32_t entries,
-                               uint64_t now_ns)
+/* Gives the shard that size. -1: out of memory, and nothing has changed. */
+static int shard_resize(struct limits *limits, struct shard *shard,
+                        uint32_t size)
+{
+    uint32_t *heads = calloc(size, sizeof(*heads));
+    struct entry *entries =
+        heads == NULL
+            ? NULL
+            : reallocarray(shard->entries, size, sizeof(*shard->entries));
+
+    if (entries == NULL) {
+        free(heads);
+        return -1;
+    }
+    free(shard->heads);
+    shard->heads = heads;
+    shard->entries = entries;
+    shard->size = size;
+    for (uint32_t i = 0; i < shard->touched; i++) {
+        uint64_t hash = source_hash(limits, &entries[i].source);
+        uint32_t *head = head_of(shard, (uint32_t)hash);
+
+        entries[i].next = *head;
+        *head = i + 1;
+    }
+    return 0;
+}
+
+/* The shard's entries are all in use. CAUSE_NONE: now one is not. */
+static enum cause shard_make_room(struct limits *limits, struct shard *shard,
+                                  uint64_t now_ns)
+{
+    uint32_t size = shard->size == 0 ? SHARD_ENTRIES_FIRST : 2 * shard->size;
+
+    shard_sweep(shard, now_ns);
+    if (shard->free != 0) {
+        return CAUSE_NONE;
+    }
+    if (shard->size == limits->shard_entries) {
+        return CAUSE_LIMIT_SOURCE;
+    }
+    return shard_resize(limits, shard, MIN(size, limits->shard_entries)) < 0
+               ? CAUSE_LOCAL_RESOURCE
+               : CAUSE_NONE;
+}
+
+/* A new entry for the source, first in its chain. */
+static enum cause shard_add(struct limits *limits, const struct place *place,
+                            uint64_t now_ns, struct entry **added)
 {
     struct shard *shard = place->shard;
+    enum cause cause = CAUSE_NONE;
     struct entry *entry;
     uint32_t number;
+    uint32_t *head;
 
-    if (shard->free == 0 && shard->touched == entries) {
-        shard_sweep(shard, entries, now_ns);
+    if (shard->free == 0 && shard->touched == shard->size) {
+        cause = shard_make_room(limits, shard, now_ns);
+    }
+    if (cause != CAUSE_NONE) {
+        return cause;
     }
     if (shard->free != 0) {
         number = shard->free;
         shard->free = shard->entries[number - 1].next;
-    } else if (shard->touched < entries) {
-        number = ++shard->touched;
     } else {
-        return NULL;
+        number = ++shard->touched;
     }
     entry = &shard->entries[number - 1];
+    memset(entry, 0, sizeof(*entry));
+    head = head_of(shard, place->hash);
     entry->source = place->source;
-    entry->next = *place->head;
-    *place->head = number;
-    return entry;
+    entry->next = *head;
+    *head = number;
+    *added = entry;
+    return CAUSE_NONE;
 }
 
 static enum cause entry_enter(struct entry *entry, uint32_t max_connections,
@@ -314,15 +355,16 @@ enum cause limits_enter(struct limits *limits, const struct addr *client,
                         uint64_t now_ns)
 {
     struct place place = place_of(limits, client);
-    enum cause cause = CAUSE_LIMIT_SOURCE;
+    enum cause cause = CAUSE_NONE;
     struct entry *entry;
     uint32_t *link;
 
     pthread_mutex_lock(&place.shard->lock);
-    link = chain_find(place.shard, place.head, &place.source, now_ns);
-    entry = *link != 0 ? &place.shard->entries[*link - 1]
-                       : shard_add(&place, limits->shard_entries, now_ns);
-    if (entry != NULL) {
+    entry = shard_find(&place, now_ns, &link);
+    if (entry == NULL) {
+        cause = shard_add(limits, &place, now_ns, &entry);
+    }
+    if (cause == CAUSE_NONE) {
         cause = entry_enter(entry, max_connections, rate_per_s, now_ns);
     }
     pthread_mutex_unlock(&place.shard->lock);
@@ -336,10 +378,8 @@ void limits_leave(struct limits *limits, const struct addr *client)
     uint32_t *link;
 
     pthread_mutex_lock(&place.shard->lock);
-    link = chain_find(place.shard, place.head, &place.source, 0);
-    assert(*link != 0);
-    entry = &place.shard->entries[*link - 1];
-    assert(entry->active > 0);
+    entry = shard_find(&place, 0, &link);
+    assert(entry != NULL && entry->active > 0);
     entry->active--;
     if (entry_is_idle(entry, 0)) {
         entry_free(place.shard, link);

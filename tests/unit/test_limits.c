@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -253,26 +254,74 @@ static void entries_are_reused_forever(void **state)
     limits_destroy(limits);
 }
 
-static size_t resident_pages(void)
+/* Sanitizers take memory of their own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
+struct pages {
+    size_t mapped;
+    size_t resident;
+};
+
+static struct pages pages_now(void)
 {
-    size_t pages = 0;
+    struct pages pages;
     FILE *file = fopen("/proc/self/statm", "r");
 
     assert_non_null(file);
-    assert_int_equal(fscanf(file, "%*u %zu", &pages), 1);
+    assert_int_equal(fscanf(file, "%zu %zu", &pages.mapped, &pages.resident),
+                     2);
     fclose(file);
     return pages;
 }
 
-static void an_unused_table_takes_no_memory(void **state)
+#define TABLES 200
+
+/* So that many services start under a limit of address space. */
+static void a_table_is_mapped_as_it_grows(void **state)
 {
-    size_t before = resident_pages();
-    struct limits *limits = table(UINT32_MAX); /* 72 MB if resident */
+    size_t most = (16 << 20) / (size_t)sysconf(_SC_PAGESIZE);
+    struct pages before = pages_now();
+    struct limits *tables[TABLES];
 
     (void)state;
-    assert_int_equal(enter_range(limits, 0, 10, 1), 10);
-    assert_true(resident_pages() - before <
-                (4 << 20) / (size_t)sysconf(_SC_PAGESIZE));
+    if (SANITIZED) {
+        skip();
+    }
+    for (unsigned i = 0; i < TABLES; i++) {
+        tables[i] = table(UINT32_MAX); /* 72 MB each when they are full */
+        assert_int_equal(enter_range(tables[i], 0, 10, 1), 10);
+    }
+    assert_true(pages_now().mapped - before.mapped < most);
+    assert_true(pages_now().resident - before.resident < most);
+    for (unsigned i = 0; i < TABLES; i++) {
+        limits_destroy(tables[i]);
+    }
+}
+
+static void without_memory_for_it_a_source_is_let_in_later(void **state)
+{
+    struct rlimit before, none = {.rlim_cur = 0};
+    struct limits *limits;
+    uint32_t entered;
+
+    (void)state;
+    if (SANITIZED) {
+        skip();
+    }
+    limits = table(100000);
+    assert_int_equal(enter_range(limits, 0, 1000, 1), 1000);
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    none.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
+    entered = enter_range(limits, 1000, 100000, 1);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_in_range(entered, 1, 99999);
+    assert_int_equal(limits_used(limits, 1), 1000 + entered);
+    assert_int_equal(enter_range(limits, 200000, 1000, 1), 1000);
     limits_destroy(limits);
 }
 
@@ -379,7 +428,8 @@ int main(void)
         cmocka_unit_test(as_many_sources_fit_as_there_are_connections),
         cmocka_unit_test(a_full_table_refuses_new_sources_only),
         cmocka_unit_test(entries_are_reused_forever),
-        cmocka_unit_test(an_unused_table_takes_no_memory),
+        cmocka_unit_test(a_table_is_mapped_as_it_grows),
+        cmocka_unit_test(without_memory_for_it_a_source_is_let_in_later),
         cmocka_unit_test(it_agrees_with_a_plain_count),
         cmocka_unit_test(counts_are_exact_under_threads),
     };
