@@ -20,11 +20,10 @@ const char *append_listen(const struct key *key, void *section,
 const char *append_upstream(const struct key *key, void *section,
                             const char *text, unsigned line) WARN_UNUSED;
 
-/* struct config_rule: one network, which is let in or kept out. */
-const char *append_allow(const struct key *key, void *section, const char *text,
+/* struct config_rule: clients that are let in (the key allow) or kept out. A
+ * file of networks is not opened here. */
+const char *append_rules(const struct key *key, void *section, const char *text,
                          unsigned line) WARN_UNUSED;
-const char *append_deny(const struct key *key, void *section, const char *text,
-                        unsigned line) WARN_UNUSED;
 
 /* struct network */
 const char *append_networks(const struct key *key, void *section,

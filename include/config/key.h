@@ -24,6 +24,7 @@ enum key_type {
     KEY_PLAIN, /* bytes without a pointer in them */
     KEY_TEXT,  /* char *, owned; NULL: none */
     KEY_FILE,  /* struct config_file, which owns its path */
+    KEY_RULE,  /* struct config_rule, likewise; in lists only */
 };
 
 /* Where the value is kept in the struct of its section. */

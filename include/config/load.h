@@ -1,8 +1,9 @@
 /*
  * load: a text or a file to a snapshot, or to its errors.
  *
- * Pure but for load_file, which reads the file. Whether an address can be
- * opened or a user exists is found out at the start, not here.
+ * Pure but for the files that it reads: the configuration, and those of
+ * networks that allow and deny name. Whether an address can be opened or a user
+ * exists is found out at the start, not here.
  */
 #ifndef EVPROXY_CONFIG_LOAD_H
 #define EVPROXY_CONFIG_LOAD_H

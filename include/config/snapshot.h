@@ -2,8 +2,8 @@
  * snapshot: what a configuration says, as structs. It has types only; what can
  * be done with a snapshot is in config/config.h.
  *
- * Each field but names and lines belongs to a row of config/key_table.h, which
- * sets its default, compares, copies and frees it.
+ * Each field but names, lines and what is made of others belongs to a row of
+ * config/key_table.h, which sets its default, compares, copies and frees it.
  */
 #ifndef EVPROXY_CONFIG_SNAPSHOT_H
 #define EVPROXY_CONFIG_SNAPSHOT_H
@@ -11,7 +11,8 @@
 #include "base/addr.h"
 #include "base/address.h"
 #include "base/log.h"
-#include "base/network.h"
+#include "base/network_tree.h"
+#include "config/access.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,9 +50,20 @@ struct config_upstream {
     unsigned line;
 };
 
+/* Whom a rule is about. */
+enum config_clients {
+    CLIENTS_NETWORK,
+    CLIENTS_UNIX, /* those without an IP address */
+    CLIENTS_ALL,
+    CLIENTS_FILE, /* of networks */
+};
+
 struct config_rule {
-    struct network network;
+    char *path;             /* of CLIENTS_FILE; else NULL */
+    struct network network; /* of CLIENTS_NETWORK */
+    enum config_clients clients;
     bool allow;
+    unsigned line;
 };
 
 /* Local addresses from first to last, both included, of one family. */
@@ -105,6 +117,7 @@ struct config_service {
     uint64_t accept_rate_per_source;
     struct config_rule *rules; /* allow and deny, in the order of the file */
     size_t rule_count;
+    struct access access; /* made of them */
 
     bool health_check;
     uint64_t health_interval_ns;
@@ -120,6 +133,7 @@ struct config_service {
     bool proxy_protocol;        /* a PROXY header must come first */
     struct network *proxy_from; /* who may send one; not empty then */
     size_t proxy_from_count;
+    struct network_tree proxy_senders; /* made of them; every value is true */
 
     char **sni; /* server names, as patterns of wire/client_hello.h; none: the
                    service takes the names that no other service takes */

@@ -1,5 +1,5 @@
 /*
- * limits: who may connect: access rules, and counts and rates by source.
+ * limits: how many connections a source may have: counts and rates by source.
  *
  * The table of sources has at most twice as many entries as the process can
  * hold connections, and at most LIMITS_ENTRIES_MAX. An entry is idle when its
@@ -14,18 +14,13 @@
 #define EVPROXY_SERVICE_LIMITS_H
 
 #include "base/addr.h"
-#include "config/config.h"
+#include "base/base.h"
 #include "service/stats.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define LIMITS_ENTRIES_MAX (UINT32_C(1) << 21)
-
-/* The first rule that matches decides. Without a match the client is denied if
- * there is any allow. A client without an IP address (unix) is allowed. */
-bool limits_allowed(const struct config_rule *rules, size_t count,
-                    const struct addr *client);
 
 struct limits; /* the table of a service, over all reloads */
 

@@ -186,40 +186,6 @@ const char *append_upstream(const struct key *key, void *section,
     return NULL;
 }
 
-/* ---- access rules ---- */
-
-static const char *add_rule(const struct key *key, void *section,
-                            const char *text, bool allow)
-{
-    struct config_rule *rule;
-    struct network network;
-    const char *why = network_parse(text, &network);
-
-    if (why != NULL) {
-        return setter_about(text, why);
-    }
-    rule = key_push(key, section);
-    if (rule == NULL) {
-        return setter_out_of_memory;
-    }
-    *rule = (struct config_rule){.network = network, .allow = allow};
-    return NULL;
-}
-
-const char *append_allow(const struct key *key, void *section, const char *text,
-                         unsigned line)
-{
-    (void)line;
-    return add_rule(key, section, text, true);
-}
-
-const char *append_deny(const struct key *key, void *section, const char *text,
-                        unsigned line)
-{
-    (void)line;
-    return add_rule(key, section, text, false);
-}
-
 /* ---- values between commas ---- */
 
 /* Adds one value, a text without white space around it. */
@@ -263,6 +229,57 @@ const char *append_networks(const struct key *key, void *section,
 {
     (void)line;
     return append_items(key, section, text, add_network);
+}
+
+/* Reads "10.0.0.0/8", "unix", "all" or "file:PATH". */
+static const char *parse_clients(const char *item, struct config_rule *rule)
+{
+    static const char file[] = "file:";
+
+    if (strcmp(item, "unix") == 0) {
+        rule->clients = CLIENTS_UNIX;
+    } else if (strcmp(item, "all") == 0) {
+        rule->clients = CLIENTS_ALL;
+    } else if (strncmp(item, file, sizeof(file) - 1) == 0) {
+        rule->clients = CLIENTS_FILE;
+        rule->path = strdup(item + sizeof(file) - 1);
+        if (rule->path == NULL) {
+            return setter_out_of_memory;
+        }
+        if (*rule->path == '\0') {
+            return "'file:' needs a path, as in file:/etc/list";
+        }
+    } else {
+        return network_parse(item, &rule->network);
+    }
+    return NULL;
+}
+
+static const char *add_rule(const struct key *key, void *section, char *item)
+{
+    struct config_rule rule = {.allow = strcmp(key->name, "allow") == 0};
+    const char *why = parse_clients(item, &rule);
+    struct config_rule *added = why == NULL ? key_push(key, section) : NULL;
+
+    if (added == NULL) {
+        free(rule.path);
+        return why == NULL ? setter_out_of_memory : why;
+    }
+    *added = rule;
+    return NULL;
+}
+
+const char *append_rules(const struct key *key, void *section, const char *text,
+                         unsigned line)
+{
+    const struct config_service *service = section;
+    size_t i = service->rule_count;
+    const char *why = append_items(key, section, text, add_rule);
+
+    for (; i < service->rule_count; i++) {
+        service->rules[i].line = line;
+    }
+    return why;
 }
 
 /* Reads "A" or "A-B". */

@@ -12,8 +12,12 @@ void config_destroy(struct config *config)
         return;
     }
     for (size_t i = 0; i < config->service_count; i++) {
-        key_table_clear(KEY_SERVICE, &config->services[i]);
-        free(config->services[i].name);
+        struct config_service *service = &config->services[i];
+
+        key_table_clear(KEY_SERVICE, service);
+        access_fini(&service->access);
+        network_tree_fini(&service->proxy_senders);
+        free(service->name);
     }
     key_table_clear(KEY_GLOBAL, config);
     free(config->services);

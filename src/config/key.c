@@ -19,6 +19,8 @@ static char **owned_text(const struct key *key, void *value)
         return value;
     case KEY_FILE:
         return &((struct config_file *)value)->path;
+    case KEY_RULE:
+        return &((struct config_rule *)value)->path;
     default:
         return NULL;
     }

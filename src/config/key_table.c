@@ -36,7 +36,7 @@ static const char no_tls[] = "this build has no TLS (make TLS=1 builds it in)";
     uint64_t: KEY_PLAIN,                                                       \
     struct config_listen: KEY_PLAIN,                                           \
     struct config_upstream: KEY_PLAIN,                                         \
-    struct config_rule: KEY_PLAIN,                                             \
+    struct config_rule: KEY_RULE,                                              \
     struct config_range: KEY_PLAIN,                                            \
     struct network: KEY_PLAIN)
 /* clang-format on */
@@ -168,12 +168,12 @@ const struct key key_table[] = {
      .default_text = "off", .set = setter_number, .max = CONFIG_CONNECTIONS_MAX,
      .may_be_off = true,
      .help = "new connections per second of one client address"},
-    {SERVICE_LIST("allow", rules, rule_count), .set = append_allow,
+    {SERVICE_LIST("allow", rules, rule_count), .set = append_rules,
      .repeatable = true,
-     .help = "network let in; the first match in the file decides"},
-    {SERVICE_LIST("deny", rules, rule_count), .set = append_deny,
+     .help = "NETWORK, unix, all, file:PATH let in; the first match decides"},
+    {SERVICE_LIST("deny", rules, rule_count), .set = append_rules,
      .repeatable = true,
-     .help = "network kept out; with any allow, the rest is denied"},
+     .help = "the same kept out; with any allow, the rest is denied"},
     {SERVICE("health_check", health_check), .default_text = "off",
      .set = setter_choice, CHOICES(health_checks, false), .tcp_only = true,
      .help = "tcp: connect to each upstream every health_interval"},

@@ -59,7 +59,7 @@ enum cause admission_enter_service(struct plane *plane, struct service *service,
     enum cause cause;
 
     *in_source = false;
-    if (!limits_allowed(config->rules, config->rule_count, client)) {
+    if (!access_allows(&config->access, client)) {
         return CAUSE_DENIED;
     }
     if (service->accept_rate.per_s != 0 &&

@@ -10,12 +10,7 @@ bool preface_is_due(const struct listen_socket *listen)
 
 static bool trusts(const struct config_service *config, const struct addr *peer)
 {
-    for (size_t i = 0; i < config->proxy_from_count; i++) {
-        if (network_contains(&config->proxy_from[i], peer)) {
-            return true;
-        }
-    }
-    return false;
+    return network_tree_find(&config->proxy_senders, peer) >= 0;
 }
 
 bool preface_may_send(const struct listen_socket *listen,

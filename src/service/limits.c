@@ -11,23 +11,6 @@
 #include <sys/param.h>
 #include <sys/random.h>
 
-bool limits_allowed(const struct config_rule *rules, size_t count,
-                    const struct addr *client)
-{
-    bool any_allow = false;
-
-    if (!addr_is_ip(client)) {
-        return true;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (network_contains(&rules[i].network, client)) {
-            return rules[i].allow;
-        }
-        any_allow |= rules[i].allow;
-    }
-    return !any_allow;
-}
-
 #define SHARDS     64
 #define SHARD_BITS 6
 

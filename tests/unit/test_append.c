@@ -80,11 +80,11 @@ static void rules_keep_their_order_over_both_keys(void **state)
     struct config *config = parse_good(SERVICE "deny = 10.1.0.0/16\n"
                                                "allow = 10.0.0.0/8\n"
                                                "deny = 10.2.0.0/16\n"
-                                               "allow = ::1\n");
+                                               "allow = ::1, unix\n");
     const struct config_service *service = &config->services[0];
 
     (void)state;
-    assert_int_equal(service->rule_count, 4);
+    assert_int_equal(service->rule_count, 5);
     assert_false(service->rules[0].allow);
     assert_true(service->rules[1].allow);
     assert_false(service->rules[2].allow);
@@ -92,6 +92,9 @@ static void rules_keep_their_order_over_both_keys(void **state)
     assert_int_equal(service->rules[0].network.prefix, 16);
     assert_int_equal(service->rules[1].network.prefix, 8);
     assert_int_equal(service->rules[3].network.prefix, 128);
+    assert_int_equal(service->rules[4].clients, CLIENTS_UNIX);
+    assert_true(service->rules[4].allow);
+    assert_int_equal(service->rules[4].line, 7);
     config_destroy(config);
 }
 
@@ -145,7 +148,10 @@ static void bad_networks_and_ranges_are_refused(void **state)
     assert_line_refused("allow = 10.0.0.1/8",
                         "allow: '10.0.0.1/8' has bits set beyond the prefix "
                         "(the network is 10.0.0.0/8)");
-    assert_line_refused("deny = all", "deny: 'all' is not an IP address");
+    assert_line_refused("deny = any", "deny: 'any' is not an IP address");
+    assert_line_refused("deny = unix, all, ::1/129",
+                        "deny: 'unix, all, ::1/129': prefix '129' is not a "
+                        "number between 0 and 128");
     assert_line_refused("source_address = 10.0.0.2-10.0.0.1",
                         "source_address: '10.0.0.2-10.0.0.1': the range ends "
                         "before it starts");

@@ -32,56 +32,6 @@ static struct addr ip(const char *text)
     return addr;
 }
 
-static struct config_rule rule(bool allow, const char *text)
-{
-    struct config_rule made = {.allow = allow};
-
-    assert_null(network_parse(text, &made.network));
-    return made;
-}
-
-static void the_first_rule_that_matches_decides(void **state)
-{
-    struct config_rule rules[] = {
-        rule(false, "10.1.0.0/16"),
-        rule(true, "10.0.0.0/8"),
-        rule(false, "::/0"),
-    };
-    struct addr denied = ip("10.1.2.3");
-    struct addr allowed = ip("10.2.2.3");
-    struct addr six = ip("2001:db8::1");
-
-    (void)state;
-    assert_false(limits_allowed(rules, 3, &denied));
-    assert_true(limits_allowed(rules, 3, &allowed));
-    assert_false(limits_allowed(rules, 3, &six));
-}
-
-static void without_a_match_only_an_allow_denies_the_rest(void **state)
-{
-    struct config_rule deny = rule(false, "10.0.0.0/8");
-    struct config_rule allow = rule(true, "10.0.0.0/8");
-    struct addr other = ip("192.168.0.1");
-
-    (void)state;
-    assert_true(limits_allowed(NULL, 0, &other));
-    assert_true(limits_allowed(&deny, 1, &other));
-    assert_false(limits_allowed(&allow, 1, &other));
-}
-
-static void a_client_without_an_address_is_allowed(void **state)
-{
-    struct config_rule rules[] = {
-        rule(true, "10.0.0.0/8"),
-        rule(false, "0.0.0.0/0"),
-        rule(false, "::/0"),
-    };
-    struct addr local = {.family = AF_UNIX};
-
-    (void)state;
-    assert_true(limits_allowed(rules, 3, &local));
-}
-
 static struct limits *table(uint32_t connections)
 {
     struct limits *limits = limits_create(connections);
@@ -417,9 +367,6 @@ static void counts_are_exact_under_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_first_rule_that_matches_decides),
-        cmocka_unit_test(without_a_match_only_an_allow_denies_the_rest),
-        cmocka_unit_test(a_client_without_an_address_is_allowed),
         cmocka_unit_test(a_source_has_so_many_connections),
         cmocka_unit_test(sources_of_all_families_are_told_apart),
         cmocka_unit_test(a_source_has_a_bucket_one_second_deep),
