@@ -40,10 +40,12 @@ enum plane_queue {
     PLANE_QUEUES,
 };
 
-/* Messages that a plane sends to itself; a worker's commands come after. */
+/* Messages of planes to themselves and to one another; a worker's commands come
+ * after. */
 enum plane_message_type {
     PLANE_MEMORY_UP, /* a block was granted to this direction */
     PLANE_MEMORY_DOWN,
+    PLANE_WAITING, /* from any plane: some of the line must go */
     PLANE_MESSAGE_TYPES,
 };
 
@@ -75,6 +77,7 @@ struct plane {
     struct generation *generation; /* of new connections; NULL before any */
     struct list holds;             /* of generation_hold; the current one too */
     struct pool sessions;          /* see session.h */
+    struct waiting_line waiting;   /* sessions in PREFACE and HANDSHAKE */
     struct plane_memory memory[DIRECTIONS];
     struct pipe_pool pipes;
     struct list retry[PLANE_QUEUES]; /* what met a shortage */

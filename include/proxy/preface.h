@@ -45,9 +45,10 @@ struct preface {
 /* Whether something must come first on that address. */
 bool preface_is_due(const struct listen_socket *listen);
 
-/* Whether the peer may send what is due there. A unix socket's peer has no
- * address, and may not send a PROXY header. */
-bool preface_may_send(const struct listen_socket *listen,
+/* Whether the peer may come in there, as far as that is known before it has
+ * sent anything: some service of the address trusts its PROXY headers, or
+ * allows it where none are due. */
+bool preface_may_come(const struct listen_socket *listen,
                       const struct addr *peer);
 
 void preface_begin(struct preface *preface, const struct listen_socket *listen);

@@ -44,7 +44,10 @@ enum session_phase {
 struct session_opening {
     struct list link; /* in the queue of handshakes, or waits for a retry */
     struct preface preface;
-    struct attempt attempt;
+    union {
+        struct waiting_place waiting; /* PREFACE, HANDSHAKE */
+        struct attempt attempt;       /* CONNECT */
+    };
 };
 
 struct session {
@@ -58,6 +61,7 @@ struct session {
     uint8_t cause;             /* of the end that LINGER leads to */
     uint8_t lingering;         /* enum direction: the side that is left then */
     bool accepted : 1;         /* counted as such by its service */
+    bool nameless : 1;         /* until then, counted by the process */
     bool in_service : 1;       /* admission_leave_service is due */
     bool in_source : 1;        /* its source counts it too */
 
@@ -76,6 +80,18 @@ struct session {
 
 _Static_assert(sizeof(struct session) <= SESSION_BYTES_MAX,
                "an idle connection costs no more than its record");
+
+/* Whom the session is for. While the preface is read, a PROXY header may have
+ * named somebody else than the peer, which session->client still is. */
+static inline const struct addr *session_client(const struct session *session)
+{
+    const struct preface *preface = &session->opening.preface;
+
+    return session->phase == SESSION_PREFACE && preface->has_header &&
+                   !preface->header.local
+               ? &preface->header.source
+               : &session->client;
+}
 
 /* ---- a record ---- */
 
@@ -129,13 +145,18 @@ struct deadline session_deadline(struct plane *plane, struct session *session);
 /* Arms the timer for no later than that. */
 void session_arm(struct plane *plane, struct session *session);
 
+/* Neither a header nor a handshake is due any more. Harmless where none was. */
+void session_stop_waiting(struct plane *plane, struct session *session);
+
 /* In phase LINGER: when patience ends. */
 uint64_t session_linger_end_ns(const struct session *session);
 
 /* ---- its end ---- */
 
-/* The service is known for good: the connection counts as accepted there. */
+/* The service is known for good: the connection counts as accepted there. One
+ * that was not known until then is counted by the process alone. */
 void session_count_accepted(struct plane *plane, struct session *session);
+void session_count_nameless(struct plane *plane, struct session *session);
 
 /* The access log's line. The client's socket is still open. */
 void session_log_end(const struct plane *plane, const struct session *session,

@@ -22,6 +22,10 @@ void session_open_event(struct plane *plane, struct session *session,
 /* In CONNECT: the attempt's deadline has passed. */
 void session_open_timeout(struct plane *plane, struct session *session);
 
+/* The message PLANE_WAITING has come: sessions of this plane have waited
+ * longest of all that owe a header or a handshake, which are too many. */
+void session_open_evict(struct plane *plane);
+
 /* The loop's handler of PLANE_HANDSHAKES: a step of a handshake is due. */
 void session_open_run(struct loop *loop, struct list *link);
 

@@ -11,6 +11,7 @@
 #include "base/direction.h"
 #include "base/slab.h"
 #include "net/mailbox.h"
+#include "proxy/waiting.h"
 #include "service/generation.h"
 
 #include <stdatomic.h>
@@ -34,10 +35,11 @@ struct shared {
     _Atomic uint32_t max_connections; /* the control thread writes, every
                                          accept reads */
     _Atomic uint64_t accept_paused;   /* pauses so far; any worker adds */
-    struct limited_log shortages;     /* of descriptors or memory */
-    struct limited_log bad_headers;   /* PROXY headers that were refused */
-    struct limited_log tls_errors;    /* handshakes that failed */
-    struct mailbox *control;          /* where reports go */
+    struct waiting waiting; /* connections that owe a header or a handshake */
+    struct limited_log shortages;   /* of descriptors or memory */
+    struct limited_log bad_headers; /* PROXY headers that were refused */
+    struct limited_log tls_errors;  /* handshakes that failed */
+    struct mailbox *control;        /* where reports go */
 };
 
 /* -1 with errno. */

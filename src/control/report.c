@@ -135,7 +135,7 @@ static void add_process(struct log_burst *burst,
 {
     const struct shared *shared = &workers->shared;
     struct service_sums all = generations->removed;
-    uint64_t lent, peak;
+    uint64_t lent, peak, nameless;
 
     for (size_t i = 0; i < generations->count; i++) {
         const struct generation *generation = generations->alive[i];
@@ -148,6 +148,10 @@ static void add_process(struct log_burst *burst,
             }
         }
     }
+    /* After the services: one that a service counts meanwhile is missed once,
+     * never counted twice. */
+    nameless =
+        atomic_load_explicit(&shared->waiting.nameless, memory_order_acquire);
     workers_memory(workers, &lent, &peak);
     log_burst_add(
         burst,
@@ -156,8 +160,8 @@ static void add_process(struct log_burst *burst,
         " buffers_lent=%" PRIu64 " buffers_peak=%" PRIu64
         " buffer_bytes=%" PRIu64 " accept_paused=%" PRIu64
         " generation=%" PRIu64 " log_lost=%" PRIu64,
-        uptime_ns / NS_PER_S, workers->count, all.active, all.accepted,
-        all.bytes[UP], all.bytes[DOWN], lent, peak,
+        uptime_ns / NS_PER_S, workers->count, all.active + nameless,
+        all.accepted + nameless, all.bytes[UP], all.bytes[DOWN], lent, peak,
         lent * shared->slab[UP].block_bytes,
         atomic_load_explicit(&shared->accept_paused, memory_order_relaxed),
         generations_current(generations)->number, log_lost());

@@ -35,6 +35,8 @@ int plane_open(struct plane *plane, const struct loop_owner *owner,
         memory->granted.type = i == UP ? PLANE_MEMORY_UP : PLANE_MEMORY_DOWN;
         slab_cache_init(&memory->cache, &shared->slab[i], memory_wake, memory);
     }
+    waiting_open(&shared->waiting, number, &plane->waiting,
+                 &plane->loop.mailbox, PLANE_WAITING);
     plane->trim_timer.kind = PLANE_TRIM;
     plane->retry_timer.kind = PLANE_RETRY;
     plane->accept_timer.kind = PLANE_ACCEPT;
@@ -57,6 +59,7 @@ void plane_close(struct plane *plane)
         slab_cache_fini(&plane->memory[i].cache);
     }
     pipe_pool_fini(&plane->pipes);
+    waiting_close(&plane->shared->waiting, plane->number);
     loop_close(&plane->loop);
 }
 

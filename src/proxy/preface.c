@@ -13,19 +13,22 @@ static bool trusts(const struct config_service *config, const struct addr *peer)
     return network_tree_find(&config->proxy_senders, peer) >= 0;
 }
 
-bool preface_may_send(const struct listen_socket *listen,
+static bool may_come_to(const struct config_service *config,
+                        const struct addr *peer)
+{
+    return config->proxy_protocol ? trusts(config, peer)
+                                  : access_allows(&config->access, peer);
+}
+
+bool preface_may_come(const struct listen_socket *listen,
                       const struct addr *peer)
 {
-    if (!listen->service->config->proxy_protocol ||
-        trusts(listen->service->config, peer)) {
-        return true;
+    bool may = may_come_to(listen->service->config, peer);
+
+    for (size_t i = 0; i < listen->named_count && !may; i++) {
+        may = may_come_to(listen->named[i]->config, peer);
     }
-    for (size_t i = 0; i < listen->named_count; i++) {
-        if (trusts(listen->named[i]->config, peer)) {
-            return true;
-        }
-    }
-    return false;
+    return may;
 }
 
 void preface_begin(struct preface *preface, const struct listen_socket *listen)

@@ -52,6 +52,9 @@ static void on_message(struct loop *loop, struct message *message)
     case PLANE_MEMORY_DOWN:
         session_relay_granted(&reactor->plane, DOWN);
         break;
+    case PLANE_WAITING:
+        session_open_evict(&reactor->plane);
+        break;
     default:
         reactor->command(loop, message);
         break;

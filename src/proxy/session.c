@@ -143,8 +143,21 @@ static bool ends_with_fin(const struct session *session, enum cause cause)
     }
 }
 
+void session_count_nameless(struct plane *plane, struct session *session)
+{
+    session->nameless = true;
+    atomic_fetch_add_explicit(&plane->shared->waiting.nameless, 1,
+                              memory_order_relaxed);
+}
+
 void session_count_accepted(struct plane *plane, struct session *session)
 {
+    if (session->nameless) {
+        /* First, so that no reader counts it twice: see control/report.c. */
+        session->nameless = false;
+        atomic_fetch_sub_explicit(&plane->shared->waiting.nameless, 1,
+                                  memory_order_relaxed);
+    }
     session->accepted = true;
     counter_add(&plane_counters(plane, session->service)->accepted, 1);
 }
@@ -163,7 +176,7 @@ void session_log_end(const struct plane *plane, const struct session *session,
         .upstream = session->phase == SESSION_CONNECT
                         ? session->opening.attempt.choice.upstream
                         : session->upstream,
-        .client = &session->client,
+        .client = session_client(session),
         .sock = &session->sock[CLIENT],
         .cause = cause,
         .bytes = {opening ? 0 : session->relay[UP].bytes,
@@ -173,6 +186,18 @@ void session_log_end(const struct plane *plane, const struct session *session,
     };
 
     access_log_write(&entry);
+}
+
+void session_stop_waiting(struct plane *plane, struct session *session)
+{
+    struct waiting *waiting = &plane->shared->waiting;
+    struct waiting_place *place = &session->opening.waiting;
+
+    if (place->in_source) {
+        place->in_source = false;
+        waiting_leave_source(waiting, session_client(session));
+    }
+    waiting_leave(waiting, &plane->waiting, place);
 }
 
 bool session_leave_phase(struct plane *plane, struct session *session)
@@ -185,6 +210,8 @@ bool session_leave_phase(struct plane *plane, struct session *session)
     }
     if (session->phase == SESSION_CONNECT) {
         attempt_end(&session->opening.attempt);
+    } else if (session->phase < SESSION_CONNECT) {
+        session_stop_waiting(plane, session);
     }
     if (session->phase <= SESSION_CONNECT) {
         preface_end(&session->opening.preface);

@@ -74,10 +74,76 @@ static void begin_connect(struct plane *plane, struct session *session)
         session_close(plane, session, CAUSE_LOCAL_RESOURCE);
         return;
     }
+    session_stop_waiting(plane, session);
+    session->opening.attempt = (struct attempt){0};
     session_enter(plane, session, SESSION_CONNECT);
     follow_attempt(
         plane, session,
         attempt_begin(&session->opening.attempt, session->service, &context));
+}
+
+/* ---- what the client owes ---- */
+
+static uint32_t max_connections(const struct plane *plane)
+{
+    return atomic_load_explicit(&plane->shared->max_connections,
+                                memory_order_relaxed);
+}
+
+/* The share is exceeded: the session that has waited longest ends. */
+static void evict_oldest(struct plane *plane)
+{
+    struct waiting_place *place =
+        waiting_choose(&plane->shared->waiting, &plane->waiting);
+
+    if (place != NULL) {
+        session_close(plane,
+                      container_of(place, struct session, opening.waiting),
+                      CAUSE_HEADER_TIMEOUT);
+    }
+}
+
+void session_open_evict(struct plane *plane)
+{
+    uint32_t due = waiting_due(&plane->waiting);
+
+    while (due-- > 0 &&
+           waiting_exceeded(&plane->shared->waiting, max_connections(plane))) {
+        evict_oldest(plane);
+    }
+}
+
+/* Whether the session's client is the source, not a sender of headers. */
+static bool knows_source(const struct session *session)
+{
+    const struct preface *preface = &session->opening.preface;
+
+    return preface->has_header
+               ? !preface->header.local
+               : !preface->listen->service->config->proxy_protocol;
+}
+
+/* The client owes a header, a name or a handshake. False: the session has
+ * ended, since others of its source do already. */
+static bool wait_for_client(struct plane *plane, struct session *session)
+{
+    struct waiting *waiting = &plane->shared->waiting;
+    struct waiting_place *place = &session->opening.waiting;
+    uint32_t max = max_connections(plane);
+
+    if (!place->in_source && knows_source(session)) {
+        if (!waiting_enter_source(waiting, session_client(session), max)) {
+            session_close(plane, session, CAUSE_LIMIT_SOURCE);
+            return false;
+        }
+        place->in_source = true;
+    }
+    if (!list_linked(&place->link) &&
+        waiting_enter(waiting, &plane->waiting, place, plane->loop.now_ns,
+                      max)) {
+        evict_oldest(plane);
+    }
+    return session->phase != SESSION_CLOSED;
 }
 
 /* The client was let in. */
@@ -90,6 +156,9 @@ static void begin_handshake(struct plane *plane, struct session *session)
         return;
     }
     session_enter(plane, session, SESSION_HANDSHAKE);
+    if (!wait_for_client(plane, session)) {
+        return;
+    }
     if (sock_start_tls(client, session->service->tls_server, NULL) < 0) {
         session_close(plane, session, CAUSE_LOCAL_RESOURCE);
     } else {
@@ -135,12 +204,12 @@ static void report_bad_header(struct plane *plane,
 {
     uint32_t count =
         limited_log_add(&plane->shared->bad_headers, plane->loop.now_ns);
-    char peer[ADDR_TEXT_MAX];
+    char sender[ADDR_TEXT_MAX];
 
     if (count > 0) {
         log_write(LOG_WARN, "bad header service=%s from=%s count=%u",
                   session->service->config->name,
-                  addr_format(&session->client, peer), count);
+                  addr_format(&session->client, sender), count);
     }
 }
 
@@ -160,13 +229,10 @@ static void replace_options(struct session *session)
 /* Client and service are known: the client is let in, or not. */
 static void admit(struct plane *plane, struct session *session)
 {
-    const struct preface *preface = &session->opening.preface;
     enum cause cause;
     bool in_source;
 
-    if (preface->has_header && !preface->header.local) {
-        session->client = preface->header.source;
-    }
+    session->client = *session_client(session);
     cause = admission_enter_service(plane, session->service, &session->client,
                                     &in_source);
     if (cause != CAUSE_NONE) {
@@ -198,7 +264,9 @@ static void read_preface(struct plane *plane, struct session *session)
         session_close(plane, session, (enum cause)preface->cause);
         break;
     default:
-        break; /* the timer is armed already */
+        /* The timer is armed already, but the source may be known now. */
+        (void)wait_for_client(plane, session);
+        break;
     }
 }
 
@@ -271,7 +339,7 @@ void session_open_begin(struct plane *plane, const struct listen_socket *listen,
 
     if (!preface) {
         cause = admission_enter_service(plane, service, client, &in_source);
-    } else if (!preface_may_send(listen, client)) {
+    } else if (!preface_may_come(listen, client)) {
         cause = CAUSE_DENIED;
     }
     if (cause != CAUSE_NONE) {
@@ -292,12 +360,14 @@ void session_open_begin(struct plane *plane, const struct listen_socket *listen,
     preface_begin(&session->opening.preface, listen);
     if (listen->named_count == 0) {
         session_count_accepted(plane, session);
-    } /* else when its service is known */
+    } else {
+        session_count_nameless(plane, session);
+    }
     if (session_watch(plane, session, CLIENT) < 0) {
         session_close(plane, session, CAUSE_LOCAL_RESOURCE);
-    } else if (preface) {
-        session_arm(plane, session);
-    } else {
+    } else if (!preface) {
         begin_handshake(plane, session);
+    } else if (wait_for_client(plane, session)) {
+        session_arm(plane, session);
     }
 }

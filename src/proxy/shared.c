@@ -9,22 +9,33 @@ int shared_init(struct shared *shared, uint32_t block_bytes,
     int error;
 
     *shared = (struct shared){.control = control};
-    if (slab_init(&shared->slab[UP], block_bytes, memory_bytes / 2) < 0) {
+    if (waiting_init(&shared->waiting) < 0) {
         return -1;
+    }
+    if (slab_init(&shared->slab[UP], block_bytes, memory_bytes / 2) < 0) {
+        goto fini_waiting;
     }
     if (slab_init(&shared->slab[DOWN], block_bytes, memory_bytes / 2) < 0) {
-        error = errno;
-        slab_fini(&shared->slab[UP]);
-        errno = error;
-        return -1;
+        goto fini_slab;
     }
     return 0;
+
+fini_slab:
+    error = errno;
+    slab_fini(&shared->slab[UP]);
+    errno = error;
+fini_waiting:
+    error = errno;
+    waiting_fini(&shared->waiting);
+    errno = error;
+    return -1;
 }
 
 void shared_fini(struct shared *shared)
 {
     slab_fini(&shared->slab[UP]);
     slab_fini(&shared->slab[DOWN]);
+    waiting_fini(&shared->waiting);
 }
 
 uint32_t limited_log_add(struct limited_log *log, uint64_t now_ns)

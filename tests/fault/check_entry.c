@@ -55,6 +55,19 @@ static bool check_header_timeout(const struct conn *conn)
                     due_ms);
 }
 
+/* A client that no service of the address lets in need not say which one it
+ * wants. */
+static bool denied_by_all(const struct conn *conn)
+{
+    for (unsigned i = 0; i < rig.service_count; i++) {
+        if (rig.services[i].listen == conn->listen &&
+            !layout_denies(&rig.services[i], conn->source)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool check_turned_away(const struct conn *conn)
 {
     const struct peer *client = &conn->client_peer;
@@ -63,6 +76,10 @@ bool check_turned_away(const struct conn *conn)
         return rig_fail("it reached an upstream all the same");
     }
     if (is_excused(conn)) {
+        return true;
+    }
+    if (conn->cause == CAUSE_DENIED && conn->ended_in == front_of(conn) &&
+        denied_by_all(conn)) {
         return true;
     }
     if (conn->cause != cause_of(conn)) {

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define EVERYBODY "0.0.0.0/0"
+
 #define HEADER_LEAST_MS 3000
 #define HEADER_MOST_MS  6000
 
@@ -164,7 +166,7 @@ static void plan_decoy(struct rig_service *service)
     service->max_connections = service->per_source = 1;
     service->upstream_max = 1;
     service->rule = RULE_DENY;
-    service->rule_source = "0.0.0.0/0";
+    service->rule_source = EVERYBODY;
     service->connect_ms = service->idle_ms = service->read_ms = 1;
     service->write_ms = service->half_close_ms = service->lifetime_ms = 1;
     service->rate[UP] = service->rate[DOWN] = 16;
@@ -258,10 +260,11 @@ static void plan_service(struct rig_service *service)
     }
 }
 
-static bool denies(const struct rig_service *service, const char *source)
+bool layout_denies(const struct rig_service *service, const char *source)
 {
-    bool same =
-        service->rule != RULE_NONE && strcmp(service->rule_source, source) == 0;
+    bool same = service->rule != RULE_NONE &&
+                (strcmp(service->rule_source, source) == 0 ||
+                 strcmp(service->rule_source, EVERYBODY) == 0);
 
     return service->rule == RULE_DENY ? same
                                       : service->rule == RULE_ALLOW && !same;
@@ -311,7 +314,7 @@ void layout_plan(void)
             plan_timeouts(conn->service);
         }
         if (conn->entry == ENTRY_ROUTED &&
-            denies(conn->service, conn->source)) {
+            layout_denies(conn->service, conn->source)) {
             conn->entry = ENTRY_DENIED;
         }
     }

@@ -191,6 +191,8 @@ bool rig_fail(const char *format, ...) PRINTF(1, 2);
 void layout_plan(void);
 /* The longest header_timeout. */
 uint64_t layout_header_ns(void);
+/* Whether the access rules of the service keep that client out. */
+bool layout_denies(const struct rig_service *service, const char *source);
 
 /* entry.c: what the connection begins with, and what becomes of it by that. */
 void entry_plan(struct conn *conn);
