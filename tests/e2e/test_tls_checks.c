@@ -1,44 +1,54 @@
 /* Connections that send nothing to a service whose TLS ends here. */
-#include "secure.h"
+#include "expect.h"
+#include "fixture.h"
+#include "pair.h"
+#include "proxy.h"
+#include "socket.h"
+#include "stats.h"
+#include "teardown.h"
+#include "tls_fixture.h"
+#include "tls_options.h"
 
 static void a_connection_that_sent_nothing_is_not_told(void **state)
 {
-    struct scene scene;
+    struct fixture fixture;
+
     (void)state;
-    scene_open(&scene, "", secure_keys(secure_server()));
-    hang_up(dial(&scene.front));
-    await_cause(scene.proxy, "tls_error", 1);
-    assert_int_equal(proxy_count(scene.proxy, "tls error"), 0);
-    int client = dial(&scene.front);
-    send_bytes(client, "\x16\x03\x01", 3);
-    hang_up(client);
-    proxy_line(scene.proxy, "tls error service=web .* count=1$");
-    scene_close(&scene);
+    tls_fixture_open(&fixture, "", "");
+    socket_close(socket_connect(&fixture.front));
+    stats_await_cause(fixture.proxy, "tls_error", 1);
+    assert_int_equal(proxy_count(fixture.proxy, "tls error"), 0);
+    int client = socket_connect(&fixture.front);
+    socket_send(client, "\x16\x03\x01", 3);
+    socket_close(client);
+    proxy_line(fixture.proxy, "tls error service=web .* count=1$");
+    fixture_close(&fixture);
 }
 
 /* A 64th of the process, but at least 16, until the handshake is complete. */
 static void one_source_has_so_many_unfinished_handshakes(void **state)
 {
-    struct secure how = secure_client(0);
-    struct scene scene;
+    struct tls_options client = tls_fixture_client(0);
+    struct fixture fixture;
     int silent[16];
+
     (void)state;
-    scene_open(&scene, "max_connections = 200", secure_keys(secure_server()));
+    tls_fixture_open(&fixture, "max_connections = 200", "");
     for (unsigned i = 0; i < 15; i++) {
-        silent[i] = dial(&scene.front);
+        silent[i] = socket_connect(&fixture.front);
     }
-    stat_await(scene.proxy, "web", NULL, "active", 15);
-    struct pair pair = secure_pair(&scene, &how);
+    stats_await(fixture.proxy, "web", NULL, "active", 15);
+    struct pair pair = tls_pair_connect(&fixture, &client);
     pair_ping(&pair);
-    silent[15] = dial(&scene.front);
-    stat_await(scene.proxy, "web", NULL, "active", 17);
-    expect_refused(NULL, &scene.front, NULL);
-    await_cause(scene.proxy, "limit_source", 1);
-    hang_up(silent[3]);
-    await_cause(scene.proxy, "tls_error", 1);
-    pair = secure_pair(&scene, &how);
+    silent[15] = socket_connect(&fixture.front);
+    stats_await(fixture.proxy, "web", NULL, "active", 17);
+    expect_connect_reset(NULL, &fixture.front, NULL);
+    stats_await_cause(fixture.proxy, "limit_source", 1);
+    socket_close(silent[3]);
+    stats_await_cause(fixture.proxy, "tls_error", 1);
+    pair = tls_pair_connect(&fixture, &client);
     pair_ping(&pair);
-    scene_close(&scene);
+    fixture_close(&fixture);
 }
 
 int main(void)
