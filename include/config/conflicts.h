@@ -16,8 +16,7 @@ void conflicts_check_names(struct draft *draft);
 /*
  * Looks at the services of that mode; TCP and UDP ports are different. Adds an
  * error for a listen address that two services have, unless server names tell
- * them apart; for an upstream that a service has twice; and for an upstream at
- * which its own service listens.
+ * them apart, and for an upstream that a service has twice.
  */
 void conflicts_check_addresses(struct draft *draft, enum config_mode mode);
 

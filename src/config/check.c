@@ -2,6 +2,7 @@
 
 #include "config/conflicts.h"
 #include "config/key_table.h"
+#include "config/routes.h"
 
 /* ---- one key and another ---- */
 
@@ -168,6 +169,48 @@ static void check_upstream_tls(struct draft *draft, size_t index)
     }
 }
 
+/* ---- loops ---- */
+
+static void check_routes(struct draft *draft, struct routes *routes,
+                         size_t index)
+{
+    const struct config_service *service = &draft->config->services[index];
+    char to[ADDR_TEXT_MAX];
+    char why[ROUTES_TEXT_MAX];
+
+    for (size_t i = 0; i < service->upstream_count; i++) {
+        const struct config_upstream *upstream = &service->upstreams[i];
+        const struct endpoint *endpoint = &upstream->address.endpoint;
+        int result = 0;
+
+        if (routes_known(upstream)) {
+            result = routes_add(routes, index, endpoint, upstream->line, why);
+        }
+        if (result < 0) {
+            draft_error(draft, 0, "out of memory");
+        } else if (result == ROUTES_LOOP) {
+            draft_error(draft, upstream->line, "upstream %s %s",
+                        endpoint_format(endpoint, to), why);
+        }
+    }
+}
+
+/* Only addresses that every machine has: what depends on this one is checked by
+ * control/loops.h. */
+static void check_loops(struct draft *draft)
+{
+    struct routes *routes = routes_create(draft->config, NULL, 0);
+
+    if (routes == NULL) {
+        draft_error(draft, 0, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < draft->config->service_count; i++) {
+        check_routes(draft, routes, i);
+    }
+    routes_destroy(routes);
+}
+
 /* ---- the whole ---- */
 
 static void check_service(struct draft *draft, size_t index)
@@ -207,5 +250,6 @@ void check_whole(struct draft *draft)
     conflicts_check_names(draft);
     conflicts_check_addresses(draft, CONFIG_TCP);
     conflicts_check_addresses(draft, CONFIG_UDP);
+    check_loops(draft);
     check_buffers(draft);
 }

@@ -131,68 +131,7 @@ static char *name_text(const char *address, const char *name)
     return text;
 }
 
-static const struct entry *find_entry(const struct entries *sorted, char *text)
-{
-    const struct entry wanted = {.text = text};
-
-    return sorted->count == 0 ? NULL
-                              : bsearch(&wanted, sorted->list, sorted->count,
-                                        sizeof(wanted), compare_texts);
-}
-
-static bool is_loopback(const struct addr *addr)
-{
-    static const uint8_t ip6[16] = {[15] = 1};
-
-    return addr->family == AF_INET
-               ? addr->ip[0] == 127
-               : addr->family == AF_INET6 && memcmp(addr->ip, ip6, 16) == 0;
-}
-
-/* The listen address at which a connection to the endpoint arrives: the same
- * one, or a wildcard if the endpoint is on the loopback interface. */
-static const struct entry *find_listen(const struct entries *listens,
-                                       const struct endpoint *endpoint)
-{
-    char text[ADDR_TEXT_MAX];
-    const struct entry *found;
-    struct addr addr;
-
-    endpoint_format(endpoint, text);
-    found = find_entry(listens, text);
-    addr_from_sockaddr(&addr, &endpoint->u.any);
-    if (found == NULL && is_loopback(&addr)) {
-        snprintf(text, sizeof(text), ":%u", addr.port);
-        found = find_entry(listens, text);
-    }
-    if (found == NULL && is_loopback(&addr) && addr.family == AF_INET) {
-        snprintf(text, sizeof(text), "0.0.0.0:%u", addr.port);
-        found = find_entry(listens, text);
-    }
-    return found;
-}
-
-static void check_loop(struct draft *draft, size_t service,
-                       const struct config_upstream *upstream,
-                       const struct entries *listens)
-{
-    char text[ADDR_TEXT_MAX];
-    const struct entry *listen;
-
-    if (upstream->address.kind == ADDRESS_NAME) {
-        return;
-    }
-    listen = find_listen(listens, &upstream->address.endpoint);
-    if (listen != NULL && listen->service == service) {
-        draft_error(
-            draft, upstream->line,
-            "upstream %s is where this service listens (line %u): a loop",
-            endpoint_format(&upstream->address.endpoint, text), listen->line);
-    }
-}
-
-static void check_upstreams(struct draft *draft, size_t index,
-                            const struct entries *listens)
+static void check_upstreams(struct draft *draft, size_t index)
 {
     const struct config_service *service = &draft->config->services[index];
     struct entries upstreams = {0};
@@ -204,9 +143,6 @@ static void check_upstreams(struct draft *draft, size_t index,
                   upstream->line, index);
     }
     check_unique(draft, &upstreams, "upstream");
-    for (size_t i = 0; i < service->upstream_count; i++) {
-        check_loop(draft, index, &service->upstreams[i], listens);
-    }
     entries_fini(&upstreams);
 }
 
@@ -272,7 +208,7 @@ void conflicts_check_addresses(struct draft *draft, enum config_mode mode)
     check_shared(draft, &listens);
     for (size_t i = 0; i < config->service_count; i++) {
         if (config->services[i].mode == mode) {
-            check_upstreams(draft, i, &listens);
+            check_upstreams(draft, i);
         }
     }
     entries_fini(&taken);

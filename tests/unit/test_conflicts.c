@@ -59,36 +59,6 @@ static void bad_upstreams_are_refused(void **state)
                    5, "upstream db.example:1 is already used in line 4");
 }
 
-static void an_upstream_at_which_its_service_listens_is_refused(void **state)
-{
-    (void)state;
-    assert_refused(SERVICE "listen = 127.0.0.1:1\n"
-                           "upstream = 127.0.0.1:1\n",
-                   5,
-                   "upstream 127.0.0.1:1 is where this service listens (line "
-                   "4): a loop");
-    assert_refused(SERVICE "listen = unix:/run/a\n"
-                           "upstream = unix:/run/a\n",
-                   5,
-                   "upstream unix:/run/a is where this service listens (line "
-                   "4): a loop");
-    assert_line_refused("upstream = 127.0.0.2:80",
-                        "upstream 127.0.0.2:80 is where this service listens "
-                        "(line 2): a loop");
-    assert_line_refused("upstream = [::1]:80",
-                        "upstream [::1]:80 is where this service listens (line "
-                        "2): a loop");
-    assert_refused(SERVICE "listen = 0.0.0.0:1\n"
-                           "upstream = 127.0.0.1:1\n",
-                   5,
-                   "upstream 127.0.0.1:1 is where this service listens (line "
-                   "4): a loop");
-    config_destroy(parse_good(SERVICE "listen = 0.0.0.0:1\n"
-                                      "upstream = [::1]:1\n"
-                                      "upstream = 127.0.0.1:81\n"
-                                      "upstream = web.example:80\n"));
-}
-
 static void thousands_of_upstreams_are_compared_in_little_time(void **state)
 {
     struct config_errors errors = {0};
@@ -118,7 +88,6 @@ int main(void)
         cmocka_unit_test(an_upstream_may_be_shared_by_services),
         cmocka_unit_test(bad_listens_are_refused),
         cmocka_unit_test(bad_upstreams_are_refused),
-        cmocka_unit_test(an_upstream_at_which_its_service_listens_is_refused),
         cmocka_unit_test(thousands_of_upstreams_are_compared_in_little_time),
     };
 
