@@ -38,6 +38,8 @@ struct shared {
     struct waiting waiting; /* connections that owe a header or a handshake */
     struct limited_log shortages;   /* of descriptors or memory */
     struct limited_log bad_headers; /* PROXY headers that were refused */
+    struct limited_log full;        /* accepts that wait: max_connections is
+                                       reached */
     struct limited_log tls_errors;  /* handshakes that failed */
     struct mailbox *control;        /* where reports go */
 };

@@ -7,6 +7,7 @@
 #include "proxy/session_open.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* Connections taken from one listener in one turn of the loop. */
@@ -42,6 +43,19 @@ static void report_shortage(struct plane *plane)
     plane->shortage = 0;
 }
 
+static void report_full(struct plane *plane)
+{
+    struct shared *shared = plane->shared;
+
+    if (limited_log_add(&shared->full, plane->loop.now_ns) > 0) {
+        log_write(LOG_WARN,
+                  "accepting paused reason=\"max_connections = %" PRIu32
+                  " is reached\"",
+                  atomic_load_explicit(&shared->max_connections,
+                                       memory_order_relaxed));
+    }
+}
+
 /* Takes one connection. False: there are none, or no more can be taken now. */
 static bool accept_one(struct plane *plane, const struct listener *listener)
 {
@@ -51,6 +65,7 @@ static bool accept_one(struct plane *plane, const struct listener *listener)
 
     if (!admission_enter_process(plane)) {
         pause_accepting(plane);
+        report_full(plane);
         return false;
     }
     result = listen_accept(listener->fd, &sock, &client);

@@ -129,6 +129,8 @@ static void a_small_descriptor_limit_is_a_limit_of_connections(void **state)
     }
     stats_await(proxy, NULL, NULL, "active", limit);
     assert_true(stats_get(proxy, NULL, NULL, "accept_paused") > 0);
+    proxy_line(proxy, "^accepting paused reason=\"max_connections = [0-9]+ is "
+                      "reached\"");
     expect_calm(proxy, &pair);
     for (int i = 0; i < CLIENTS; i++) {
         socket_close(clients[i]);
