@@ -11,6 +11,7 @@
 #include "base/direction.h"
 #include "base/slab.h"
 #include "net/mailbox.h"
+#include "proxy/loop_guard.h"
 #include "proxy/waiting.h"
 #include "service/generation.h"
 
@@ -41,7 +42,8 @@ struct shared {
     struct limited_log full;        /* accepts that wait: max_connections is
                                        reached */
     struct limited_log tls_errors;  /* handshakes that failed */
-    struct mailbox *control;        /* where reports go */
+    struct loop_guard loops;
+    struct mailbox *control; /* where reports go */
 };
 
 /* -1 with errno. */

@@ -43,6 +43,7 @@ enum cause {
     CAUSE_DRAIN,
     CAUSE_LOCAL_RESOURCE,
     CAUSE_INTERNAL,
+    CAUSE_LOOP,
     CAUSES
 };
 
@@ -75,8 +76,9 @@ struct service_counters {
 /* One worker's counters of one upstream. */
 struct upstream_counters {
     _Alignas(CACHE_LINE_BYTES) counter bytes[DIRECTIONS];
-    counter total;  /* connections established */
-    counter failed; /* connects that the upstream made fail */
+    counter total;     /* connections established */
+    counter failed;    /* connects that the upstream made fail */
+    uint64_t noted_ns; /* only its worker: see proxy/loop_guard.h */
 };
 
 /* Sums for reading. */

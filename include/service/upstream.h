@@ -34,6 +34,8 @@ struct upstream {
                         UDP sessions, also connecting; all workers add and
                         subtract */
     _Atomic uint32_t down; /* reasons; any thread sets and clears them */
+    _Atomic bool returns;  /* a connection to it came back to one of our own
+                              listeners; any worker sets it, for good */
 
     pthread_mutex_t lock; /* guards the four below; taken on failures only */
     uint64_t *failures;   /* times of the last fail_threshold ones, a ring */

@@ -1,6 +1,7 @@
 #include "proxy/attempt.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* A single upstream that refused may be starting: it is tried again after
  * this. */
@@ -109,6 +110,42 @@ static enum step connected(struct attempt *attempt,
 
 /* ---- connecting ---- */
 
+/* Notes the connection, so that it is known if it comes back to us. */
+static void note(const struct attempt *attempt,
+                 const struct attempt_context *context)
+{
+    struct plane *plane = context->plane;
+    struct upstream *upstream = attempt->choice.upstream;
+    struct loop_ends ends, client;
+
+    addr_from_sockaddr(&ends.to, &upstream->endpoint.u.any);
+    if (!addr_is_ip(&ends.to) ||
+        !loop_guard_is_due(upstream, plane_upstream_counters(plane, upstream),
+                           plane->loop.now_ns)) {
+        return;
+    }
+    sock_local(context->upstream, &ends.from);
+    if (memcmp(ends.to.ip, (const uint8_t[16]){0}, sizeof(ends.to.ip)) == 0) {
+        /* A connect to no address goes from the loopback one to itself. */
+        memcpy(ends.to.ip, ends.from.ip, sizeof(ends.to.ip));
+    }
+    sock_remote(context->client, &client.from); /* not the PROXY header's */
+    sock_local(context->client, &client.to);
+    loop_guard_note(&plane->shared->loops, upstream, &ends, &client);
+    *context->note = ends.from.port;
+}
+
+/* The attempt before has failed. True: it went round. */
+static bool forget(const struct attempt *attempt,
+                   const struct attempt_context *context)
+{
+    uint16_t port = *context->note;
+
+    *context->note = 0;
+    return port != 0 && loop_guard_forget(&context->plane->shared->loops,
+                                          attempt->choice.upstream, port);
+}
+
 static enum step try_next(struct attempt *attempt,
                           const struct attempt_context *context)
 {
@@ -119,6 +156,9 @@ static enum step try_next(struct attempt *attempt,
         .index = context->index,
     };
 
+    if (forget(attempt, context)) {
+        return failed(attempt, CAUSE_LOOP);
+    }
     if (attempt->abandoned) {
         return failed(attempt, CAUSE_CLIENT_RESET);
     }
@@ -129,8 +169,10 @@ static enum step try_next(struct attempt *attempt,
                            context->instance)) {
     case CHOICE_CONNECTED:
         context->upstream->ready |= SOCK_WRITABLE;
+        note(attempt, context);
         return connected(attempt, context);
     case CHOICE_CONNECTING:
+        note(attempt, context);
         return STEP_WAITS;
     case CHOICE_PAUSE:
         attempt->pausing = true;

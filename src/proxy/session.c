@@ -233,11 +233,27 @@ void session_release(struct plane *plane, struct session *session)
     plane_release(plane, generation);
 }
 
+/* True: the connection to the upstream went round in a loop. */
+static bool forget_note(struct plane *plane, struct session *session)
+{
+    const struct upstream *upstream =
+        session->phase == SESSION_CONNECT
+            ? session->opening.attempt.choice.upstream
+            : session->upstream;
+
+    return session->note != 0 &&
+           loop_guard_forget(&plane->shared->loops, upstream, session->note);
+}
+
 void session_close(struct plane *plane, struct session *session,
                    enum cause cause)
 {
-    bool fin = ends_with_fin(session, cause);
+    bool fin;
 
+    if (forget_note(plane, session) && cause == CAUSE_UPSTREAM_RESET) {
+        cause = CAUSE_LOOP;
+    }
+    fin = ends_with_fin(session, cause);
     if (!session->accepted) {
         session_count_accepted(plane, session);
     }

@@ -20,6 +20,7 @@ static struct attempt_context attempt_of(struct plane *plane,
         .instance = &session->instance[UPSTREAM],
         .index = session->index * 2 + UPSTREAM,
         .client_addr = &session->client,
+        .note = &session->note,
         .header = preface->has_header ? &preface->header : NULL,
     };
 }
@@ -309,6 +310,19 @@ void session_open_timeout(struct plane *plane, struct session *session)
 
 /* ---- the beginning ---- */
 
+/* Whether it is a connection of ours that has gone round and round. */
+static bool is_loop(struct plane *plane, const struct sock *sock,
+                    const struct addr *client)
+{
+    struct loop_ends ends = {.from = *client};
+
+    if (!loop_guard_may_know(&plane->shared->loops, client->port)) {
+        return false;
+    }
+    sock_local(sock, &ends.to);
+    return loop_guard_arrive(&plane->shared->loops, &ends);
+}
+
 /* Counts, logs and resets a connection that gets no session. */
 static void refuse(struct plane *plane, struct service *service,
                    const struct sock *sock, const struct addr *client,
@@ -337,7 +351,9 @@ void session_open_begin(struct plane *plane, const struct listen_socket *listen,
     struct session *session;
     bool in_source = false;
 
-    if (!preface) {
+    if (is_loop(plane, sock, client)) {
+        cause = CAUSE_LOOP;
+    } else if (!preface) {
         cause = admission_enter_service(plane, service, client, &in_source);
     } else if (!preface_may_come(listen, client)) {
         cause = CAUSE_DENIED;

@@ -2,18 +2,23 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 int shared_init(struct shared *shared, uint32_t block_bytes,
                 uint64_t memory_bytes, struct mailbox *control)
 {
     int error;
 
-    *shared = (struct shared){.control = control};
+    memset(shared, 0, sizeof(*shared));
+    shared->control = control;
     if (waiting_init(&shared->waiting) < 0) {
         return -1;
     }
-    if (slab_init(&shared->slab[UP], block_bytes, memory_bytes / 2) < 0) {
+    if (loop_guard_init(&shared->loops) < 0) {
         goto fini_waiting;
+    }
+    if (slab_init(&shared->slab[UP], block_bytes, memory_bytes / 2) < 0) {
+        goto fini_loops;
     }
     if (slab_init(&shared->slab[DOWN], block_bytes, memory_bytes / 2) < 0) {
         goto fini_slab;
@@ -23,6 +28,10 @@ int shared_init(struct shared *shared, uint32_t block_bytes,
 fini_slab:
     error = errno;
     slab_fini(&shared->slab[UP]);
+    errno = error;
+fini_loops:
+    error = errno;
+    loop_guard_fini(&shared->loops);
     errno = error;
 fini_waiting:
     error = errno;
@@ -35,6 +44,7 @@ void shared_fini(struct shared *shared)
 {
     slab_fini(&shared->slab[UP]);
     slab_fini(&shared->slab[DOWN]);
+    loop_guard_fini(&shared->loops);
     waiting_fini(&shared->waiting);
 }
 

@@ -29,6 +29,7 @@ static const char *const cause_names[] = {
     [CAUSE_DRAIN] = "drain",
     [CAUSE_LOCAL_RESOURCE] = "local_resource",
     [CAUSE_INTERNAL] = "internal",
+    [CAUSE_LOOP] = "loop",
 };
 
 _Static_assert(ARRAY_LEN(cause_names) == CAUSES, "a cause without a name");

@@ -101,7 +101,7 @@ static void the_stats_lines_have_their_keys_in_order(void **state)
                "ended_limit_connections=0 ended_limit_source=0 "
                "ended_limit_rate=0 ended_bad_header=0 ended_no_route=0 "
                "ended_tls_error=0 ended_drain=0 ended_local_resource=0 "
-               "ended_internal=0( |$)");
+               "ended_internal=0 ended_loop=0( |$)");
     snprintf(pattern, sizeof(pattern),
              "^stats service=web upstream=%s state=up active=0 total=0 "
              "failed=0 bytes_up=0 bytes_down=0( |$)",

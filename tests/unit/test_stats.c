@@ -129,7 +129,7 @@ static void the_largest_numbers_fit_the_stated_size(void **state)
     (void)state;
     memset(&sums, 0xff, sizeof(sums));
     stats_format_ended(&sums, text, sizeof(text));
-    assert_non_null(strstr(text, " ended_internal=18446744073709551615"));
+    assert_non_null(strstr(text, " ended_loop=18446744073709551615"));
 }
 
 static void a_small_buffer_gets_whole_causes(void **state)

@@ -1,0 +1,95 @@
+/*
+ * loop_guard: ends loops that no check could see: connections of ours that come
+ * back to our own listeners, again and again. One for all workers.
+ *
+ * Both ends of such a connection are ours, and both know it by the same two
+ * addresses. Who connects notes them, together with those of the client that
+ * the connection is for. Who accepts looks for the note, and from the client in
+ * it for the next one. So it counts the turns:
+ *
+ *      accepted ──▶ note of c3 ──▶ note of c2 ──▶ note of c1 ──▶ no note: the
+ *      from c3      client: c2     client: c1     client: x      client is not
+ *                                                                one of ours
+ *
+ * At LOOP_TURNS_MAX the connection ends as `loop`, and so do those that the
+ * notes name, once the end reaches them: none of them connects again. A note
+ * that comes late, after the other end has accepted, is seen in the next turn.
+ *
+ * To note costs three system calls, and few upstreams lead to ourselves. So the
+ * first connection to an upstream in a second is noted, and every 64th, for
+ * each worker. Once one has come back, all that go to this upstream are noted.
+ *
+ * TCP only. A connection whose addresses are changed on its way, by a proxy or
+ * a firewall, is not recognised.
+ */
+#ifndef EVPROXY_PROXY_LOOP_GUARD_H
+#define EVPROXY_PROXY_LOOP_GUARD_H
+
+#include "base/addr.h"
+#include "service/upstream.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LOOP_TURNS_MAX 32
+
+#define LOOP_PORTS 65536
+
+/* A connection, as both of its ends name it. */
+struct loop_ends {
+    struct addr from; /* who connected */
+    struct addr to;
+};
+
+struct loop_note;
+
+struct loop_guard {
+    pthread_mutex_t lock;    /* guards the notes */
+    struct loop_note *notes; /* by the port of ends.from; a later note replaces
+                                an earlier one. Pages never used are not
+                                resident. */
+    _Atomic uint64_t noted[LOOP_PORTS / 64]; /* one bit for each port: whether
+                                it has a note. Whoever noted or forgets it
+                                writes, and every accept reads; relaxed, since
+                                the lock orders the notes */
+};
+
+/* -1 with errno = ENOMEM. */
+int loop_guard_init(struct loop_guard *guard) WARN_UNUSED;
+void loop_guard_fini(struct loop_guard *guard);
+
+/* Whether a worker notes the next connection to the upstream. Only by the
+ * worker that has the counters. */
+bool loop_guard_is_due(const struct upstream *upstream,
+                       struct upstream_counters *counters,
+                       uint64_t now_ns) WARN_UNUSED;
+
+/* A connection to the upstream, for a client. Its note is forgotten before the
+ * upstream may be freed. */
+void loop_guard_note(struct loop_guard *guard, struct upstream *upstream,
+                     const struct loop_ends *ends,
+                     const struct loop_ends *client);
+
+/* Ends the note that was made for the upstream at that port. True: it was part
+ * of a loop. */
+bool loop_guard_forget(struct loop_guard *guard,
+                       const struct upstream *upstream, uint16_t port);
+
+/* False: no connection of ours comes from that port, so loop_guard_arrive is
+ * not needed. */
+static inline bool loop_guard_may_know(const struct loop_guard *guard,
+                                       uint16_t port)
+{
+    return atomic_load_explicit(&guard->noted[port / 64],
+                                memory_order_relaxed) >>
+               (port % 64) &
+           1;
+}
+
+/* A connection was accepted. True: it has gone round often enough. */
+bool loop_guard_arrive(struct loop_guard *guard,
+                       const struct loop_ends *ends) WARN_UNUSED;
+
+#endif

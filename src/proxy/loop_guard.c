@@ -1,0 +1,119 @@
+#include "proxy/loop_guard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NOTED_EACH    64
+#define NOTED_EACH_NS NS_PER_S
+
+struct loop_note {
+    struct upstream *upstream; /* NULL: no note */
+    struct loop_ends ends;
+    struct loop_ends client;
+    bool looped;
+};
+
+int loop_guard_init(struct loop_guard *guard)
+{
+    guard->notes = calloc(LOOP_PORTS, sizeof(*guard->notes));
+    if (guard->notes == NULL) {
+        return -1;
+    }
+    pthread_mutex_init(&guard->lock, NULL);
+    return 0;
+}
+
+void loop_guard_fini(struct loop_guard *guard)
+{
+    pthread_mutex_destroy(&guard->lock);
+    free(guard->notes);
+}
+
+/* ---- who connects ---- */
+
+bool loop_guard_is_due(const struct upstream *upstream,
+                       struct upstream_counters *counters, uint64_t now_ns)
+{
+    if (!atomic_load_explicit(&upstream->returns, memory_order_relaxed) &&
+        counter_read(&counters->total) % NOTED_EACH != 0 &&
+        now_ns - counters->noted_ns < NOTED_EACH_NS) {
+        return false;
+    }
+    counters->noted_ns = now_ns;
+    return true;
+}
+
+static uint64_t bit_of(uint16_t port)
+{
+    return UINT64_C(1) << (port % 64);
+}
+
+void loop_guard_note(struct loop_guard *guard, struct upstream *upstream,
+                     const struct loop_ends *ends,
+                     const struct loop_ends *client)
+{
+    uint16_t port = ends->from.port;
+
+    pthread_mutex_lock(&guard->lock);
+    guard->notes[port] = (struct loop_note){
+        .upstream = upstream,
+        .ends = *ends,
+        .client = *client,
+    };
+    atomic_fetch_or_explicit(&guard->noted[port / 64], bit_of(port),
+                             memory_order_relaxed);
+    pthread_mutex_unlock(&guard->lock);
+}
+
+bool loop_guard_forget(struct loop_guard *guard,
+                       const struct upstream *upstream, uint16_t port)
+{
+    struct loop_note *note = &guard->notes[port];
+    bool looped = false;
+
+    pthread_mutex_lock(&guard->lock);
+    if (note->upstream == upstream) { /* else another has the port by now */
+        looped = note->looped;
+        note->upstream = NULL;
+        atomic_fetch_and_explicit(&guard->noted[port / 64], ~bit_of(port),
+                                  memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&guard->lock);
+    return looped;
+}
+
+/* ---- who accepts ---- */
+
+static struct loop_note *find(const struct loop_guard *guard,
+                              const struct loop_ends *ends)
+{
+    struct loop_note *note = &guard->notes[ends->from.port];
+
+    return note->upstream != NULL &&
+                   memcmp(&note->ends, ends, sizeof(*ends)) == 0
+               ? note
+               : NULL;
+}
+
+bool loop_guard_arrive(struct loop_guard *guard, const struct loop_ends *ends)
+{
+    struct loop_note *turns[LOOP_TURNS_MAX];
+    struct loop_note *note;
+    unsigned count = 0;
+
+    pthread_mutex_lock(&guard->lock);
+    note = find(guard, ends);
+    if (note != NULL) {
+        atomic_store_explicit(&note->upstream->returns, true,
+                              memory_order_relaxed);
+    }
+    while (note != NULL && count < LOOP_TURNS_MAX) {
+        turns[count++] = note;
+        note = find(guard, &note->client);
+    }
+    for (unsigned i = 0; count == LOOP_TURNS_MAX && i < count; i++) {
+        turns[i]->looped = true;
+    }
+    pthread_mutex_unlock(&guard->lock);
+    return count == LOOP_TURNS_MAX;
+}

@@ -1,0 +1,153 @@
+/* The guard itself: connections are pairs of addresses, and nothing connects.
+ */
+#include "proxy/loop_guard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct loop_guard guard;
+static struct upstream *upstream;
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&guard, 0, sizeof(guard));
+    upstream = upstream_create(NULL, "10.0.0.1:80", 1);
+    return upstream == NULL ? -1 : loop_guard_init(&guard);
+}
+
+static int finish(void **state)
+{
+    (void)state;
+    upstream_destroy(upstream);
+    loop_guard_fini(&guard);
+    return 0;
+}
+
+/* A connection from that port of 10.0.0.HOST to its port 80. */
+static struct loop_ends ends_of(uint8_t host, uint16_t port)
+{
+    return (struct loop_ends){
+        .from = {.family = AF_INET, .port = port, .ip = {10, 0, 0, host}},
+        .to = {.family = AF_INET, .port = 80, .ip = {10, 0, 0, host}},
+    };
+}
+
+static void note(uint16_t port, uint16_t client)
+{
+    struct loop_ends ends = ends_of(1, port);
+    struct loop_ends behind = ends_of(1, client);
+
+    loop_guard_note(&guard, upstream, &ends, &behind);
+}
+
+static bool arrives(uint8_t host, uint16_t port)
+{
+    struct loop_ends ends = ends_of(host, port);
+
+    return loop_guard_may_know(&guard, port) &&
+           loop_guard_arrive(&guard, &ends);
+}
+
+/* Port n is for the client at port n + 1; the last one is a stranger. */
+static void note_turns(uint16_t first, unsigned count)
+{
+    for (uint16_t i = 0; i < count; i++) {
+        note(first + i, first + i + 1);
+    }
+}
+
+static void a_loop_ends_at_its_last_turn(void **state)
+{
+    (void)state;
+    note_turns(1000, LOOP_TURNS_MAX);
+    assert_false(arrives(1, 1001));
+    assert_false(loop_guard_forget(&guard, upstream, 2000));
+    assert_true(arrives(1, 1000));
+    for (uint16_t i = 0; i < LOOP_TURNS_MAX; i++) {
+        assert_true(loop_guard_forget(&guard, upstream, 1000 + i));
+    }
+    assert_false(arrives(1, 1000));
+}
+
+static void a_note_that_comes_late_counts_in_the_next_turn(void **state)
+{
+    (void)state;
+    note_turns(1000, LOOP_TURNS_MAX / 2 - 1);
+    note_turns(1000 + LOOP_TURNS_MAX / 2, LOOP_TURNS_MAX / 2);
+    assert_false(arrives(1, 1000));
+    note(1000 + LOOP_TURNS_MAX / 2 - 1, 1000 + LOOP_TURNS_MAX / 2);
+    assert_true(arrives(1, 1000));
+}
+
+static void another_connection_from_the_port_is_not_counted(void **state)
+{
+    (void)state;
+    note_turns(1000, LOOP_TURNS_MAX);
+    assert_false(arrives(2, 1000));
+    assert_false(atomic_load(&upstream->returns));
+}
+
+static void a_ring_of_notes_comes_to_an_end(void **state)
+{
+    (void)state;
+    note(65535, 1);
+    note(1, 65535);
+    assert_true(arrives(1, 1));
+}
+
+static void a_note_of_another_upstream_stays(void **state)
+{
+    struct upstream *other = upstream_create(NULL, "10.0.0.2:80", 1);
+
+    (void)state;
+    assert_non_null(other);
+    note(1000, 1);
+    assert_false(loop_guard_forget(&guard, other, 1000));
+    assert_true(loop_guard_may_know(&guard, 1000));
+    assert_false(loop_guard_forget(&guard, upstream, 1000));
+    assert_false(loop_guard_may_know(&guard, 1000));
+    upstream_destroy(other);
+}
+
+static void few_connections_are_noted_until_one_comes_back(void **state)
+{
+    struct upstream_counters *counters = &upstream->counters[0];
+    uint64_t now_ns = 10 * NS_PER_S;
+    unsigned due = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 6400; i++) {
+        due += loop_guard_is_due(upstream, counters, now_ns);
+        counter_add(&counters->total, 1);
+    }
+    assert_int_equal(due, 100);
+    counter_add(&counters->total, 1);
+    assert_false(loop_guard_is_due(upstream, counters, now_ns));
+    assert_true(loop_guard_is_due(upstream, counters, now_ns + NS_PER_S));
+    assert_false(loop_guard_is_due(upstream, counters, now_ns + NS_PER_S));
+    note(1000, 1);
+    assert_false(arrives(1, 1000));
+    assert_true(loop_guard_is_due(upstream, counters, now_ns + NS_PER_S));
+}
+
+int main(void)
+{
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, finish)
+    const struct CMUnitTest tests[] = {
+        TEST(a_loop_ends_at_its_last_turn),
+        TEST(a_note_that_comes_late_counts_in_the_next_turn),
+        TEST(another_connection_from_the_port_is_not_counted),
+        TEST(a_ring_of_notes_comes_to_an_end),
+        TEST(a_note_of_another_upstream_stays),
+        TEST(few_connections_are_noted_until_one_comes_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
