@@ -2,6 +2,8 @@
 #include "config/config.h"
 #include "control/credentials.h"
 #include "control/daemon.h"
+#include "control/loops.h"
+#include "control/resolver.h"
 #include "control/source.h"
 
 #include <getopt.h>
@@ -211,10 +213,12 @@ static int fail(const struct source *source, struct config_errors *errors)
 static int check(const struct source *source, struct config *config)
 {
     struct config_errors errors = {0};
-    int result = credentials_check(config, &errors);
+    int loops = loops_check(config, resolver_lookup, &errors);
+    int credentials = credentials_check(config, &errors);
 
     config_destroy(config);
-    if (result < 0) {
+    if (loops < 0 || credentials < 0) {
+        config_errors_sort(&errors, 0);
         return fail(source, &errors);
     }
     return printf("%s: ok\n", source_name(source)) < 0 || fflush(stdout) == EOF

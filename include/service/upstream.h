@@ -18,9 +18,10 @@
 
 /* Reasons to be down, as bits. */
 enum {
-    UPSTREAM_FAILED = 1,    /* passive: fail_threshold connects failed */
-    UPSTREAM_UNHEALTHY = 2, /* active: health_fall checks failed */
-    UPSTREAM_UNRESOLVED = 4 /* its name has no address */
+    UPSTREAM_FAILED = 1,     /* passive: fail_threshold connects failed */
+    UPSTREAM_UNHEALTHY = 2,  /* active: health_fall checks failed */
+    UPSTREAM_UNRESOLVED = 4, /* its name has no address */
+    UPSTREAM_LOOP = 8        /* its name's address leads back to the service */
 };
 
 #define UPSTREAM_TEXT_MAX (ADDR_HOST_MAX + 8)

@@ -6,6 +6,7 @@
 #include "control/credentials.h"
 #include "control/descriptors.h"
 #include "control/listeners.h"
+#include "control/loops.h"
 #include "control/resolver.h"
 
 #include <errno.h>
@@ -117,6 +118,10 @@ const char *generations_prepare(struct generations *generations,
     if (error != NULL) {
         goto free_config;
     }
+    if (loops_check(config, NULL, &errors) < 0) {
+        error = cannot_load(&errors, line);
+        goto free_config;
+    }
     error = "out of memory";
     if (reserve(generations) < 0 ||
         make_plan(&generations->plan, running, config) < 0) {
@@ -173,6 +178,7 @@ int generations_commit(struct generations *generations, struct workers *workers,
     generations->prepared = NULL;
     listeners_commit(next, running, &generations->plan);
     reload_plan_fini(&generations->plan);
+    loops_take_out(next);
     generations_distribute(generations, workers, health);
     return 0;
 }
