@@ -143,6 +143,10 @@ void sock_set_int(int fd, int level, int name, int value);
 /* The address of our end; family 0 if it is not known. */
 void sock_local(const struct sock *sock, struct addr *local);
 
+/* The address of the peer's end; family 0 if it is not known, as after a reset.
+ */
+void sock_remote(const struct sock *sock, struct addr *remote);
+
 /* Smoothed round trip time in microseconds, and segments retransmitted. */
 void sock_quality(const struct sock *sock, uint32_t *rtt_us,
                   uint32_t *retransmits);

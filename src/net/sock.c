@@ -289,6 +289,16 @@ void sock_local(const struct sock *sock, struct addr *local)
     }
 }
 
+void sock_remote(const struct sock *sock, struct addr *remote)
+{
+    struct endpoint there = {.length = sizeof(there.u)};
+
+    *remote = (struct addr){0};
+    if (getpeername(sock->fd, &there.u.any, &there.length) == 0) {
+        addr_from_sockaddr(remote, &there.u.any);
+    }
+}
+
 void sock_quality(const struct sock *sock, uint32_t *rtt_us,
                   uint32_t *retransmits)
 {
