@@ -26,14 +26,19 @@ static void expect_timeout(const struct fixture *fixture, int client,
     stats_expect_only(fixture->proxy, cause, 1);
 }
 
-/* Five bytes from the upstream, 120 ms apart. */
-static void trickle_down(const struct pair *pair)
+/* Five bytes from the upstream, 120 ms apart. Answers when the last was sent.
+ */
+static int64_t trickle_down(const struct pair *pair)
 {
+    int64_t last = 0;
+
     for (int i = 0; i < 5; i++) {
         expect_silence(pair->client, 120);
+        last = wait_now_ms();
         socket_send_text(pair->upstream, "x");
         expect_text(pair->client, "x");
     }
+    return last;
 }
 
 /* Bytes to the upstream until the connection ends, which may be between any two
@@ -60,12 +65,14 @@ static void no_byte_either_way_is_idle_timeout(void **state)
     (void)state;
     fixture_open(&fixture, "", "idle_timeout = 400ms");
     struct pair pair = pair_connect(&fixture);
+    int64_t begin = 0;
     for (int i = 0; i < 6; i++) { /* bytes of either direction put it off */
         expect_silence(pair.client, 120);
+        begin = wait_now_ms();
         socket_send_text(i % 2 ? pair.client : pair.upstream, "x");
         expect_text(i % 2 ? pair.upstream : pair.client, "x");
     }
-    expect_timeout(&fixture, pair.client, wait_now_ms(), 380, "idle_timeout");
+    expect_timeout(&fixture, pair.client, begin, 380, "idle_timeout");
     expect_end(pair.upstream);
     fixture_close(&fixture);
 }
@@ -110,8 +117,8 @@ static void a_side_that_sends_nothing_is_read_timeout(void **state)
 
     (void)state;
     fixture_open(&fixture, "", "read_timeout = 250ms");
-    struct pair pair = pair_connect(&fixture);
     int64_t begin = wait_now_ms();
+    struct pair pair = pair_connect(&fixture);
     trickle_up(&pair, 40); /* the upstream is silent */
     expect_timeout(&fixture, pair.client, begin, 240, "read_timeout");
     fixture_close(&fixture);
@@ -126,7 +133,7 @@ static void a_side_that_has_ended_its_stream_may_be_silent(void **state)
     struct pair pair = pair_connect(&fixture);
     socket_finish(pair.client);
     expect_eof(pair.upstream);
-    trickle_down(&pair);
+    (void)trickle_down(&pair);
     socket_close(pair.upstream);
     expect_eof(pair.client);
     stats_expect_only(fixture.proxy, "client_fin", 1);
@@ -139,8 +146,8 @@ static void a_peer_that_takes_nothing_is_write_timeout(void **state)
 
     (void)state;
     fixture_open(&fixture, "", "write_timeout = 250ms");
-    struct pair pair = pair_connect(&fixture);
     int64_t begin = wait_now_ms();
+    struct pair pair = pair_connect(&fixture);
     size_t sent = socket_fill(pair.client, 60); /* the upstream never reads */
     assert_in_range(sent, 1, 1024 * 1024 * 1024);
     wait_until(wait_now_ms() > begin + 240);
@@ -176,9 +183,8 @@ static void silence_after_one_fin_is_half_close_timeout(void **state)
     struct pair pair = pair_connect(&fixture);
     socket_finish(pair.client);
     expect_eof(pair.upstream);
-    trickle_down(&pair); /* puts it off */
-    expect_timeout(&fixture, pair.client, wait_now_ms(), 380,
-                   "half_close_timeout");
+    int64_t last = trickle_down(&pair); /* puts it off */
+    expect_timeout(&fixture, pair.client, last, 380, "half_close_timeout");
     fixture_close(&fixture);
 }
 
