@@ -45,9 +45,11 @@ void listeners_release(struct generation *generation);
 /* Removes the paths of its unix sockets, at the end of the process. */
 void listeners_unlink(const struct generation *generation);
 
-/* Returns all addresses of the generation, in the order of its listens, in an
- * array to be freed, even if there are none. NULL with errno = ENOMEM. */
-struct reload_address *
-listeners_addresses(const struct generation *generation) WARN_UNUSED;
+/* Plans the way from the running generation, NULL at the start, to the wanted
+ * configuration. The caller frees the plan with reload_plan_fini. Returns -1
+ * with errno = ENOMEM if there is no memory, and then leaves nothing to free.
+ */
+int listeners_plan(struct reload_plan *plan, const struct generation *running,
+                   const struct config *wanted) WARN_UNUSED;
 
 #endif

@@ -38,24 +38,6 @@ static int reserve(struct generations *generations)
     return 0;
 }
 
-static int make_plan(struct reload_plan *plan, const struct generation *running,
-                     const struct config *wanted)
-{
-    struct reload_address *open = NULL;
-    int result;
-
-    if (running == NULL) {
-        return reload_plan(plan, NULL, 0, wanted);
-    }
-    open = listeners_addresses(running);
-    if (open == NULL) {
-        return -1;
-    }
-    result = reload_plan(plan, open, running->listen_count, wanted);
-    free(open);
-    return result;
-}
-
 static const char *cannot_listen(const struct endpoint *endpoint)
 {
     static char sentence[ADDR_TEXT_MAX + 128];
@@ -124,7 +106,7 @@ const char *generations_prepare(struct generations *generations,
     }
     error = "out of memory";
     if (reserve(generations) < 0 ||
-        make_plan(&generations->plan, running, config) < 0) {
+        listeners_plan(&generations->plan, running, config) < 0) {
         goto free_config;
     }
     next = create_next(config, running, workers, connections);

@@ -230,7 +230,9 @@ void listeners_unlink(const struct generation *generation)
     }
 }
 
-struct reload_address *listeners_addresses(const struct generation *generation)
+/* All addresses, in the order of the listens, in an array to be freed, even if
+ * there are none. */
+static struct reload_address *addresses_of(const struct generation *generation)
 {
     struct reload_address *list =
         calloc(generation->listen_count + 1, sizeof(*list));
@@ -240,4 +242,22 @@ struct reload_address *listeners_addresses(const struct generation *generation)
         list[i].mode = generation->listens[i].service->config->mode;
     }
     return list;
+}
+
+int listeners_plan(struct reload_plan *plan, const struct generation *running,
+                   const struct config *wanted)
+{
+    struct reload_address *open = NULL;
+    int result;
+
+    if (running == NULL) {
+        return reload_plan(plan, NULL, 0, wanted);
+    }
+    open = addresses_of(running);
+    if (open == NULL) {
+        return -1;
+    }
+    result = reload_plan(plan, open, running->listen_count, wanted);
+    free(open);
+    return result;
 }

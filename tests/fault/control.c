@@ -64,24 +64,6 @@ static void done(control_step_fn step, const char *what)
     }
 }
 
-static int make_plan(struct reload_plan *plan, const struct config *wanted)
-{
-    const struct generation *running = control_current();
-    struct reload_address *open;
-    int result;
-
-    if (running == NULL) {
-        return reload_plan(plan, NULL, 0, wanted);
-    }
-    open = listeners_addresses(running);
-    if (open == NULL) {
-        return -1;
-    }
-    result = reload_plan(plan, open, running->listen_count, wanted);
-    free(open);
-    return result;
-}
-
 /* The generation with its sockets; NULL: it was refused. */
 static struct generation *prepare(struct config *config, uint32_t connections,
                                   struct reload_plan *plan)
@@ -141,7 +123,7 @@ bool control_reload(struct config *config, uint32_t connections,
 
     assert(alive_count < ALIVE_MAX &&
            (running == NULL || planes_served == planes_count()));
-    if (make_plan(&plan, config) < 0) {
+    if (listeners_plan(&plan, control_current(), config) < 0) {
         config_destroy(config);
         return false;
     }

@@ -63,7 +63,6 @@ static struct generation *make(struct generation *former,
 {
     struct config_errors errors = {0};
     struct generation *generation;
-    struct reload_address *open = NULL;
     struct config *config;
     char text[512];
 
@@ -71,15 +70,7 @@ static struct generation *make(struct generation *former,
              keys);
     config = load_text(text, strlen(text), &errors);
     assert_non_null(config);
-    if (former != NULL) {
-        open = listeners_addresses(former);
-        assert_non_null(open);
-    }
-    assert_int_equal(reload_plan(plan, open,
-                                 former == NULL ? 0 : former->listen_count,
-                                 config),
-                     0);
-    free(open);
+    assert_int_equal(listeners_plan(plan, former, config), 0);
     generation = generation_create(config, former, WORKERS, 100, nobody);
     assert_non_null(generation);
     return generation;
