@@ -8,6 +8,7 @@
 #include "base/address.h"
 #include "base/hash.h"
 #include "base/network.h"
+#include "sentence.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,20 +18,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-/* Short, printable, no full stop. */
-static inline void check_sentence(const char *sentence)
-{
-    size_t length = strlen(sentence);
-
-    assert_in_range(length, 1, 200);
-    assert_int_not_equal(sentence[length - 1], '.');
-    for (size_t i = 0; i < length; i++) {
-        unsigned char byte = (unsigned char)sentence[i];
-
-        assert_true(byte >= 0x20 && byte != 0x7f);
-    }
-}
 
 /* Parses a copy that ends where its memory ends, so that ASan sees a read
  * beyond it. */

@@ -1,6 +1,7 @@
 #include "base/value.h"
 
 #include "base/hash.h"
+#include "sentence.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -79,20 +80,6 @@ static const read_fn readers[] = {
     read_number,   read_any_number, read_plain_number, read_limit, read_size,
     read_any_size, value_rate,      value_time,        read_bool,  read_choice,
 };
-
-/* Short, printable, no full stop. */
-static void check_sentence(const char *sentence)
-{
-    size_t length = strlen(sentence);
-
-    assert_in_range(length, 1, 200);
-    assert_int_not_equal(sentence[length - 1], '.');
-    for (size_t i = 0; i < length; i++) {
-        unsigned char byte = (unsigned char)sentence[i];
-
-        assert_true(byte >= 0x20 && byte != 0x7f);
-    }
-}
 
 /* Reads a copy that ends where its memory ends, so that ASan sees a read beyond
  * it. */
