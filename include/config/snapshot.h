@@ -131,7 +131,7 @@ struct config_service {
     size_t source_count;
 
     bool proxy_protocol;        /* a PROXY header must come first */
-    struct network *proxy_from; /* who may send one; not empty then */
+    struct network *proxy_from; /* senders of it; not empty if it must come */
     size_t proxy_from_count;
     struct network_tree proxy_senders; /* made of them; every value is true */
 

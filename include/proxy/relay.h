@@ -44,8 +44,8 @@
 #define RELAY_BULK_FROM 16u
 #define RELAY_BULK_MOST 32u
 
-/* What a relay waits for. Whoever that is pumps it again, and nobody else, so
- * that its place in a queue is kept. */
+/* What a relay waits for. Only that pumps it again, so that its place in a
+ * queue is kept. */
 enum relay_wait {
     RELAY_SOURCE, /* an event: the source is readable. Zero: as at the start */
     RELAY_SINK,   /* an event: the sink is writable */
@@ -92,8 +92,8 @@ enum pump {
 /*
  * Moves what can be moved, at most one read beyond budget bytes. Not to be
  * called once it has ended or broken. A relay in the memory queue stays there,
- * unless its source has ended and no byte is left; whoever grants it a block
- * takes it off the queue first.
+ * unless its source has ended and no byte is left. The caller that grants it
+ * a block takes it off the queue first.
  */
 enum pump relay_pump(struct relay *relay, const struct relay_context *context,
                      size_t budget) WARN_UNUSED;

@@ -40,8 +40,9 @@ static struct {
     pthread_t thread;
     bool running; /* control thread only */
     sem_t wake;
-    /* Set by the writer, cleared by whoever wakes it. Seq_cst, as is the push
-     * to the queue: a line that the writer has not seen finds this set. */
+    /* Set by the writer, cleared by the thread that wakes it. Seq_cst, as is
+     * the push to the queue: a line that the writer has not seen finds this
+     * set. */
     _Atomic bool asleep;
     _Atomic bool stopping; /* set by log_stop, read by the writer */
     _Atomic bool ended;    /* the other way round */

@@ -30,7 +30,8 @@ uint64_t log_sink_count(const char *text, size_t count)
     return lines;
 }
 
-/* Whoever shares the file description may have made it non-blocking. */
+/* Another process that shares the file description may have made it
+ * non-blocking. */
 static void await_writable(void)
 {
     struct pollfd pollfd = {.fd = sink_fd, .events = POLLOUT};

@@ -111,8 +111,8 @@ static enum step read_hello(struct preface *preface, const struct sock *client,
         return failed(preface, CAUSE_NO_ROUTE);
     }
     *service = found;
-    /* Another service of the address may be the only one that trusts whoever
-     * sent the header. */
+    /* Another service of the address may be the only one that trusts the
+     * sender of the header. */
     return !preface->has_header || trusts(found->config, peer)
                ? STEP_DONE
                : failed(preface, CAUSE_DENIED);
