@@ -30,8 +30,9 @@ struct address {
  *
  * A host name has letters, digits, '-', '_' and '.', and may not look like a
  * number to a resolver ("127.1", "0x7f000001"). A path must be absolute and fit
- * sun_path. An IPv4-mapped address becomes IPv4. A zone of a link-local address
- * is an interface number: its name would have to be looked up in the system.
+ * sun_path. An IPv4-mapped address becomes IPv4. A link-local address has a
+ * zone, which is an interface number: its name would have to be looked up in
+ * the system.
  */
 const char *address_parse(const char *text,
                           struct address *address) WARN_UNUSED;

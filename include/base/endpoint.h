@@ -22,6 +22,13 @@ struct endpoint {
 /* For AF_INET and AF_INET6; from other families: none. */
 void endpoint_from_addr(struct endpoint *endpoint, const struct addr *addr);
 
+/* The same, with the zone of a link-local address. IPv4-mapped becomes IPv4. */
+void endpoint_from_sockaddr(struct endpoint *endpoint,
+                            const struct sockaddr *any);
+
+/* A link-local address without a zone: no socket can bind or connect there. */
+bool endpoint_lacks_zone(const struct endpoint *endpoint);
+
 /* The same address, port, zone or path; IPv4-mapped addresses equal IPv4. */
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 

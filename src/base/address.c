@@ -79,6 +79,11 @@ static const char *parse_zoned(char *text, struct sockaddr_in6 *in6)
         return value_sentence(
             VALUE_QUOTE " is not link-local and takes no zone", text);
     }
+    if (zone == NULL && IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr)) {
+        return value_sentence(VALUE_QUOTE " is link-local and needs a zone"
+                                          " (example: [fe80::1%%2]:80)",
+                              text);
+    }
     in6->sin6_scope_id = (uint32_t)number;
     return NULL;
 }
@@ -89,7 +94,6 @@ static const char *parse_ip6(char *ip, const char *port,
 {
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
     const char *sentence = parse_zoned(ip, &in6);
-    struct addr addr;
 
     if (sentence == NULL) {
         sentence = parse_port(port, &address->port);
@@ -98,11 +102,7 @@ static const char *parse_ip6(char *ip, const char *port,
         return sentence;
     }
     in6.sin6_port = htons(address->port);
-    addr_from_sockaddr(&addr, (const struct sockaddr *)&in6);
-    endpoint_from_addr(&address->endpoint, &addr);
-    if (in6.sin6_scope_id != 0) {
-        address->endpoint.u.in6.sin6_scope_id = in6.sin6_scope_id;
-    }
+    endpoint_from_sockaddr(&address->endpoint, (const struct sockaddr *)&in6);
     address->kind =
         IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr) ? ADDRESS_ANY : ADDRESS_IP;
     return NULL;

@@ -31,6 +31,26 @@ static uint32_t zone_of(const struct endpoint *endpoint)
     return family_of(endpoint) == AF_INET6 ? endpoint->u.in6.sin6_scope_id : 0;
 }
 
+void endpoint_from_sockaddr(struct endpoint *endpoint,
+                            const struct sockaddr *any)
+{
+    struct addr addr;
+
+    addr_from_sockaddr(&addr, any);
+    endpoint_from_addr(endpoint, &addr);
+    if (family_of(endpoint) == AF_INET6) {
+        endpoint->u.in6.sin6_scope_id =
+            ((const struct sockaddr_in6 *)(const void *)any)->sin6_scope_id;
+    }
+}
+
+bool endpoint_lacks_zone(const struct endpoint *endpoint)
+{
+    return family_of(endpoint) == AF_INET6 &&
+           IN6_IS_ADDR_LINKLOCAL(&endpoint->u.in6.sin6_addr) &&
+           zone_of(endpoint) == 0;
+}
+
 /* Bytes of a unix socket's name: a path without its final zero, or an abstract
  * name, which begins with a zero and may contain others; 0 if unnamed. */
 static size_t name_length(const struct endpoint *endpoint)

@@ -282,6 +282,13 @@ const char *append_rules(const struct key *key, void *section, const char *text,
     return why;
 }
 
+/* A range has no place for the zone that these need. */
+static bool is_link_local(const struct addr *addr)
+{
+    return addr->family == AF_INET6 && addr->ip[0] == 0xfe &&
+           (addr->ip[1] & 0xc0) == 0x80;
+}
+
 /* Reads "A" or "A-B". */
 static const char *parse_range(char *text, struct config_range *range)
 {
@@ -301,6 +308,10 @@ static const char *parse_range(char *text, struct config_range *range)
     }
     if (why == NULL && addr_compare_ip(&range->first, &range->last) > 0) {
         why = "the range ends before it starts";
+    }
+    if (why == NULL &&
+        (is_link_local(&range->first) || is_link_local(&range->last))) {
+        why = "a link-local address cannot be a source";
     }
     return why;
 }

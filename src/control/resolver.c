@@ -8,11 +8,18 @@
 
 static int endpoint_order(const void *a, const void *b)
 {
+    const struct endpoint *one = a, *other = b;
     struct addr left, right;
+    int order;
 
-    addr_from_sockaddr(&left, &((const struct endpoint *)a)->u.any);
-    addr_from_sockaddr(&right, &((const struct endpoint *)b)->u.any);
-    return addr_compare_ip(&left, &right);
+    addr_from_sockaddr(&left, &one->u.any);
+    addr_from_sockaddr(&right, &other->u.any);
+    order = addr_compare_ip(&left, &right);
+    if (order != 0 || left.family != AF_INET6) {
+        return order;
+    }
+    return (one->u.in6.sin6_scope_id > other->u.in6.sin6_scope_id) -
+           (one->u.in6.sin6_scope_id < other->u.in6.sin6_scope_id);
 }
 
 static size_t unique(struct endpoint *list, size_t count)
@@ -27,6 +34,7 @@ static size_t unique(struct endpoint *list, size_t count)
     return kept;
 }
 
+/* 0: none is of use, or no memory. */
 static size_t collect(const struct addrinfo *answer, struct endpoint **found)
 {
     struct endpoint *list;
@@ -41,10 +49,13 @@ static size_t collect(const struct addrinfo *answer, struct endpoint **found)
     }
     count = 0;
     for (const struct addrinfo *at = answer; at != NULL; at = at->ai_next) {
-        struct addr addr;
-
-        addr_from_sockaddr(&addr, at->ai_addr);
-        endpoint_from_addr(&list[count++], &addr);
+        endpoint_from_sockaddr(&list[count], at->ai_addr);
+        /* A name server cannot tell a zone: such an answer is of no use. */
+        count += !endpoint_lacks_zone(&list[count]);
+    }
+    if (count == 0) {
+        free(list);
+        return 0;
     }
     qsort(list, count, sizeof(*list), endpoint_order);
     *found = list;
@@ -74,5 +85,9 @@ size_t resolver_lookup(const char *host, uint16_t port, struct endpoint **found)
     }
     count = collect(answer, found);
     freeaddrinfo(answer);
+    if (count == 0) {
+        log_write(LOG_DEBUG, "resolve name=%s error=\"no usable address\"",
+                  host);
+    }
     return count;
 }

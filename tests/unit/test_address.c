@@ -32,7 +32,6 @@ static const struct {
     {"[::1]:80", ADDRESS_IP, "[::1]:80"},
     {"[2001:DB8:0:0::1]:443", ADDRESS_IP, "[2001:db8::1]:443"},
     {"[::ffff:1.2.3.4]:80", ADDRESS_IP, "1.2.3.4:80"},
-    {"[fe80::1]:80", ADDRESS_IP, "[fe80::1]:80"},
     {"[fe80::1%2]:80", ADDRESS_IP, "[fe80::1%2]:80"},
     {"[fe80::1%4294967295]:80", ADDRESS_IP, "[fe80::1%4294967295]:80"},
     {":80", ADDRESS_ANY, ":80"},
@@ -136,6 +135,10 @@ static void what_would_be_right_is_said(void **state)
                                    " (example: [fe80::1%2]:80)");
     check_refused("[fe80::1%0]:80", "zone '0' is not an interface number"
                                     " (example: [fe80::1%2]:80)");
+    check_refused("[fe80::1]:80", "'fe80::1' is link-local and needs a zone"
+                                  " (example: [fe80::1%2]:80)");
+    check_refused("[febf::1]:80", "'febf::1' is link-local and needs a zone"
+                                  " (example: [fe80::1%2]:80)");
     check_refused("[::1%2]:80", "'::1' is not link-local and takes no zone");
     check_refused("[::ffff:1.2.3.4%2]:80",
                   "'::ffff:1.2.3.4' is not link-local and takes no zone");
@@ -230,8 +233,11 @@ static void any_address_comes_back_as_it_was_written(void **state)
         char text[ADDR_TEXT_MAX];
         char again[ADDR_TEXT_MAX];
 
-        address = good_address(addr_format(&addr, text));
         endpoint_from_addr(&endpoint, &addr);
+        if (endpoint_lacks_zone(&endpoint)) {
+            endpoint.u.in6.sin6_scope_id = 1 + i;
+        }
+        address = good_address(endpoint_format(&endpoint, text));
         addr_from_sockaddr(&back, &address.endpoint.u.any);
         assert_true(endpoint_equal(&endpoint, &address.endpoint));
         assert_true(addr_equal(&addr, &back));

@@ -158,6 +158,12 @@ static void bad_networks_and_ranges_are_refused(void **state)
     assert_line_refused("source_address = 10.0.0.2-::1",
                         "source_address: '10.0.0.2-::1': a range has both ends "
                         "in one family");
+    assert_line_refused("source_address = fe80::1",
+                        "source_address: 'fe80::1': a link-local address "
+                        "cannot be a source");
+    assert_line_refused("source_address = fe7f::1-fe80::1",
+                        "source_address: 'fe7f::1-fe80::1': a link-local "
+                        "address cannot be a source");
     assert_line_refused("source_address = 10.0.0.1,,10.0.0.2",
                         "source_address: '10.0.0.1,,10.0.0.2': '' is not an IP "
                         "address");

@@ -49,6 +49,28 @@ static void unix_clients_and_unknown_families_have_a_text(void **state)
     assert_string_equal(addr_format(&addr, text), "-");
 }
 
+static void only_a_link_local_address_lacks_a_zone(void **state)
+{
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+    struct endpoint endpoint;
+    char text[ADDR_TEXT_MAX];
+
+    (void)state;
+    memcpy(&in6.sin6_addr, "\xfe\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+    endpoint_from_sockaddr(&endpoint, (const struct sockaddr *)&in6);
+    assert_true(endpoint_lacks_zone(&endpoint));
+    in6.sin6_scope_id = 3;
+    endpoint_from_sockaddr(&endpoint, (const struct sockaddr *)&in6);
+    assert_false(endpoint_lacks_zone(&endpoint));
+    assert_string_equal(endpoint_format(&endpoint, text), "[fe80::1%3]:9");
+    endpoint = good_address("[::1]:9").endpoint;
+    assert_false(endpoint_lacks_zone(&endpoint));
+    endpoint = good_address("1.2.3.4:9").endpoint;
+    assert_false(endpoint_lacks_zone(&endpoint));
+    endpoint = (struct endpoint){0};
+    assert_false(endpoint_lacks_zone(&endpoint));
+}
+
 /* The kernel may fill the path to the last byte, without a final zero. */
 static void a_path_without_a_final_zero_is_not_overread(void **state)
 {
@@ -95,10 +117,11 @@ static void abstract_names_differ_and_are_not_written(void **state)
 static void endpoints_are_equal_when_every_part_is(void **state)
 {
     static const char *const texts[] = {
-        "1.2.3.4:80", "1.2.3.4:81",     "1.2.3.5:80",     "[::1]:80",
-        "[::2]:80",   "[fe80::1%2]:80", "[fe80::1%3]:80", "[fe80::1]:80",
-        "unix:/a",    "unix:/b",        "unix:/aa",       ":80",
-        "0.0.0.0:80", "name:80",
+        "1.2.3.4:80",     "1.2.3.4:81", "1.2.3.5:80",
+        "[::1]:80",       "[::2]:80",   "[fe80::1%2]:80",
+        "[fe80::1%3]:80", "unix:/a",    "unix:/b",
+        "unix:/aa",       ":80",        "0.0.0.0:80",
+        "name:80",
     };
 
     (void)state;
@@ -126,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mapped_address_is_an_ipv4_address),
+        cmocka_unit_test(only_a_link_local_address_lacks_a_zone),
         cmocka_unit_test(unix_clients_and_unknown_families_have_a_text),
         cmocka_unit_test(a_path_without_a_final_zero_is_not_overread),
         cmocka_unit_test(abstract_names_differ_and_are_not_written),

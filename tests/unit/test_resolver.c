@@ -80,6 +80,30 @@ static void a_mapped_address_is_an_ipv4_address(void **state)
     free(found);
 }
 
+/* lo is interface 1 on every Linux. */
+static void a_link_local_address_keeps_its_zone(void **state)
+{
+    struct endpoint *found;
+    size_t count = resolver_lookup("fe80::1%lo", 80, &found);
+    char text[ADDR_TEXT_MAX];
+
+    (void)state;
+    if (count > 0) { /* not on a machine without IPv6 */
+        assert_int_equal(count, 1);
+        assert_string_equal(endpoint_format(&found[0], text), "[fe80::1%1]:80");
+    }
+    free(found);
+}
+
+static void a_link_local_address_without_a_zone_is_no_answer(void **state)
+{
+    struct endpoint *found;
+
+    (void)state;
+    assert_int_equal(resolver_lookup("fe80::1", 80, &found), 0);
+    free(found);
+}
+
 /* A label of more than 63 bytes cannot be asked for. */
 static void what_cannot_be_a_name_has_no_address(void **state)
 {
@@ -100,6 +124,8 @@ int main(void)
         cmocka_unit_test(addresses_come_sorted_and_each_once),
         cmocka_unit_test(a_number_is_its_own_answer),
         cmocka_unit_test(a_mapped_address_is_an_ipv4_address),
+        cmocka_unit_test(a_link_local_address_keeps_its_zone),
+        cmocka_unit_test(a_link_local_address_without_a_zone_is_no_answer),
         cmocka_unit_test(what_cannot_be_a_name_has_no_address),
     };
 
