@@ -44,9 +44,9 @@ struct udp_session {
     uint64_t born_ns;
     uint64_t moved_ns; /* when a datagram last came, from either side */
     uint64_t bytes[DIRECTIONS];
-    uint32_t index;    /* in the pool */
-    uint32_t instance; /* of its token */
-    uint32_t replies;
+    uint32_t index;       /* in the pool */
+    uint32_t instance;    /* of its token */
+    uint32_t replies_due; /* with udp_responses: to what was sent up */
     int fd;               /* connected to the upstream; -1: not yet */
     bool in_source : 1;   /* its source counts it */
     bool in_upstream : 1; /* its upstream counts it */

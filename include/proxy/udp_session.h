@@ -6,7 +6,8 @@
  *
  *   - when it was idle, or too old; while the process stops, when it was quiet
  *     for UDP_DRAIN_QUIET_NS;
- *   - with the last of udp_responses, as upstream_fin;
+ *   - with udp_responses: with the last reply that is due to the datagrams of
+ *     its client, as upstream_fin;
  *   - as the longest idle one above max_sessions, as limit_connections;
  *   - when the network says that nobody takes datagrams there: a failed
  *     connect, since it is the first sign of a dead upstream. The client's next

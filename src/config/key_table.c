@@ -232,7 +232,7 @@ const struct key key_table[] = {
      .help = "upstream names are resolved again this often"},
     {SERVICE("udp_responses", udp_responses), .default_text = "off",
      .set = setter_number, .max = UINT32_MAX, .may_be_off = true,
-     .help = "a UDP session ends after so many replies"},
+     .help = "a UDP session ends after so many replies to each datagram"},
     {SERVICE("max_sessions", max_sessions), .default_text = "65536",
      .set = setter_number, .max = CONFIG_CONNECTIONS_MAX, .may_be_off = true,
      .help = "UDP sessions of the service; past it the longest idle goes"},

@@ -16,6 +16,29 @@ void udp_relay_drop(struct plane *plane, const struct service *service,
     counter_add(&plane_counters(plane, service)->dropped, count);
 }
 
+/* ---- replies that are due ---- */
+
+/* The upstream gets so many datagrams, which it answers by udp_responses
+ * each. */
+static void expect_replies(struct udp_session *session, uint32_t count)
+{
+    uint64_t due = session->replies_due +
+                   (uint64_t)count * session->service->config->udp_responses;
+
+    session->replies_due = (uint32_t)MIN(due, UINT32_MAX);
+}
+
+/* So many datagrams of the client are not sent, and have no answer. */
+static void lose(struct plane *plane, struct udp_session *session,
+                 uint32_t count)
+{
+    uint64_t answers =
+        (uint64_t)count * session->service->config->udp_responses;
+
+    session->replies_due -= (uint32_t)MIN(answers, session->replies_due);
+    udp_relay_drop(plane, session->service, count);
+}
+
 /* ---- in ---- */
 
 /* The session is not the longest idle one of its group any more. */
@@ -68,6 +91,9 @@ bool udp_relay_admit(struct plane *plane, struct udp_session *session,
         return false;
     }
     datagram_keep_first(datagram, pass);
+    if (direction == UP) {
+        expect_replies(session, pass);
+    }
     datagram->no_gso = session->no_gso;
     session->bytes[direction] += datagram->size;
     counter_add(&service->bytes[direction], datagram->size);
@@ -162,7 +188,7 @@ enum udp_relay udp_relay_send(struct plane *plane, struct udp_session *session,
         if (error != 0) {
             unsigned lost = given_up(error, count);
 
-            udp_relay_drop(plane, session->service, count_all(list, lost));
+            lose(plane, session, count_all(list, lost));
             list += lost;
             count -= lost;
         }
@@ -181,7 +207,7 @@ static void address_reply(struct plane *plane, struct udp_session *session,
     const struct flow_key *key = &session->flow.key;
 
     udp->owner[place] = NULL;
-    session->replies++;
+    session->replies_due -= session->replies_due > 0;
     if (udp_relay_admit(plane, session, DOWN, reply)) {
         udp->owner[place] = session;
         reply->peer = key->client;
@@ -204,14 +230,14 @@ static int take_replies(struct plane *plane, struct udp_session *session,
     }
     first = udp->down.count;
     *asked = MIN(RECEIVE_MOST, DATAGRAM_BATCH - first);
-    if (responses != 0) {
-        *asked = MIN(*asked, responses - session->replies);
+    if (responses != 0) { /* or one that nobody asked for */
+        *asked = MIN(*asked, MAX(session->replies_due, 1u));
     }
     got = datagram_receive_connected(&udp->down, session->fd, *asked);
     for (int i = 0; i < got; i++) {
         address_reply(plane, session, first + (unsigned)i);
     }
-    if (responses != 0 && session->replies >= responses) {
+    if (responses != 0 && got > 0 && session->replies_due == 0) {
         session->finished = true;
         list_remove(&session->link);
         list_append(&udp->finished, &session->link);
