@@ -14,7 +14,9 @@
  * as the datagram it was.
  *
  * A socket that is bound to all addresses tells to which of them a datagram was
- * sent, and sends from the given one. IPv4 on a dual-stack socket is IPv4 here.
+ * sent, and sends from the given one. Of a datagram to a broadcast or multicast
+ * address it tells one of ours that may answer (IPv6: none, the kernel picks).
+ * IPv4 on a dual-stack socket is IPv4 here.
  *
  * A batch belongs to one thread.
  */
@@ -38,6 +40,8 @@ struct datagram {
     uint32_t scope;    /* interface of a link-local peer, else 0 */
     uint32_t size;
     uint32_t segment; /* segment size of a GRO batch; 0: one datagram */
+    bool group;       /* received, and sent to a broadcast or multicast address:
+                         every socket of the port has a copy */
     bool no_gso;      /* not to be sent by GSO; set by a send that is refused */
     unsigned char *bytes;
 };
@@ -100,7 +104,7 @@ void datagram_enable_gro(int fd);
 /*
  * Appends at most so many received entries to the batch and answers how many;
  * fewer than there was room for: no more now. -1 with errno, EAGAIN among
- * others. _connected: peer, local and scope are left alone.
+ * others. _connected: peer, local, scope and group are left alone.
  */
 int datagram_receive(struct datagram_batch *batch,
                      const struct datagram_socket *sock,

@@ -17,15 +17,24 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* Room for our address and a segment size. */
+/* Room for our address, which a dual-stack socket gives twice for IPv4, and a
+ * segment size. */
 union msghdr_control {
     struct cmsghdr align;
-    char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int))];
+    char room[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+              CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(int))];
 };
 
-/* The segment size in a header that was received; 0: it has none. Our address
- * goes to *local, if local is not NULL and the header has it. */
-uint32_t msghdr_read_control(struct msghdr *header, struct addr *local);
+/* What the control messages of a datagram tell that was received. */
+struct msghdr_info {
+    struct addr local; /* the address that it was sent to; of a group, one that
+                          may answer; family 0: not told, or any may answer */
+    uint32_t segment;  /* size; 0: it is no batch */
+    bool group;        /* sent to a broadcast or multicast address: each socket
+                          of the port gets a copy */
+};
+
+struct msghdr_info msghdr_read_control(struct msghdr *header);
 
 /* The peer from the name of a header. scope: the interface of a link-local
  * address, else 0. */

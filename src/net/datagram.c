@@ -115,12 +115,10 @@ static int receive(struct vectors *vectors, int fd, unsigned most)
     return got;
 }
 
-/* Appends an entry. Our address goes to *local; NULL: it is known. */
-static void append(struct datagram_batch *batch, struct mmsghdr *header,
-                   struct addr *local)
+static void append(struct datagram_batch *batch, const struct mmsghdr *header,
+                   uint32_t segment)
 {
     struct datagram *datagram = &batch->list[batch->count++];
-    uint32_t segment = msghdr_read_control(&header->msg_hdr, local);
 
     datagram->size = header->msg_len;
     datagram->segment = segment < header->msg_len ? segment : 0;
@@ -144,11 +142,14 @@ int datagram_receive(struct datagram_batch *batch,
     got = receive(&vectors, sock->fd, most);
     for (int i = 0; i < got; i++) {
         struct datagram *datagram = &batch->list[batch->count];
+        struct msghdr_info info =
+            msghdr_read_control(&vectors.headers[i].msg_hdr);
 
         msghdr_read_peer(&vectors.names[i], &datagram->peer, &datagram->scope);
-        datagram->local = (struct addr){.family = 0};
-        append(batch, &vectors.headers[i],
-               sock->any_address ? &datagram->local : NULL);
+        datagram->local =
+            sock->any_address ? info.local : (struct addr){.family = 0};
+        datagram->group = info.group;
+        append(batch, &vectors.headers[i], info.segment);
     }
     return got;
 }
@@ -162,7 +163,8 @@ int datagram_receive_connected(struct datagram_batch *batch, int fd,
     most = prepare(&vectors, batch, most);
     got = receive(&vectors, fd, most);
     for (int i = 0; i < got; i++) {
-        append(batch, &vectors.headers[i], NULL);
+        append(batch, &vectors.headers[i],
+               msghdr_read_control(&vectors.headers[i].msg_hdr).segment);
     }
     return got;
 }

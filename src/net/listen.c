@@ -50,14 +50,14 @@ static bool remove_stale(const struct endpoint *endpoint)
 }
 
 /* Before bind: a datagram that arrived without the option would not tell its
- * destination address. */
+ * destination address. Of IPv4 on an IPv6 socket only IP_PKTINFO tells whether
+ * that is a broadcast address. */
 static void report_destination(int fd, int family)
 {
     if (family == AF_INET6) {
         sock_set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-    } else {
-        sock_set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
     }
+    sock_set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
 }
 
 static int bind_socket(int fd, const struct endpoint *endpoint, int type)

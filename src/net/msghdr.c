@@ -9,40 +9,50 @@ static bool is_type(const struct cmsghdr *part, int level, int type)
     return part->cmsg_level == level && part->cmsg_type == type;
 }
 
-static void read_in(const struct cmsghdr *part, struct addr *local)
+/* The kernel tells the header's address, and the one of ours that may answer,
+ * which differs for a group; 0: it knows none: ip(7). */
+static void read_in(const struct cmsghdr *part, struct msghdr_info *info)
 {
-    struct in_pktinfo info;
+    struct in_pktinfo in;
 
-    memcpy(&info, CMSG_DATA(part), sizeof(info));
-    *local = (struct addr){.family = AF_INET};
-    memcpy(local->ip, &info.ipi_spec_dst, sizeof(info.ipi_spec_dst));
+    memcpy(&in, CMSG_DATA(part), sizeof(in));
+    info->group = in.ipi_spec_dst.s_addr != 0 &&
+                  in.ipi_spec_dst.s_addr != in.ipi_addr.s_addr;
+    info->local = (struct addr){.family = AF_INET};
+    memcpy(info->local.ip, &in.ipi_spec_dst, sizeof(in.ipi_spec_dst));
 }
 
-static void read_in6(const struct cmsghdr *part, struct addr *local)
+/* Of IPv4 on a dual-stack socket only the header's address: the kernel adds
+ * what read_in needs, after this. */
+static void read_in6(const struct cmsghdr *part, struct msghdr_info *info)
 {
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
 
     memcpy(&in6.sin6_addr, CMSG_DATA(part), sizeof(in6.sin6_addr));
-    addr_from_sockaddr(local, (const struct sockaddr *)&in6);
+    if (IN6_IS_ADDR_MULTICAST(&in6.sin6_addr)) {
+        info->group = true;
+    } else {
+        addr_from_sockaddr(&info->local, (const struct sockaddr *)&in6);
+    }
 }
 
-uint32_t msghdr_read_control(struct msghdr *header, struct addr *local)
+struct msghdr_info msghdr_read_control(struct msghdr *header)
 {
     struct cmsghdr *part = CMSG_FIRSTHDR(header);
+    struct msghdr_info info = {.segment = 0};
     int segment = 0;
 
     for (; part != NULL; part = CMSG_NXTHDR(header, part)) {
         if (is_type(part, IPPROTO_UDP, UDP_GRO)) {
             memcpy(&segment, CMSG_DATA(part), sizeof(segment));
-        } else if (local == NULL) {
-            continue;
+            info.segment = segment > 0 ? (uint32_t)segment : 0;
         } else if (is_type(part, IPPROTO_IP, IP_PKTINFO)) {
-            read_in(part, local);
+            read_in(part, &info);
         } else if (is_type(part, IPPROTO_IPV6, IPV6_PKTINFO)) {
-            read_in6(part, local);
+            read_in6(part, &info);
         }
     }
-    return segment > 0 ? (uint32_t)segment : 0;
+    return info;
 }
 
 void msghdr_read_peer(const struct endpoint *name, struct addr *peer,

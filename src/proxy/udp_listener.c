@@ -93,12 +93,29 @@ static struct flow_key key_of(const struct listener *listener,
     };
 }
 
+/* Every worker gets a copy of what is sent to a broadcast or multicast address:
+ * one takes it. So does a socket that is not kept, which takes it only while
+ * nobody else has its address, for the sessions that are left. */
+static bool takes_copy(const struct plane *plane,
+                       const struct listener *listener,
+                       const struct datagram *datagram)
+{
+    uint64_t hash = addr_hash(&datagram->peer, 32, 128);
+
+    return hash % plane->generation->workers == plane->number &&
+           (listener->kept || listener->service == NULL);
+}
+
 static void pass_up(struct plane *plane, struct listener *listener,
                     struct run *run, struct datagram *datagram)
 {
     struct flow_key key = key_of(listener, datagram);
-    struct udp_session *session = udp_session_find(plane, &key);
+    struct udp_session *session;
 
+    if (datagram->group && !takes_copy(plane, listener, datagram)) {
+        return;
+    }
+    session = udp_session_find(plane, &key);
     if (session == NULL || session != run->session) {
         run_end(plane, run);
         run->session = session != NULL
