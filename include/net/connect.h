@@ -44,4 +44,9 @@ bool connect_error_is_shortage(int error);
 #define CONNECT_REASON_MAX 128
 const char *connect_format_reason(int error, char text[CONNECT_REASON_MAX]);
 
+/* Whether the address is one of this machine's, as the routes have it. scope:
+ * interface of a link-local one, else 0. At most four system
+ * calls. */
+bool connect_is_own(const struct addr *ip, uint32_t scope);
+
 #endif

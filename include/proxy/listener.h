@@ -30,6 +30,7 @@ struct listener {
     const struct listen_socket *socket; /* TCP: of the current generation */
 
     /* Of UDP; see udp_listener.h. */
+    struct listener *by_port; /* the next one of its bucket */
     struct datagram_socket datagram;
     struct endpoint endpoint; /* as configured */
     struct service *service;  /* of new sessions; NULL: none are let in */
@@ -54,6 +55,9 @@ void listener_keep_none(struct plane *plane);
 
 /* The one with that id; NULL: it is closed. */
 struct listener *listener_at(const struct plane *plane, uint32_t id);
+
+/* The first of the UDP ones that may have that port; by_port is the next. */
+struct listener *listener_at_port(const struct plane *plane, uint16_t port);
 
 /* The one after that; NULL: the first, and the end. A listener may be closed
  * once its successor is known. */

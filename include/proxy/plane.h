@@ -88,6 +88,7 @@ struct plane {
 
     struct list listeners; /* of struct listener, TCP and UDP */
     struct listener *listeners_by_id[PLANE_LISTENER_BUCKETS];
+    struct listener *listeners_by_port[PLANE_LISTENER_BUCKETS]; /* UDP */
     struct list accept_ready; /* TCP listeners that have connections */
     struct wheel_timer accept_timer;
     bool accept_due;    /* one of these needs acceptor_turn: */

@@ -137,3 +137,35 @@ enum connect_result connect_datagram(struct sock *sock,
 {
     return open_and_begin(sock, SOCK_DGRAM, endpoint, source);
 }
+
+/* All of 127.0.0.0/8 is the machine's, and the kernel sends from 127.0.0.1. */
+static bool is_loopback_in(const struct addr *ip)
+{
+    return ip->family == AF_INET && ip->ip[0] == IN_LOOPBACKNET;
+}
+
+bool connect_is_own(const struct addr *ip, uint32_t scope)
+{
+    struct endpoint there, here = {.length = sizeof(here.u)};
+    struct addr local = {.family = 0};
+    int fd;
+
+    if (is_loopback_in(ip)) {
+        return true;
+    }
+    fd = socket(ip->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return false;
+    }
+    endpoint_from_addr(&there, ip);
+    if (ip->family == AF_INET6) {
+        there.u.in6.sin6_scope_id = scope;
+    }
+    /* Nothing is sent. To an own address the source is the same one. */
+    if (connect(fd, &there.u.any, there.length) == 0 &&
+        getsockname(fd, &here.u.any, &here.length) == 0) {
+        addr_from_sockaddr(&local, &here.u.any);
+    }
+    close(fd);
+    return addr_compare_ip(&local, ip) == 0;
+}

@@ -34,6 +34,20 @@ static struct listener **bucket_of(struct plane *plane, uint32_t id)
     return &plane->listeners_by_id[id % PLANE_LISTENER_BUCKETS];
 }
 
+/* Both families have the port at the same place. */
+static struct listener **port_bucket_of(struct plane *plane,
+                                        const struct listener *listener)
+{
+    uint16_t port = ntohs(listener->endpoint.u.in.sin_port);
+
+    return &plane->listeners_by_port[port % PLANE_LISTENER_BUCKETS];
+}
+
+struct listener *listener_at_port(const struct plane *plane, uint16_t port)
+{
+    return plane->listeners_by_port[port % PLANE_LISTENER_BUCKETS];
+}
+
 struct listener *listener_at(const struct plane *plane, uint32_t id)
 {
     struct listener *listener =
@@ -86,6 +100,11 @@ static struct listener *take(struct plane *plane,
     bucket = bucket_of(plane, listener->id);
     listener->by_id = *bucket;
     *bucket = listener;
+    if (listener->udp) {
+        bucket = port_bucket_of(plane, listener);
+        listener->by_port = *bucket;
+        *bucket = listener;
+    }
     return listener;
 }
 
@@ -147,7 +166,7 @@ void listener_unwatch(struct plane *plane, struct listener *listener)
     }
 }
 
-void listener_close(struct plane *plane, struct listener *listener)
+static void leave_buckets(struct plane *plane, struct listener *listener)
 {
     struct listener **place = bucket_of(plane, listener->id);
 
@@ -155,6 +174,18 @@ void listener_close(struct plane *plane, struct listener *listener)
         place = &(*place)->by_id;
     }
     *place = listener->by_id;
+    if (listener->udp) {
+        place = port_bucket_of(plane, listener);
+        while (*place != listener) {
+            place = &(*place)->by_port;
+        }
+        *place = listener->by_port;
+    }
+}
+
+void listener_close(struct plane *plane, struct listener *listener)
+{
+    leave_buckets(plane, listener);
     list_remove(&listener->link);
     list_remove(&listener->ready);
     listener_unwatch(plane, listener);

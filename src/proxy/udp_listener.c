@@ -1,5 +1,6 @@
 #include "proxy/udp_listener.h"
 
+#include "net/connect.h"
 #include "proxy/udp_relay.h"
 #include "proxy/udp_session.h"
 
@@ -106,6 +107,51 @@ static bool takes_copy(const struct plane *plane,
            (listener->kept || listener->service == NULL);
 }
 
+static bool same_ip(const struct addr *a, const struct addr *b)
+{
+    return addr_is_ip(a) && addr_compare_ip(a, b) == 0;
+}
+
+/* Whether what is sent to the client arrives at this listener. */
+static bool leads_to(const struct listener *listener,
+                     const struct flow_key *key)
+{
+    struct addr addr;
+
+    addr_from_sockaddr(&addr, &listener->endpoint.u.any);
+    if (addr.port != key->client.port) {
+        return false;
+    }
+    if (!listener->datagram.any_address) {
+        return same_ip(&addr, &key->client);
+    }
+    if (key->client.family == AF_INET6 && addr.family == AF_INET) {
+        return false;
+    }
+    return same_ip(&key->local, &key->client) ||
+           connect_is_own(&key->client, key->scope);
+}
+
+/* Whether the source is an address of ours: the reply would come back as a
+ * question, for ever. Only a forged datagram, or another process that shares
+ * our port, has such a source. */
+static bool comes_from_us(const struct plane *plane, const struct flow_key *key)
+{
+    const struct listener *listener = listener_at_port(plane, key->client.port);
+
+    while (listener != NULL && !leads_to(listener, key)) {
+        listener = listener->by_port;
+    }
+    return listener != NULL;
+}
+
+static struct udp_session *begin(struct plane *plane, struct listener *listener,
+                                 const struct flow_key *key)
+{
+    return comes_from_us(plane, key) ? NULL
+                                     : udp_session_begin(plane, listener, key);
+}
+
 static void pass_up(struct plane *plane, struct listener *listener,
                     struct run *run, struct datagram *datagram)
 {
@@ -118,9 +164,7 @@ static void pass_up(struct plane *plane, struct listener *listener,
     session = udp_session_find(plane, &key);
     if (session == NULL || session != run->session) {
         run_end(plane, run);
-        run->session = session != NULL
-                           ? session
-                           : udp_session_begin(plane, listener, &key);
+        run->session = session != NULL ? session : begin(plane, listener, &key);
     }
     if (run->session == NULL) {
         if (listener->service != NULL) {
