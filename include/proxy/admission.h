@@ -15,6 +15,18 @@ bool admission_enter_process(struct plane *plane) WARN_UNUSED;
 void admission_leave_process(struct plane *plane);
 
 /*
+ * UDP sessions of all services that the process may have now: at most half of
+ * its connections, unless no service is TCP, and no more than TCP leaves. Above
+ * it the longest idle ones go, which is the caller's part.
+ */
+uint32_t admission_udp_max(const struct plane *plane);
+
+/* Counts one more, which is a UDP session, and may be one too many until
+ * another has ended. False: the process has no place for any. */
+bool admission_enter_udp(struct plane *plane) WARN_UNUSED;
+void admission_leave_udp(struct plane *plane);
+
+/*
  * Access rules, accept rates and the limits of the service and the source, in
  * that order. CAUSE_NONE: it is counted in, and admission_leave_service is due;
  * *in_source says whether by its source too.

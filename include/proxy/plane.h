@@ -45,7 +45,9 @@ enum plane_queue {
 enum plane_message_type {
     PLANE_MEMORY_UP, /* a block was granted to this direction */
     PLANE_MEMORY_DOWN,
-    PLANE_WAITING, /* from any plane: some of the line must go */
+    PLANE_WAITING,     /* from any plane: some of the line must go */
+    PLANE_UDP_EVICT,   /* from another plane; see udp_eviction.h */
+    PLANE_UDP_EVICTED, /* the same message comes back */
     PLANE_MESSAGE_TYPES,
 };
 

@@ -31,8 +31,9 @@ struct limited_log {
 
 struct shared {
     struct slab slab[DIRECTIONS]; /* half of buffer_memory each */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections of the
-                              process; every worker adds and subtracts */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t active; /* connections of the
+                              process, and in the upper half those that are UDP
+                              sessions; every worker adds and subtracts */
     _Atomic uint32_t max_connections; /* the control thread writes, every
                                          accept reads */
     _Atomic uint64_t accept_paused;   /* pauses so far; any worker adds */
@@ -43,13 +44,24 @@ struct shared {
                                        reached */
     struct limited_log tls_errors;  /* handshakes that failed */
     struct loop_guard loops;
-    struct mailbox *control; /* where reports go */
+    struct mailbox *control;    /* where reports go */
+    struct mailbox **mailboxes; /* one for each worker; the control thread sets
+                                   them before the first generation */
+    struct census *census;      /* of the UDP sessions of all services */
 };
 
 /* -1 with errno. */
 int shared_init(struct shared *shared, uint32_t block_bytes,
-                uint64_t memory_bytes, struct mailbox *control) WARN_UNUSED;
+                uint64_t memory_bytes, unsigned workers,
+                struct mailbox *control) WARN_UNUSED;
 void shared_fini(struct shared *shared);
+
+/* Connections of the process, UDP sessions among them. */
+static inline uint32_t shared_active(const struct shared *shared)
+{
+    return (uint32_t)atomic_load_explicit(&shared->active,
+                                          memory_order_relaxed);
+}
 
 /* Counts one event. Returns 0, or how many events the caller reports in one
  * line now. */

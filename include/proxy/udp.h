@@ -23,31 +23,47 @@
 /* The most that a session may take, in bytes, besides its bucket of 16. */
 #define UDP_SESSION_BYTES_MAX 256
 
-/* One plane's sessions of one service, over all reloads. */
+/* Whose sessions are too many. */
+enum udp_scope { UDP_OF_SERVICE, UDP_OF_PROCESS, UDP_SCOPES };
+
+/* A message to the plane that has the longest idle session. */
+struct udp_request {
+    struct message message;
+    struct mailbox *asker;
+    struct udp_group *group; /* the asker's, which the request is part of */
+    struct census *census;
+    struct generation *generation; /* that the asker holds meanwhile */
+    uint32_t max;                  /* sessions that may stay */
+    bool under_way;
+};
+
+/* One plane's sessions of one service, over all reloads, or all of them. */
 struct udp_group {
-    struct list link; /* in udp->groups */
-    struct service_state *state;
+    enum udp_scope scope;
+    struct census *census;
     struct list idle; /* by udp_session.age: the longest idle one first */
-    uint32_t sessions;
+    struct udp_request request;
 };
 
 struct udp_session {
     struct flow flow; /* its place in the table; has the client's address */
     struct list link; /* runnable, finished or deferred */
-    struct list age;  /* in its group */
+    struct list age[UDP_SCOPES]; /* in the groups */
     struct wheel_timer timer;
     struct service *service;
     struct upstream *upstream; /* NULL: none was picked */
     struct listener *listener;
-    struct udp_group *group; /* NULL: not in one yet */
+    struct udp_group *group; /* of its service; NULL: not in one yet */
     struct rate rate[DIRECTIONS];
     uint64_t born_ns;
-    uint64_t moved_ns; /* when a datagram last came, from either side */
+    uint64_t moved_ns;   /* when a datagram last came, from either side */
+    uint64_t ordered_ns; /* its place in the order of the process */
     uint64_t bytes[DIRECTIONS];
     uint32_t index;       /* in the pool */
     uint32_t instance;    /* of its token */
     uint32_t replies_due; /* with udp_responses: to what was sent up */
     int fd;               /* connected to the upstream; -1: not yet */
+    uint8_t counted;      /* bits by udp_scope: that census counts it */
     bool in_source : 1;   /* its source counts it */
     bool in_upstream : 1; /* its upstream counts it */
     bool in_table : 1;    /* it is in the table of flows */
@@ -64,7 +80,8 @@ _Static_assert(sizeof(struct udp_session) <= UDP_SESSION_BYTES_MAX,
 struct udp {
     struct pool sessions;
     struct flow_table flows;
-    struct list groups;
+    struct udp_group everyone;
+    bool alone;           /* no service is TCP: see admission.h */
     struct list finished; /* sessions that end when their last reply has left */
     bool listener_unused; /* one that is not kept has lost its last session */
     struct datagram_batch up;

@@ -49,6 +49,11 @@ void udp_session_drain_all(struct plane *plane);
 /* Ends all sessions with cause drain. */
 void udp_session_reset_all(struct plane *plane);
 
+/* PLANE_UDP_EVICT: another plane asks for the end of sessions of ours.
+ * PLANE_UDP_EVICTED: it has done what this one asked for. */
+void udp_session_asked(struct plane *plane, struct message *message);
+void udp_session_answered(struct plane *plane, struct message *message);
+
 /* The loop's handlers of PLANE_UDP_SESSION and of the queue PLANE_UDP. */
 void udp_session_event(struct loop *loop, uint32_t index, uint32_t instance,
                        uint32_t events);

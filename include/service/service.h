@@ -16,6 +16,7 @@
 #include "base/rate.h"
 #include "config/config.h"
 #include "service/balance.h"
+#include "service/census.h"
 #include "service/limits.h"
 #include "service/resolution.h"
 #include "service/stats.h"
@@ -40,6 +41,7 @@ struct service_state {
     struct rate accept_rate;
     struct rate rate[DIRECTIONS]; /* service_rate_up, service_rate_down */
     struct limits *limits; /* by source; NULL until a generation needs it */
+    struct census *census; /* of UDP sessions; NULL until it has mode = udp */
     uint32_t holders;      /* services that have it; control thread */
 };
 

@@ -198,9 +198,7 @@ static void stop(struct daemon *daemon, int signal)
     log_write(LOG_INFO,
               "stopping signal=SIG%s connections=%" PRIu32
               " drain_timeout_ms=%" PRIu64,
-              sigabbrev_np(signal),
-              atomic_load_explicit(&daemon->workers.shared.active,
-                                   memory_order_relaxed),
+              sigabbrev_np(signal), shared_active(&daemon->workers.shared),
               timeout_ns / NS_PER_MS);
     systemd_stopping(&daemon->systemd);
     listeners_unlink(current);

@@ -42,7 +42,7 @@ int workers_start(struct workers *workers, const struct config *config,
 
     *workers = (struct workers){.count = 0};
     if (shared_init(&workers->shared, config->buffer_size,
-                    config->buffer_memory, control) < 0) {
+                    config->buffer_memory, count, control) < 0) {
         return -1;
     }
     workers->list = calloc(count, sizeof(struct worker *));

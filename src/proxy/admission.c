@@ -1,13 +1,23 @@
 #include "proxy/admission.h"
 
+#include "proxy/udp.h"
+
+#include <sys/param.h>
+
+/* One connection that is a UDP session, in both halves of shared->active. */
+#define UDP_ONE ((UINT64_C(1) << 32) + 1)
+
+static uint32_t max_connections(const struct plane *plane)
+{
+    return atomic_load_explicit(&plane->shared->max_connections,
+                                memory_order_relaxed);
+}
+
 bool admission_enter_process(struct plane *plane)
 {
-    struct shared *shared = plane->shared;
-    uint32_t max =
-        atomic_load_explicit(&shared->max_connections, memory_order_relaxed);
-
-    if (atomic_fetch_add_explicit(&shared->active, 1, memory_order_relaxed) <
-        max) {
+    if ((uint32_t)atomic_fetch_add_explicit(&plane->shared->active, 1,
+                                            memory_order_relaxed) <
+        max_connections(plane)) {
         return true;
     }
     admission_leave_process(plane);
@@ -17,6 +27,33 @@ bool admission_enter_process(struct plane *plane)
 void admission_leave_process(struct plane *plane)
 {
     atomic_fetch_sub_explicit(&plane->shared->active, 1, memory_order_relaxed);
+}
+
+uint32_t admission_udp_max(const struct plane *plane)
+{
+    uint64_t active =
+        atomic_load_explicit(&plane->shared->active, memory_order_relaxed);
+    uint32_t tcp = (uint32_t)active - (uint32_t)(active >> 32);
+    uint32_t max = max_connections(plane);
+    uint32_t share = plane->udp->alone ? max : MAX(max / 2, 1u);
+
+    return MIN(share, max > tcp ? max - tcp : 0);
+}
+
+bool admission_enter_udp(struct plane *plane)
+{
+    if (admission_udp_max(plane) == 0) {
+        return false;
+    }
+    atomic_fetch_add_explicit(&plane->shared->active, UDP_ONE,
+                              memory_order_relaxed);
+    return true;
+}
+
+void admission_leave_udp(struct plane *plane)
+{
+    atomic_fetch_sub_explicit(&plane->shared->active, UDP_ONE,
+                              memory_order_relaxed);
 }
 
 /* A service's connections are counted without a limit too: a reload may bring

@@ -26,6 +26,7 @@ int plane_open(struct plane *plane, const struct loop_owner *owner,
     }
     plane->number = number;
     plane->shared = shared;
+    shared->mailboxes[number] = &plane->loop.mailbox;
     plane->random = hash_mix(plane->loop.now_ns + number);
     pipe_pool_init(&plane->pipes);
     for (enum direction i = UP; i < DIRECTIONS; i++) {

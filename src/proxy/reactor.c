@@ -7,6 +7,7 @@
 #include "proxy/session_open.h"
 #include "proxy/session_relay.h"
 #include "proxy/udp.h"
+#include "proxy/udp_eviction.h"
 #include "proxy/udp_listener.h"
 #include "proxy/udp_session.h"
 
@@ -54,6 +55,12 @@ static void on_message(struct loop *loop, struct message *message)
         break;
     case PLANE_WAITING:
         session_open_evict(&reactor->plane);
+        break;
+    case PLANE_UDP_EVICT:
+        udp_session_asked(&reactor->plane, message);
+        break;
+    case PLANE_UDP_EVICTED:
+        udp_session_answered(&reactor->plane, message);
         break;
     default:
         reactor->command(loop, message);
@@ -198,6 +205,9 @@ void reactor_apply(struct reactor *reactor, struct reactor_change *change)
     if (plane->udp == NULL) {
         plane->udp = change->udp;
         change->udp = NULL;
+        if (plane->udp != NULL) {
+            udp_eviction_init(plane);
+        }
     }
     listener_apply(plane, generation, &change->listeners);
     acceptor_apply(plane);

@@ -5,14 +5,18 @@
 #include <string.h>
 
 int shared_init(struct shared *shared, uint32_t block_bytes,
-                uint64_t memory_bytes, struct mailbox *control)
+                uint64_t memory_bytes, unsigned workers,
+                struct mailbox *control)
 {
     int error;
 
     memset(shared, 0, sizeof(*shared));
     shared->control = control;
-    if (waiting_init(&shared->waiting) < 0) {
-        return -1;
+    shared->mailboxes = calloc(workers, sizeof(struct mailbox *));
+    shared->census = census_create(workers);
+    if (shared->mailboxes == NULL || shared->census == NULL ||
+        waiting_init(&shared->waiting) < 0) {
+        goto free_both;
     }
     if (loop_guard_init(&shared->loops) < 0) {
         goto fini_waiting;
@@ -37,6 +41,11 @@ fini_waiting:
     error = errno;
     waiting_fini(&shared->waiting);
     errno = error;
+free_both:
+    error = errno;
+    census_destroy(shared->census);
+    free(shared->mailboxes);
+    errno = error;
     return -1;
 }
 
@@ -46,6 +55,8 @@ void shared_fini(struct shared *shared)
     slab_fini(&shared->slab[DOWN]);
     loop_guard_fini(&shared->loops);
     waiting_fini(&shared->waiting);
+    census_destroy(shared->census);
+    free(shared->mailboxes);
 }
 
 uint32_t limited_log_add(struct limited_log *log, uint64_t now_ns)

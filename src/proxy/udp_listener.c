@@ -24,11 +24,24 @@ static struct service *service_at(const struct generation *generation,
     return NULL;
 }
 
+static bool has_tcp(const struct generation *generation)
+{
+    for (size_t i = 0; i < generation->service_count; i++) {
+        if (generation->services[i].config->mode != CONFIG_UDP) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void udp_listener_apply(struct plane *plane,
                         const struct generation *generation)
 {
     struct listener *listener = NULL;
 
+    if (plane->udp != NULL) {
+        plane->udp->alone = !has_tcp(generation);
+    }
     while ((listener = listener_next(plane, listener)) != NULL) {
         if (!listener->udp) {
             continue;

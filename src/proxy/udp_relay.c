@@ -1,6 +1,7 @@
 #include "proxy/udp_relay.h"
 
 #include "proxy/throttle.h"
+#include "proxy/udp_eviction.h"
 #include "wire/proxy_header.h"
 
 #include <errno.h>
@@ -41,16 +42,6 @@ static void lose(struct plane *plane, struct udp_session *session,
 
 /* ---- in ---- */
 
-/* The session is not the longest idle one of its group any more. */
-static void touch(struct plane *plane, struct udp_session *session)
-{
-    if (session->moved_ns != plane->loop.now_ns) {
-        session->moved_ns = plane->loop.now_ns;
-        list_remove(&session->age);
-        list_append(&session->group->idle, &session->age);
-    }
-}
-
 /* How many segments the rates let pass. An empty datagram costs nothing. */
 static uint32_t count_within_rates(const struct plane *plane,
                                    struct udp_session *session,
@@ -83,7 +74,7 @@ bool udp_relay_admit(struct plane *plane, struct udp_session *session,
     uint32_t all = datagram_segments(datagram);
     uint32_t pass = count_within_rates(plane, session, direction, datagram);
 
-    touch(plane, session);
+    udp_eviction_touch(plane, session);
     if (pass < all) {
         udp_relay_drop(plane, session->service, all - pass);
     }

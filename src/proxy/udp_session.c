@@ -4,44 +4,18 @@
 #include "proxy/admission.h"
 #include "proxy/choice.h"
 #include "proxy/deadline.h"
+#include "proxy/udp_eviction.h"
 #include "proxy/udp_relay.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 
-/* ---- groups: who has been idle for how long ---- */
-
-static struct udp_group *group_of(struct udp *udp, struct service_state *state)
-{
-    struct udp_group *group;
-
-    for (struct list *link = list_first(&udp->groups);
-         link != NULL && link != &udp->groups; link = link->next) {
-        group = container_of(link, struct udp_group, link);
-        if (group->state == state) {
-            return group;
-        }
-    }
-    group = calloc(1, sizeof(*group));
-    if (group != NULL) {
-        group->state = state;
-        list_append(&udp->groups, &group->link);
-    }
-    return group;
-}
-
-static void group_leave(struct udp_session *session)
-{
-    struct udp_group *group = session->group;
-
-    list_remove(&session->age);
-    session->group = NULL;
-    if (--group->sessions == 0) {
-        list_remove(&group->link);
-        free(group);
-    }
-}
+/* Sessions ended for one new client while ports or descriptors are used up: of
+ * several source addresses not each one's ports help. */
+#define END_INSTEAD_MAX 4u
+/* Sessions ended at once above a limit; a reload may have lowered it by many.
+ */
+#define EVICT_MAX 64
 
 /* ---- the end ---- */
 
@@ -83,9 +57,7 @@ static void end(struct plane *plane, struct udp_session *session,
     if (session->in_table) {
         flow_remove(&udp->flows, &session->flow);
     }
-    if (session->group != NULL) {
-        group_leave(session);
-    }
+    udp_eviction_leave(plane, session);
     if (session->in_upstream) {
         upstream_leave(session->upstream);
     }
@@ -93,7 +65,7 @@ static void end(struct plane *plane, struct udp_session *session,
     udp->listener_unused |= listener->sessions == 0 && !listener->kept;
     admission_leave_service(session->service, &session->flow.key.client,
                             session->in_source);
-    admission_leave_process(plane);
+    admission_leave_udp(plane);
     plane_release(plane, session->service->generation);
 }
 
@@ -162,6 +134,57 @@ static void arm(struct plane *plane, struct udp_session *session)
     }
 }
 
+/* ---- too many ---- */
+
+/* Ends the longest idle sessions above the limit, or has it done. */
+static void evict(struct plane *plane, struct census *census, uint32_t max,
+                  const struct udp_session *spared)
+{
+    struct udp_session *session;
+
+    if (census_count(census) <= max) {
+        return;
+    }
+    udp_session_flush(plane); /* some may end by that */
+    for (unsigned n = 0; n < EVICT_MAX; n++) {
+        session = udp_eviction_pick(plane, census, max, spared);
+        if (session == NULL) {
+            break;
+        }
+        udp_session_close(plane, session, CAUSE_LIMIT_CONNECTIONS);
+    }
+}
+
+/* Makes room for a new one. */
+static void make_room(struct plane *plane, const struct udp_session *session)
+{
+    const struct service *service = session->service;
+    uint32_t max = service->config->max_sessions;
+
+    if (max != 0) {
+        evict(plane, service->state->census, max, session);
+    }
+    evict(plane, plane->shared->census, admission_udp_max(plane), session);
+}
+
+void udp_session_asked(struct plane *plane, struct message *message)
+{
+    struct udp_request *request =
+        container_of(message, struct udp_request, message);
+
+    evict(plane, request->census, request->max, NULL);
+    udp_eviction_answer(request);
+}
+
+void udp_session_answered(struct plane *plane, struct message *message)
+{
+    struct udp_request request = udp_eviction_take_back(
+        plane, container_of(message, struct udp_request, message));
+
+    evict(plane, request.census, request.max, NULL);
+    plane_release(plane, request.generation);
+}
+
 /* ---- the beginning ---- */
 
 /* Counts and logs one that gets no session. */
@@ -174,53 +197,35 @@ static void refuse(struct plane *plane, struct service *service,
         .born_ns = plane->loop.now_ns,
     };
 
-    admission_leave_process(plane);
+    admission_leave_udp(plane);
     counter_add(&plane_counters(plane, service)->ended[cause], 1);
     log_end(plane, &refused, cause);
-}
-
-static bool is_over(const struct service *service, uint32_t max)
-{
-    return atomic_load_explicit(&service->state->active, memory_order_relaxed) >
-           max;
-}
-
-/* Above max_sessions the longest idle one goes. False: it is not ours. */
-static bool make_room(struct plane *plane, struct udp_session *session)
-{
-    uint32_t max = session->service->config->max_sessions;
-    struct list *oldest;
-
-    if (max == 0 || !is_over(session->service, max)) {
-        return true;
-    }
-    udp_session_flush(plane); /* some may end by that */
-    if (!is_over(session->service, max)) {
-        return true;
-    }
-    oldest = list_first(&session->group->idle);
-    if (oldest == &session->age) {
-        return false;
-    }
-    udp_session_close(plane, container_of(oldest, struct udp_session, age),
-                      CAUSE_LIMIT_CONNECTIONS);
-    return true;
 }
 
 /* Puts it where it is found. */
 static enum cause enrol(struct plane *plane, struct udp_session *session)
 {
-    session->group = group_of(plane->udp, session->service->state);
-    if (session->group == NULL) {
-        return CAUSE_LOCAL_RESOURCE;
-    }
-    session->group->sessions++;
-    list_append(&session->group->idle, &session->age);
-    if (flow_insert(&plane->udp->flows, &session->flow) < 0) {
+    if (udp_eviction_enter(plane, session) < 0 ||
+        flow_insert(&plane->udp->flows, &session->flow) < 0) {
         return CAUSE_LOCAL_RESOURCE;
     }
     session->in_table = true;
-    return make_room(plane, session) ? CAUSE_NONE : CAUSE_LIMIT_CONNECTIONS;
+    return CAUSE_NONE;
+}
+
+/* Ends the longest idle session so that this one may have its port or its
+ * descriptor. False: there is none, or enough have ended for it. */
+static bool end_instead(struct plane *plane, const struct udp_session *session,
+                        unsigned *ended)
+{
+    struct udp_session *other = udp_eviction_pick_instead(plane, session);
+
+    if (other == NULL || *ended == END_INSTEAD_MAX) {
+        return false;
+    }
+    ++*ended;
+    udp_session_close(plane, other, CAUSE_LOCAL_RESOURCE);
+    return true;
 }
 
 static enum cause connect_upstream(struct plane *plane,
@@ -234,11 +239,19 @@ static enum cause connect_upstream(struct plane *plane,
     };
     enum choice_answer answer;
     struct choice choice;
+    unsigned ended = 0;
     struct sock sock;
 
     choice_begin(&choice, session->service);
     do {
         answer = choice_connect(&choice, &request, &sock, &session->instance);
+        if (answer != CHOICE_CONNECTED &&
+            choice_cause(&choice) == CAUSE_LOCAL_RESOURCE &&
+            end_instead(plane, session, &ended)) {
+            choice_drop(&choice);
+            choice_begin(&choice, session->service);
+            answer = CHOICE_PAUSE;
+        }
     } while (answer == CHOICE_PAUSE); /* no datagram waits for an upstream */
     session->upstream = choice.upstream;
     if (answer == CHOICE_NONE) {
@@ -285,7 +298,7 @@ struct udp_session *udp_session_begin(struct plane *plane,
     enum cause cause;
     bool in_source;
 
-    if (service == NULL || !admission_enter_process(plane)) {
+    if (service == NULL || !admission_enter_udp(plane)) {
         return NULL;
     }
     counter_add(&plane_counters(plane, service)->accepted, 1);
@@ -309,6 +322,7 @@ struct udp_session *udp_session_begin(struct plane *plane,
         return NULL;
     }
     arm(plane, session);
+    make_room(plane, session);
     return session;
 }
 

@@ -22,6 +22,7 @@ static void *aligned_calloc(size_t alignment, size_t count, size_t size)
 static void state_destroy(struct service_state *state)
 {
     limits_destroy(state->limits);
+    census_destroy(state->census);
     free(state->counters);
     free(state->name);
     free(state);
@@ -194,6 +195,14 @@ int service_init(struct service *service, const struct config_service *config,
     }
     service->state->holders++;
     set_rates(service);
+    if (config->mode == CONFIG_UDP && service->state->census == NULL) {
+        /* Services that have the state already are TCP: none reads it. */
+        service->state->census = census_create(workers);
+        if (service->state->census == NULL) {
+            errno = ENOMEM;
+            return -1;
+        }
+    }
     if (resolution_init(&resolution, config, lookup) == 0) {
         result = add_upstreams(service, previous, &resolution);
     }

@@ -226,7 +226,7 @@ static void start_planes(const char *service, unsigned blocks)
     open_sockets(&world.generation->listens[0]);
     must(mailbox_open(&world.control) == 0);
     must(shared_init(&world.shared, BLOCK_BYTES, 2ul * blocks * BLOCK_BYTES,
-                     &world.control) == 0);
+                     PLANES, &world.control) == 0);
     atomic_store(&world.shared.max_connections, 64);
     for (unsigned i = 0; i < PLANES; i++) {
         struct reactor_change change;

@@ -132,19 +132,19 @@ static void accept_rates_are_for_new_sessions(void **state)
     udp_fixture_close(&fixture);
 }
 
-static void at_the_limit_of_the_process_new_clients_are_dropped(void **state)
+static void at_the_limit_of_the_process_the_longest_idle_goes(void **state)
 {
     struct udp_fixture fixture;
 
     (void)state;
     udp_fixture_open(&fixture, "max_connections = 1", "");
-    int first = udp_connect(NULL, &fixture.front);
-    int second = udp_connect(NULL, &fixture.front);
-    udp_fixture_ping(&fixture, first);
-    udp_send(second, "x", 1);
-    stats_await(fixture.proxy, "web", NULL, "dropped", 1);
-    udp_fixture_ping(&fixture, first);
-    assert_int_equal(udp_fixture_stat(&fixture, "accepted"), 1);
+    for (unsigned i = 0; i < 3; i++) {
+        udp_fixture_ping(&fixture, udp_connect(NULL, &fixture.front));
+        stats_await_cause(fixture.proxy, "limit_connections", i);
+    }
+    assert_int_equal(udp_fixture_stat(&fixture, "active"), 1);
+    assert_int_equal(udp_fixture_stat(&fixture, "dropped"), 0);
+    udp_fixture_expect_balanced(&fixture);
     udp_fixture_close(&fixture);
 }
 
@@ -260,7 +260,7 @@ int main(void)
         E2E(a_session_costs_no_more_than_400_bytes),
         E2E(limits_count_sessions_as_connections),
         E2E(accept_rates_are_for_new_sessions),
-        E2E(at_the_limit_of_the_process_new_clients_are_dropped),
+        E2E(at_the_limit_of_the_process_the_longest_idle_goes),
         E2E(what_is_over_a_rate_is_dropped_whole),
         E2E(a_rate_counts_each_datagram_of_a_batch),
         E2E(udp_responses_counts_each_datagram_of_a_batch),

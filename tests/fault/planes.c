@@ -30,7 +30,7 @@ void planes_open(unsigned count, uint64_t blocks, uint32_t max_connections)
     plane_count = count;
     draining = false;
     must(mailbox_open(&control) == 0);
-    must(shared_init(&shared, BLOCK_BYTES, 2 * blocks * BLOCK_BYTES,
+    must(shared_init(&shared, BLOCK_BYTES, 2 * blocks * BLOCK_BYTES, count,
                      &control) == 0);
     atomic_store(&shared.max_connections, max_connections);
     for (unsigned i = 0; i < count; i++) {
