@@ -20,7 +20,7 @@
 struct listener {
     struct list link;       /* in plane->listeners, or spare */
     struct listener *by_id; /* the next one of its bucket */
-    struct list ready;      /* TCP: in plane->accept_ready */
+    struct list ready;      /* in plane->accept_ready or accept_waiting */
     uint32_t id;            /* in the token; not used again soon */
     int fd;
     bool udp;
@@ -64,8 +64,8 @@ struct listener *listener_at_port(const struct plane *plane, uint16_t port);
 struct listener *listener_next(const struct plane *plane,
                                const struct listener *listener);
 
-/* Watches it, if it is not watched yet. What fails counts as a shortage, and is
- * tried again when accepting resumes. */
+/* Watches it, if it is not watched yet. What fails counts as a shortage: the
+ * listener waits until accepting resumes. */
 void listener_watch(struct plane *plane, struct listener *listener);
 void listener_unwatch(struct plane *plane, struct listener *listener);
 

@@ -91,10 +91,12 @@ struct plane {
     struct list listeners; /* of struct listener, TCP and UDP */
     struct listener *listeners_by_id[PLANE_LISTENER_BUCKETS];
     struct listener *listeners_by_port[PLANE_LISTENER_BUCKETS]; /* UDP */
-    struct list accept_ready; /* TCP listeners that have connections */
+    struct list accept_ready;   /* TCP listeners that have connections */
+    struct list accept_waiting; /* those that are not watched during a pause,
+                                   and UDP ones that could not be watched */
     struct wheel_timer accept_timer;
     bool accept_due;    /* one of these needs acceptor_turn: */
-    bool accept_paused; /* no TCP listener is watched */
+    bool accept_paused; /* TCP listeners with connections wait */
     bool accept_resume; /* the pause may be over: try again */
     int shortage;       /* errno of one that was met; 0: none */
 

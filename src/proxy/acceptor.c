@@ -17,8 +17,6 @@
 
 static void pause_accepting(struct plane *plane)
 {
-    struct listener *listener = NULL;
-
     wheel_arm(&plane->loop.wheel, &plane->accept_timer,
               plane->loop.now_ns + PAUSE_NS);
     if (plane->accept_paused) {
@@ -27,11 +25,6 @@ static void pause_accepting(struct plane *plane)
     plane->accept_paused = true;
     atomic_fetch_add_explicit(&plane->shared->accept_paused, 1,
                               memory_order_relaxed);
-    while ((listener = listener_next(plane, listener)) != NULL) {
-        if (!listener->udp) {
-            listener_unwatch(plane, listener);
-        }
-    }
 }
 
 static void report_shortage(struct plane *plane)
@@ -80,56 +73,56 @@ static bool accept_one(struct plane *plane, const struct listener *listener)
     return false;
 }
 
-/* The pause may be over: every listener may have connections. */
-static void try_all(struct plane *plane)
+static bool must_wait(const struct plane *plane)
 {
-    struct listener *listener = NULL;
-
-    plane->accept_resume = false;
-    plane->accept_paused = false;
-    while ((listener = listener_next(plane, listener)) != NULL) {
-        if (!listener->udp && !list_linked(&listener->ready)) {
-            list_append(&plane->accept_ready, &listener->ready);
-        }
-    }
+    return plane->accept_paused || plane->shortage != 0;
 }
 
-static void watch_all(struct plane *plane)
+/* Takes the connections of one listener. While none can be taken, only the
+ * listeners that have some are no longer watched: there may be thousands. */
+static void accept_some(struct plane *plane, struct listener *listener)
 {
-    struct listener *listener = NULL;
-
-    wheel_disarm(&plane->loop.wheel, &plane->accept_timer);
-    while ((listener = listener_next(plane, listener)) != NULL) {
+    for (int n = 0; n < ACCEPT_BUDGET && !must_wait(plane) && !listener->udp &&
+                    accept_one(plane, listener);
+         n++) {
+    }
+    if (must_wait(plane)) {
+        listener_unwatch(plane, listener);
+        list_append(&plane->accept_waiting, &listener->ready);
+    } else {
         listener_watch(plane, listener);
     }
 }
 
-static void accept_ready(struct plane *plane)
+static void accept_next(struct plane *plane, struct list *queue)
 {
-    struct list *link;
+    accept_some(plane, container_of(list_pop(queue), struct listener, ready));
+}
 
-    while ((link = list_pop(&plane->accept_ready)) != NULL) {
-        const struct listener *listener =
-            container_of(link, struct listener, ready);
+/* The pause may be over. Who has to wait again goes behind the others. */
+static void resume(struct plane *plane)
+{
+    struct list waiting = {0};
 
-        for (int n = 0; n < ACCEPT_BUDGET && !plane->accept_paused &&
-                        plane->shortage == 0 && accept_one(plane, listener);
-             n++) {
-        }
+    plane->accept_resume = false;
+    plane->accept_paused = false;
+    wheel_disarm(&plane->loop.wheel, &plane->accept_timer);
+    list_splice(&waiting, &plane->accept_waiting);
+    while (!must_wait(plane) && !list_empty(&waiting)) {
+        accept_next(plane, &waiting);
     }
+    list_splice(&waiting, &plane->accept_waiting);
+    list_splice(&plane->accept_waiting, &waiting);
 }
 
 void acceptor_turn(struct plane *plane)
 {
-    bool resumes = plane->accept_resume;
-
     plane->accept_due = false;
-    if (resumes) {
-        try_all(plane);
+    if (plane->accept_resume) {
+        resume(plane);
     }
-    accept_ready(plane);
-    if (resumes && !plane->accept_paused && plane->shortage == 0) {
-        watch_all(plane);
+    while (!list_empty(&plane->accept_ready)) {
+        accept_next(plane, &plane->accept_ready);
     }
     if (plane->shortage != 0) {
         pause_accepting(plane);
@@ -169,7 +162,7 @@ void acceptor_apply(struct plane *plane)
             while (accept_one(plane, listener)) {
             }
             listener_close(plane, listener);
-        } else if (!listener->udp && !plane->accept_paused) {
+        } else if (!listener->udp && !list_linked(&listener->ready)) {
             listener_watch(plane, listener);
         }
         listener = next;

@@ -135,26 +135,31 @@ void listener_keep_none(struct plane *plane)
     }
 }
 
-void listener_watch(struct plane *plane, struct listener *listener)
+static int watch(struct plane *plane, struct listener *listener)
 {
     enum plane_kind kind = listener->udp ? PLANE_UDP_LISTENER : PLANE_LISTENER;
 
-    if (listener->watched) {
-        return;
-    }
     if (listener->udp) {
         if (datagram_socket_init(&listener->datagram, listener->fd) < 0) {
-            plane_report_shortage(plane, errno);
-            return;
+            return -1;
         }
         datagram_enable_gro(listener->fd);
     }
-    if (poller_add_level(&plane->loop.poller, listener->fd,
-                         loop_token(kind, listener->id, 0),
-                         listener->shared) < 0) {
+    return poller_add_level(&plane->loop.poller, listener->fd,
+                            loop_token(kind, listener->id, 0),
+                            listener->shared);
+}
+
+void listener_watch(struct plane *plane, struct listener *listener)
+{
+    if (listener->watched) {
+        return;
+    }
+    listener->watched = watch(plane, listener) == 0;
+    if (!listener->watched) {
         plane_report_shortage(plane, errno);
-    } else {
-        listener->watched = true;
+        list_remove(&listener->ready);
+        list_append(&plane->accept_waiting, &listener->ready);
     }
 }
 

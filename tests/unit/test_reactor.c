@@ -4,6 +4,7 @@
 
 #include "proxy/udp.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -52,6 +53,14 @@ static void a_turn_walks_nothing_that_has_not_happened(void **state)
     for (unsigned turn = 0; turn < 5; turn++) {
         loop_turn(&plane->loop, 0);
     }
+    /* A session has ended while accepting is paused. */
+    plane->accept_paused = plane->accept_resume = plane->accept_due = true;
+    loop_turn(&plane->loop, 0);
+    assert_false(plane->accept_paused);
+    /* Descriptors are short. */
+    plane_report_shortage(plane, EMFILE);
+    loop_turn(&plane->loop, 0);
+    assert_true(plane->accept_paused);
     for (unsigned i = 0; i < 4; i++) {
         allow(&lists[i]);
     }
