@@ -15,6 +15,10 @@
 
 #define CONFIG_DEFAULT_FILE "/etc/evproxy/evproxy.ini"
 
+/* Adds an owner: the last one's config_destroy frees the snapshot. Answers
+ * config. */
+struct config *config_share(struct config *config);
+
 void config_destroy(struct config *config);
 
 /*

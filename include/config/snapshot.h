@@ -2,8 +2,9 @@
  * snapshot: what a configuration says, as structs. It has types only; what can
  * be done with a snapshot is in config/config.h.
  *
- * Each field but names, lines and what is made of others belongs to a row of
- * config/key_table.h, which sets its default, compares, copies and frees it.
+ * Each field but names, lines, sharers and what is made of others belongs to a
+ * row of config/key_table.h, which sets its default, compares, copies and frees
+ * it.
  */
 #ifndef EVPROXY_CONFIG_SNAPSHOT_H
 #define EVPROXY_CONFIG_SNAPSHOT_H
@@ -176,6 +177,7 @@ struct config {
     char *group; /* NULL: the user's */
     struct config_service *services;
     size_t service_count;
+    unsigned sharers; /* config_share; control thread */
 };
 
 #endif

@@ -30,6 +30,7 @@ struct tls_context {
                                                  the last one, or NULL. Any
                                                  thread takes and stores it. */
     size_t places;                            /* of sessions */
+    unsigned sharers; /* tls_context_share; control thread */
 };
 
 /* With the protocols, and without start. NULL: no memory. */
@@ -39,6 +40,19 @@ struct tls_context *tls_context_create(char *const *alpn,
 /* An OpenSSL context with the settings of all; NULL: no memory. */
 struct ssl_ctx_st *
 tls_context_new_ssl_ctx(const struct ssl_method_st *method) WARN_UNUSED;
+
+/* Adds an owner: the last one's tls_context_destroy frees the context. Answers
+ * it. Harmless for NULL. */
+struct tls_context *tls_context_share(struct tls_context *context);
+
+/* The same for a client, with other places, which are empty. NULL: no memory.
+ */
+struct tls_context *tls_context_copy(const struct tls_context *context,
+                                     size_t places) WARN_UNUSED;
+
+/* Takes the session of a place, if there is one, to a place of a copy. */
+void tls_context_move_session(struct tls_context *to, size_t to_place,
+                              struct tls_context *from, size_t from_place);
 
 /* After the last connection of the context has ended. Harmless for NULL. */
 void tls_context_destroy(struct tls_context *context);

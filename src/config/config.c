@@ -6,9 +6,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
+struct config *config_share(struct config *config)
+{
+    config->sharers++;
+    return config;
+}
+
 void config_destroy(struct config *config)
 {
-    if (config == NULL) {
+    if (config == NULL || config->sharers-- > 0) {
         return;
     }
     for (size_t i = 0; i < config->service_count; i++) {

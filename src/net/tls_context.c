@@ -42,9 +42,59 @@ struct tls_context *tls_context_create(char *const *alpn, size_t alpn_count)
     return context;
 }
 
+struct tls_context *tls_context_share(struct tls_context *context)
+{
+    if (context != NULL) {
+        context->sharers++;
+    }
+    return context;
+}
+
+static int copy_protocols(struct tls_context *copy,
+                          const struct tls_context *context)
+{
+    if (context->protocols == NULL) {
+        return 0;
+    }
+    copy->protocols = malloc(context->protocols_bytes);
+    if (copy->protocols == NULL) {
+        return -1;
+    }
+    memcpy(copy->protocols, context->protocols, context->protocols_bytes);
+    copy->protocols_bytes = context->protocols_bytes;
+    return 0;
+}
+
+struct tls_context *tls_context_copy(const struct tls_context *context,
+                                     size_t places)
+{
+    struct tls_context *copy = calloc(1, sizeof(*copy));
+
+    if (copy == NULL) {
+        return NULL;
+    }
+    SSL_CTX_up_ref(context->start);
+    copy->start = context->start;
+    copy->sessions = calloc(places + 1, sizeof(SSL_SESSION *));
+    if (copy->sessions == NULL || copy_protocols(copy, context) < 0) {
+        tls_context_destroy(copy);
+        return NULL;
+    }
+    copy->places = places;
+    return copy;
+}
+
+void tls_context_move_session(struct tls_context *to, size_t to_place,
+                              struct tls_context *from, size_t from_place)
+{
+    SSL_SESSION *session = atomic_exchange(&from->sessions[from_place], NULL);
+
+    SSL_SESSION_free(atomic_exchange(&to->sessions[to_place], session));
+}
+
 void tls_context_destroy(struct tls_context *context)
 {
-    if (context == NULL) {
+    if (context == NULL || context->sharers-- > 0) {
         return;
     }
     for (size_t i = 0; i < context->places; i++) {
