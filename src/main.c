@@ -2,8 +2,7 @@
 #include "config/config.h"
 #include "control/credentials.h"
 #include "control/daemon.h"
-#include "control/loops.h"
-#include "control/resolver.h"
+#include "control/name_check.h"
 #include "control/source.h"
 
 #include <getopt.h>
@@ -213,11 +212,11 @@ static int fail(const struct source *source, struct config_errors *errors)
 static int check(const struct source *source, struct config *config)
 {
     struct config_errors errors = {0};
-    int loops = loops_check(config, resolver_lookup, &errors);
+    int names = name_check(source, config, &errors);
     int credentials = credentials_check(config, &errors);
 
     config_destroy(config);
-    if (loops < 0 || credentials < 0) {
+    if (names < 0 || credentials < 0) {
         config_errors_sort(&errors, 0);
         return fail(source, &errors);
     }

@@ -29,6 +29,13 @@ void endpoint_from_sockaddr(struct endpoint *endpoint,
 /* A link-local address without a zone: no socket can bind or connect there. */
 bool endpoint_lacks_zone(const struct endpoint *endpoint);
 
+/* AF_INET and AF_INET6 only. */
+void endpoint_set_port(struct endpoint *endpoint, uint16_t port);
+
+/* Compares IP addresses as addr_compare_ip, then zones, without the port: <0,
+ * 0, >0. */
+int endpoint_compare_ip(const struct endpoint *a, const struct endpoint *b);
+
 /* The same address, port, zone or path; IPv4-mapped addresses equal IPv4. */
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 

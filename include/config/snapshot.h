@@ -127,6 +127,7 @@ struct config_service {
     uint32_t health_fall;
     uint32_t fail_threshold; /* 0: passive checks are off */
     uint64_t fail_window_ns;
+    uint64_t resolve_interval_ns; /* not 0 */
 
     struct config_range *sources; /* source_address */
     size_t source_count;

@@ -17,9 +17,12 @@
 int credentials_check(const struct config *config,
                       struct config_errors *errors) WARN_UNUSED;
 
-/* Gives each service of a new generation its contexts. -1: an error is added
- * for the first service that cannot have them, and none has any. */
+/* Gives each service of a new generation its contexts: those of the running
+ * generation (NULL: none) if both have one configuration, else from the files.
+ * -1: an error is added for the first service that cannot have them, and none
+ * has any. */
 int credentials_load(struct generation *generation,
+                     const struct generation *running,
                      struct config_errors *errors) WARN_UNUSED;
 
 /* Frees the contexts. Called before generation_destroy. */

@@ -16,10 +16,12 @@
 
 #include "config/reload.h"
 #include "control/health.h"
+#include "control/names.h"
 #include "control/workers.h"
 #include "service/generation.h"
 
 struct generations {
+    struct names *names;       /* where a new one finds addresses */
     struct generation **alive; /* oldest first, the current one last */
     size_t count;
     size_t size;
@@ -39,7 +41,11 @@ struct generation *generations_current(const struct generations *generations);
 /*
  * Builds the next generation and opens its sockets, if RLIMIT_NOFILE = limit is
  * enough for its connections. Keys that need a restart keep their running
- * values, with a warning in the log. Takes the config.
+ * values, with a warning in the log. Takes the config. Its names are in the
+ * table then; a caller that commits the generation calls names_keep.
+ *
+ * If the config is that of the running generation (config_share), only the
+ * addresses of names can differ: sockets and credentials stay the same.
  *
  * Returns NULL, or a sentence without a final stop that says what failed, with
  * the line of the configuration that it is about (0: none); then nothing has

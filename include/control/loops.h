@@ -14,17 +14,14 @@
 #include "config/errors.h"
 #include "service/generation.h"
 
-/*
- * Adds an error for each upstream that leads back. lookup NULL: names are left
- * out of account. Else it is asked for each, as long as that takes; after
- * LOOPS_LOOKUPS_NS no other look-up begins. -1: there are errors.
- */
-#define LOOPS_LOOKUPS_NS (5 * NS_PER_S)
-int loops_check(const struct config *config, resolution_lookup_fn lookup,
+/* Adds an error for each upstream that leads back. names NULL: they are left
+ * out of account. -1: there are errors. */
+int loops_check(const struct config *config,
+                const struct resolution_names *names,
                 struct config_errors *errors) WARN_UNUSED;
 
 /* Takes out what a name has resolved to if it leads back (UPSTREAM_LOOP), with
- * a warning; and puts back what no longer does. */
+ * a warning if it did not before; and puts back what no longer does. */
 void loops_take_out(const struct generation *generation);
 
 #endif

@@ -1,18 +1,61 @@
 /*
- * resolver: names to addresses, by the system's resolver, when a configuration
- * is loaded. It blocks the control thread, never a worker.
+ * resolver: host names to addresses by the system's resolver, so that its hosts
+ * files and its order of sources count. It can block for as long as a name
+ * server is silent, so each look-up is made by a thread of this room.
+ *
+ * A thread begins with a look-up for which there is none and ends when no
+ * look-up waits. There are at most RESOLVER_THREADS. Look-ups that are expected
+ * to be slow get no more than RESOLVER_SLOW of them: while one server is silent
+ * the names of others are still answered.
+ *
+ * The control thread asks, and gets each look-up back as a message.
  */
 #ifndef EVPROXY_CONTROL_RESOLVER_H
 #define EVPROXY_CONTROL_RESOLVER_H
 
 #include "base/endpoint.h"
+#include "net/mailbox.h"
 
-/*
- * Finds all TCP addresses of the host: with the port, sorted, each once, in an
- * array that the caller frees. Returns how many; 0 and *found = NULL if the
- * name does not resolve, with a debug line that says why.
- */
-size_t resolver_lookup(const char *host, uint16_t port,
-                       struct endpoint **found);
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RESOLVER_THREADS 64
+#define RESOLVER_SLOW    48
+
+#define LOOKUP_ERROR_MAX 128
+
+/* A question, then its answer. */
+struct lookup {
+    struct message message;
+    bool slow; /* is expected to be */
+    char host[ADDR_HOST_MAX];
+
+    struct endpoint *found; /* TCP addresses without a port, sorted by
+                               endpoint_compare_ip, each once; NULL: none */
+    size_t count;
+    uint64_t took_ns;
+    char error[LOOKUP_ERROR_MAX]; /* why there is none */
+};
+
+struct resolver;
+
+/* type: of its messages to the mailbox. NULL with errno = ENOMEM. */
+struct resolver *resolver_create(struct mailbox *mailbox, int type) WARN_UNUSED;
+
+/* Does not wait for look-ups that are under way: their threads post no message
+ * any more, and the last of them frees the resolver. */
+void resolver_destroy(struct resolver *resolver);
+
+/* Looks the host up. -1 with errno: there is no memory or no thread for it. */
+int resolver_ask(struct resolver *resolver, const char *host,
+                 bool slow) WARN_UNUSED;
+
+/* The look-up that came as a message, which its receiver frees. */
+struct lookup *lookup_of(struct message *message);
+void lookup_free(struct lookup *lookup);
+
+/* What a thread does: finds the addresses of lookup->host. It blocks. */
+void lookup_run(struct lookup *lookup);
 
 #endif

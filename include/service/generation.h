@@ -61,10 +61,10 @@ struct generation {
  * connections: what the process can hold. NULL with errno: ENOMEM, or E2BIG as
  * service_init.
  */
-struct generation *generation_create(struct config *config,
-                                     struct generation *previous,
-                                     unsigned workers, uint32_t connections,
-                                     resolution_lookup_fn lookup) WARN_UNUSED;
+struct generation *
+generation_create(struct config *config, struct generation *previous,
+                  unsigned workers, uint32_t connections,
+                  const struct resolution_names *names) WARN_UNUSED;
 
 /* Harmless with NULL. Does not touch the descriptors or the fds arrays. Control
  * thread. */

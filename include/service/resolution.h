@@ -1,6 +1,6 @@
 /*
  * resolution: the upstream lines of a service with its names looked up: one
- * entry for each address. Pure except for the look-up, which is a callback.
+ * entry for each address. Pure except for the callback that knows the names.
  */
 #ifndef EVPROXY_SERVICE_RESOLUTION_H
 #define EVPROXY_SERVICE_RESOLUTION_H
@@ -24,18 +24,19 @@ struct resolution {
     size_t count;
 };
 
-/*
- * Looks up a name: the addresses, with the port, in a malloc'ed array that the
- * caller frees; 0 of them if it does not resolve.
- */
-typedef size_t (*resolution_lookup_fn)(const char *host, uint16_t port,
-                                       struct endpoint **found);
+/* Where the addresses of a name are known. It does not wait. */
+struct resolution_names {
+    /* Sets *found to the addresses of the host, without a port, which stay
+     * until resolution_init returns; answers how many. 0: none is known. */
+    size_t (*find)(const struct resolution_names *names, const char *host,
+                   const struct endpoint **found);
+};
 
 /* In the order of the lines. -1 with errno = ENOMEM; resolution_fini in either
  * case. */
 int resolution_init(struct resolution *resolution,
                     const struct config_service *config,
-                    resolution_lookup_fn lookup) WARN_UNUSED;
+                    const struct resolution_names *names) WARN_UNUSED;
 void resolution_fini(struct resolution *resolution);
 
 /* The text of the upstream: the endpoint's, or "name:port" without one. */

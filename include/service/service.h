@@ -77,7 +77,7 @@ struct service {
  */
 int service_init(struct service *service, const struct config_service *config,
                  const struct service *previous, unsigned workers,
-                 resolution_lookup_fn lookup) WARN_UNUSED;
+                 const struct resolution_names *names) WARN_UNUSED;
 
 /* Also destroys the state and the upstreams that no other service has. */
 void service_fini(struct service *service);

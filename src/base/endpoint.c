@@ -51,6 +51,29 @@ bool endpoint_lacks_zone(const struct endpoint *endpoint)
            zone_of(endpoint) == 0;
 }
 
+void endpoint_set_port(struct endpoint *endpoint, uint16_t port)
+{
+    if (family_of(endpoint) == AF_INET6) {
+        endpoint->u.in6.sin6_port = htons(port);
+    } else {
+        endpoint->u.in.sin_port = htons(port);
+    }
+}
+
+int endpoint_compare_ip(const struct endpoint *a, const struct endpoint *b)
+{
+    struct addr left, right;
+    int order;
+
+    addr_from_sockaddr(&left, &a->u.any);
+    addr_from_sockaddr(&right, &b->u.any);
+    order = addr_compare_ip(&left, &right);
+    if (order != 0) {
+        return order;
+    }
+    return (zone_of(a) > zone_of(b)) - (zone_of(a) < zone_of(b));
+}
+
 /* Bytes of a unix socket's name: a path without its final zero, or an abstract
  * name, which begins with a zero and may contain others; 0 if unnamed. */
 static size_t name_length(const struct endpoint *endpoint)

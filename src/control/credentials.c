@@ -114,8 +114,7 @@ int credentials_check(const struct config *config, struct config_errors *errors)
     return result;
 }
 
-int credentials_load(struct generation *generation,
-                     struct config_errors *errors)
+static int load_all(struct generation *generation, struct config_errors *errors)
 {
     for (size_t i = 0; i < generation->service_count; i++) {
         struct service *service = &generation->services[i];
@@ -123,11 +122,78 @@ int credentials_load(struct generation *generation,
         if (make_server(service->config, &service->tls_server, errors) < 0 ||
             make_client(service->config, service->upstream_count,
                         &service->tls_client, errors) < 0) {
-            credentials_release(generation);
             return -1;
         }
     }
     return 0;
+}
+
+/* Gives each upstream that stays its TLS session. Both services mostly have
+ * them in one order, so the search goes on where the last one ended. */
+static void move_sessions(const struct service *service,
+                          const struct service *before)
+{
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; i < service->upstream_count; i++) {
+        uint32_t tries = before->upstream_count;
+
+        while (tries > 0 && before->upstreams[at] != service->upstreams[i]) {
+            at = (at + 1) % before->upstream_count;
+            tries--;
+        }
+        if (tries > 0) {
+            tls_context_move_session(service->tls_client, i, before->tls_client,
+                                     at);
+        }
+    }
+}
+
+/* The upstreams of a service can differ, so it has its own places for their
+ * sessions. */
+static int share_client(struct service *service, const struct service *before)
+{
+    if (before->tls_client == NULL) {
+        return 0;
+    }
+    service->tls_client =
+        tls_context_copy(before->tls_client, service->upstream_count);
+    if (service->tls_client == NULL) {
+        return -1;
+    }
+    move_sessions(service, before);
+    return 0;
+}
+
+static int share_all(struct generation *generation,
+                     const struct generation *running,
+                     struct config_errors *errors)
+{
+    for (size_t i = 0; i < generation->service_count; i++) {
+        struct service *service = &generation->services[i];
+        const struct service *before = &running->services[i];
+
+        service->tls_server = tls_context_share(before->tls_server);
+        if (share_client(service, before) < 0) {
+            config_errors_add(errors, 0, "out of memory");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int credentials_load(struct generation *generation,
+                     const struct generation *running,
+                     struct config_errors *errors)
+{
+    bool shared = running != NULL && running->config == generation->config;
+    int result = shared ? share_all(generation, running, errors)
+                        : load_all(generation, errors);
+
+    if (result < 0) {
+        credentials_release(generation);
+    }
+    return result;
 }
 
 void credentials_release(struct generation *generation)

@@ -2,8 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/changes.h"
 #include "control/descriptors.h"
-#include "control/generations.h"
 #include "control/health.h"
 #include "control/listeners.h"
 #include "control/privileges.h"
@@ -21,11 +21,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Until a generation that some had no memory for is distributed again. */
-#define DISTRIBUTE_RETRY_NS (100 * NS_PER_MS)
-
-#define REASON_MAX 512
-
 /* Kinds of events and timers in the control loop. */
 enum {
     DAEMON_SIGNAL = LOOP_KIND_MAILBOX + 1,
@@ -33,24 +28,25 @@ enum {
     DAEMON_STATS,
     DAEMON_WATCHDOG,
     DAEMON_DRAIN,
-    DAEMON_DISTRIBUTE,
+    DAEMON_CHANGES,
+    DAEMON_LOOKUPS,
 };
+
+/* Of messages, after those of the workers. */
+enum { MESSAGE_LOOKUP = REPORT_BEAT + 1 };
 
 struct daemon {
     struct loop loop;
-    const struct source *source;
     struct systemd systemd;
     struct workers workers;
-    struct generations generations;
     struct health *health;
+    struct changes changes;
     int signal_fd;
-    uint64_t limit; /* RLIMIT_NOFILE */
     uint64_t started_ns;
     bool stopping;
     struct wheel_timer stats_timer;
     struct wheel_timer watchdog_timer;
     struct wheel_timer drain_timer;
-    struct wheel_timer distribute_timer;
 };
 
 static struct daemon *daemon_of(struct loop *loop)
@@ -73,7 +69,7 @@ static uint32_t count_upstreams(const struct generation *generation)
 static void arm_stats(struct daemon *daemon)
 {
     uint64_t interval =
-        generations_current(&daemon->generations)->config->stats_interval_ns;
+        changes_current(&daemon->changes)->config->stats_interval_ns;
 
     wheel_disarm(&daemon->loop.wheel, &daemon->stats_timer);
     if (interval > 0) {
@@ -82,81 +78,18 @@ static void arm_stats(struct daemon *daemon)
     }
 }
 
-static void arm_distribute(struct daemon *daemon)
+/* Applies what the control thread itself uses of a new configuration. */
+static void apply_settings(struct daemon *daemon)
 {
-    if (!generations_distributed(&daemon->generations)) {
-        wheel_arm(&daemon->loop.wheel, &daemon->distribute_timer,
-                  daemon->loop.now_ns + DISTRIBUTE_RETRY_NS);
-    }
-}
-
-/* Makes the prepared generation the current one. -1 with errno. */
-static int commit(struct daemon *daemon)
-{
-    const struct config *config;
-
-    if (generations_commit(&daemon->generations, &daemon->workers,
-                           daemon->health) < 0) {
-        return -1;
-    }
-    config = generations_current(&daemon->generations)->config;
-    log_set_level(config->log_level);
-    atomic_store_explicit(&daemon->workers.shared.max_connections,
-                          config->max_connections, memory_order_relaxed);
+    log_set_level(changes_current(&daemon->changes)->config->log_level);
     arm_stats(daemon);
-    arm_distribute(daemon);
-    return 0;
 }
 
 /* ---- reload ---- */
 
-/* Replaces the current generation. Takes the config. Returns NULL, or a
- * sentence with the line that it is about. */
-static const char *replace_generation(struct daemon *daemon,
-                                      struct config *config, unsigned *line)
-{
-    struct generations *generations = &daemon->generations;
-    const char *error;
-
-    if (!generations_distributed(generations)) {
-        config_destroy(config);
-        return "the previous reload is not complete yet";
-    }
-    error = generations_prepare(generations, config, daemon->workers.count,
-                                daemon->limit, line);
-    if (error == NULL && commit(daemon) < 0) {
-        generations_abandon(generations);
-        error = "out of memory";
-    }
-    return error;
-}
-
-/* Reads the configuration again and replaces the current generation. Returns
- * NULL, or why nothing has changed, with the place in the configuration. */
-static const char *try_reload(struct daemon *daemon)
-{
-    static char reason[REASON_MAX];
-    struct config_errors errors = {0};
-    struct config_error error = {.line = 0};
-    struct config *config = source_load(daemon->source, &errors);
-
-    if (config != NULL) {
-        error.message = (char *)replace_generation(daemon, config, &error.line);
-    } else if (errors.count > 0) {
-        error = errors.list[0];
-    } else {
-        error.message = (char *)"out of memory";
-    }
-    if (error.message != NULL) {
-        source_format_error(daemon->source, &error, reason, sizeof(reason));
-    }
-    config_errors_fini(&errors);
-    return error.message != NULL ? reason : NULL;
-}
-
 static void report_refusal(struct daemon *daemon, const char *reason)
 {
-    char status[REASON_MAX + 32];
+    char status[LOG_LINE_MAX];
 
     log_write(LOG_ERROR, "reload refused: %s", reason);
     snprintf(status, sizeof(status), "reload refused: %s", reason);
@@ -169,12 +102,13 @@ static void reload(struct daemon *daemon)
     const char *reason;
 
     systemd_reloading(&daemon->systemd, daemon->loop.now_ns);
-    reason = try_reload(daemon);
+    reason = changes_reload(&daemon->changes);
     if (reason != NULL) {
         report_refusal(daemon, reason);
         return;
     }
-    current = generations_current(&daemon->generations);
+    apply_settings(daemon);
+    current = changes_current(&daemon->changes);
     log_write(LOG_INFO,
               "reloaded generation=%" PRIu64 " services=%zu upstreams=%" PRIu32,
               current->number, current->service_count,
@@ -186,8 +120,7 @@ static void reload(struct daemon *daemon)
 
 static void stop(struct daemon *daemon, int signal)
 {
-    const struct generation *current =
-        generations_current(&daemon->generations);
+    const struct generation *current = changes_current(&daemon->changes);
     uint64_t timeout_ns = current->config->drain_timeout_ns;
 
     if (daemon->stopping) {
@@ -202,7 +135,7 @@ static void stop(struct daemon *daemon, int signal)
               timeout_ns / NS_PER_MS);
     systemd_stopping(&daemon->systemd);
     listeners_unlink(current);
-    wheel_disarm(&daemon->loop.wheel, &daemon->distribute_timer);
+    changes_stop(&daemon->changes);
     workers_drain(&daemon->workers);
     if (timeout_ns == 0) {
         workers_reset_all(&daemon->workers);
@@ -216,7 +149,7 @@ static void stop(struct daemon *daemon, int signal)
 
 static void write_stats(struct daemon *daemon)
 {
-    report_write(&daemon->generations, &daemon->workers,
+    report_write(&daemon->changes.generations, &daemon->workers,
                  daemon->loop.now_ns - daemon->started_ns);
 }
 
@@ -284,24 +217,25 @@ static void on_drain_timer(struct loop *loop, struct wheel_timer *timer)
     workers_reset_all(&daemon_of(loop)->workers);
 }
 
-static void on_distribute_timer(struct loop *loop, struct wheel_timer *timer)
+static void on_changes_timer(struct loop *loop, struct wheel_timer *timer)
 {
-    struct daemon *daemon = daemon_of(loop);
-
     (void)timer;
-    generations_distribute(&daemon->generations, &daemon->workers,
-                           daemon->health);
-    arm_distribute(daemon);
+    changes_timer(&daemon_of(loop)->changes);
 }
 
-static void on_message(struct loop *loop, struct message *message)
+static void on_lookups_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    (void)timer;
+    lookups_begin(&daemon_of(loop)->changes.lookups);
+}
+
+static void on_report(struct loop *loop, struct report *report)
 {
     struct daemon *daemon = daemon_of(loop);
-    struct report *report = container_of(message, struct report, message);
 
-    switch ((enum report_type)message->type) {
+    switch ((enum report_type)report->message.type) {
     case REPORT_GENERATION_DONE:
-        generations_release(&daemon->generations, report->generation);
+        generations_release(&daemon->changes.generations, report->generation);
         break;
     case REPORT_UPSTREAM_FAILED:
         health_upstream_failed(daemon->health, report->upstream);
@@ -318,6 +252,15 @@ static void on_message(struct loop *loop, struct message *message)
     free(report);
 }
 
+static void on_message(struct loop *loop, struct message *message)
+{
+    if (message->type == MESSAGE_LOOKUP) {
+        changes_answer(&daemon_of(loop)->changes, message);
+    } else {
+        on_report(loop, container_of(message, struct report, message));
+    }
+}
+
 static const struct loop_owner daemon_owner = {
     .event =
         {
@@ -330,20 +273,34 @@ static const struct loop_owner daemon_owner = {
             [DAEMON_STATS] = on_stats_timer,
             [DAEMON_WATCHDOG] = on_watchdog_timer,
             [DAEMON_DRAIN] = on_drain_timer,
-            [DAEMON_DISTRIBUTE] = on_distribute_timer,
+            [DAEMON_CHANGES] = on_changes_timer,
+            [DAEMON_LOOKUPS] = on_lookups_timer,
         },
     .message = on_message,
 };
 
 /* ---- start and end ---- */
 
-/* Opens the loop, the signals and health. -1 with errno. */
+static int open_changes(struct daemon *daemon)
+{
+    static const struct changes_kinds kinds = {
+        .timer = DAEMON_CHANGES,
+        .lookups_timer = DAEMON_LOOKUPS,
+        .lookups_message = MESSAGE_LOOKUP,
+    };
+
+    daemon->changes.loop = &daemon->loop;
+    daemon->changes.workers = &daemon->workers;
+    daemon->changes.health = daemon->health;
+    return changes_open(&daemon->changes, &kinds);
+}
+
+/* Opens the loop, the signals, health and changes. -1 with errno. */
 static int open_control(struct daemon *daemon)
 {
     daemon->stats_timer.kind = DAEMON_STATS;
     daemon->watchdog_timer.kind = DAEMON_WATCHDOG;
     daemon->drain_timer.kind = DAEMON_DRAIN;
-    daemon->distribute_timer.kind = DAEMON_DISTRIBUTE;
     if (loop_open(&daemon->loop, &daemon_owner) < 0) {
         return -1;
     }
@@ -357,8 +314,10 @@ static int open_control(struct daemon *daemon)
     if (daemon->health == NULL) {
         goto fail;
     }
-    return 0;
-
+    if (open_changes(daemon) == 0) {
+        return 0;
+    }
+    health_destroy(daemon->health);
 fail:
     if (daemon->signal_fd >= 0) {
         close(daemon->signal_fd);
@@ -372,7 +331,11 @@ static void close_control(struct daemon *daemon)
     struct message *message;
 
     while ((message = mailbox_next(&daemon->loop.mailbox)) != NULL) {
-        free(container_of(message, struct report, message));
+        if (message->type == MESSAGE_LOOKUP) {
+            lookup_free(lookup_of(message));
+        } else {
+            free(container_of(message, struct report, message));
+        }
     }
     health_destroy(daemon->health);
     close(daemon->signal_fd);
@@ -382,7 +345,7 @@ static void close_control(struct daemon *daemon)
 static const char *start_workers(struct daemon *daemon)
 {
     static char sentence[128];
-    const struct config *config = daemon->generations.prepared->config;
+    const struct config *config = daemon->changes.generations.prepared->config;
     const char *error = privileges_drop(config->user, config->group);
 
     if (error != NULL) {
@@ -390,7 +353,7 @@ static const char *start_workers(struct daemon *daemon)
     }
     if (log_start() < 0 ||
         workers_start(&daemon->workers, config, &daemon->loop.mailbox) < 0 ||
-        commit(daemon) < 0) {
+        changes_begin(&daemon->changes) < 0) {
         snprintf(sentence, sizeof(sentence), "cannot start the workers: %s",
                  strerror(errno));
         return sentence;
@@ -405,23 +368,21 @@ static const char *start(struct daemon *daemon, struct config *config,
 {
     const char *error;
 
-    daemon->limit = descriptors_raise();
-    error = generations_prepare(&daemon->generations, config,
-                                workers_wanted(config), daemon->limit, line);
-    if (error != NULL) {
-        return error;
+    daemon->changes.limit = descriptors_raise();
+    error =
+        changes_prepare(&daemon->changes, config, workers_wanted(config), line);
+    if (error == NULL) {
+        error = start_workers(daemon);
     }
-    error = start_workers(daemon);
-    if (error != NULL) {
-        generations_abandon(&daemon->generations);
+    if (error == NULL) {
+        apply_settings(daemon);
     }
     return error;
 }
 
 static void report_ready(struct daemon *daemon)
 {
-    const struct generation *current =
-        generations_current(&daemon->generations);
+    const struct generation *current = changes_current(&daemon->changes);
 
     log_write(
         LOG_INFO,
@@ -445,7 +406,7 @@ static void report_failure(const struct daemon *daemon, const char *sentence,
     if (line == 0) {
         log_write(LOG_ERROR, "evproxy: %s", sentence);
     } else {
-        source_format_error(daemon->source, &error, text, sizeof(text));
+        source_format_error(daemon->changes.source, &error, text, sizeof(text));
         log_write(LOG_ERROR, "%s", text);
     }
 }
@@ -457,13 +418,13 @@ static int run(struct daemon *daemon, struct config *config)
 
     if (error != NULL) {
         report_failure(daemon, error, line);
-        generations_fini(&daemon->generations);
+        changes_fini(&daemon->changes);
         return 1;
     }
     report_ready(daemon);
     loop_run(&daemon->loop);
     workers_join(&daemon->workers);
-    generations_fini(&daemon->generations);
+    changes_fini(&daemon->changes);
     workers_fini(&daemon->workers);
     log_write(LOG_INFO, "stopped");
     return 0;
@@ -475,7 +436,7 @@ int daemon_run(const struct source *source, struct config *config)
     static struct daemon daemon;
     int status;
 
-    daemon.source = source;
+    daemon.changes.source = source;
     daemon.started_ns = clock_now_ns();
     log_open(STDERR_FILENO, systemd_journal_is(STDERR_FILENO));
     log_set_level(config->log_level);

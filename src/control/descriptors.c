@@ -1,17 +1,20 @@
 #include "control/descriptors.h"
 
 #include "control/health_check.h"
+#include "control/resolver.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/param.h>
 #include <sys/resource.h>
 
 enum {
     PER_CONNECTION = 2,
-    PER_LOOP = 2, /* epoll, eventfd */
-    /* Standard streams, log, notify socket, signalfd, configuration file, and
-     * what the C library opens for a look-up. The rest is for sockets that a
-     * reload opens while workers still accept from those that it closes. */
+    PER_LOOP = 2,   /* epoll, eventfd */
+    PER_LOOKUP = 2, /* a file or a socket, and what sorts the addresses */
+    /* Standard streams, log, notify socket, signalfd and configuration file.
+     * The rest is for sockets that a reload opens while workers still accept
+     * from those that it closes. */
     RESERVED = 24,
 };
 
@@ -33,17 +36,29 @@ uint64_t descriptors_raise(void)
     return limit.rlim_cur;
 }
 
+static uint64_t count_names(const struct config_service *service)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < service->upstream_count; i++) {
+        count += service->upstreams[i].address.kind == ADDRESS_NAME;
+    }
+    return count;
+}
+
 /* Descriptors that are not for connections. */
 static uint64_t other_descriptors(const struct config *config, unsigned workers)
 {
-    uint64_t listens = 0, upstreams = 0;
+    uint64_t listens = 0, upstreams = 0, names = 0;
 
     for (size_t i = 0; i < config->service_count; i++) {
         listens += config->services[i].listen_count;
         upstreams += config->services[i].upstream_count;
+        names += count_names(&config->services[i]);
     }
     return RESERVED + PER_LOOP * ((uint64_t)workers + 1) + listens * workers +
-           (upstreams < HEALTH_CHECKS_MAX ? upstreams : HEALTH_CHECKS_MAX);
+           MIN(upstreams, HEALTH_CHECKS_MAX) +
+           PER_LOOKUP * MIN(names, RESOLVER_THREADS);
 }
 
 static uint32_t connections_within(uint64_t limit, uint64_t others)

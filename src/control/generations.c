@@ -7,7 +7,6 @@
 #include "control/descriptors.h"
 #include "control/listeners.h"
 #include "control/loops.h"
-#include "control/resolver.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -70,10 +69,15 @@ static void warn_restart(void *arg, const char *key)
 
 /* The generation after the running one, without sockets. Takes the config
  * unless it returns NULL. */
-static struct generation *create_next(struct config *config,
-                                      struct generation *running,
-                                      unsigned workers, uint32_t connections)
+static struct generation *create_next(struct generations *generations,
+                                      struct config *config, unsigned workers,
+                                      uint32_t connections)
 {
+    struct generation *running = generations_current(generations);
+
+    if (names_add(generations->names, config) < 0) {
+        return NULL;
+    }
     if (running != NULL && config_keep_restart_keys(config, running->config,
                                                     warn_restart, NULL) < 0) {
         return NULL;
@@ -82,7 +86,7 @@ static struct generation *create_next(struct config *config,
         config->max_connections = connections;
     }
     return generation_create(config, running, workers, connections,
-                             resolver_lookup);
+                             &generations->names->known);
 }
 
 const char *generations_prepare(struct generations *generations,
@@ -100,7 +104,8 @@ const char *generations_prepare(struct generations *generations,
     if (error != NULL) {
         goto free_config;
     }
-    if (loops_check(config, NULL, &errors) < 0) {
+    if ((running == NULL || running->config != config) &&
+        loops_check(config, NULL, &errors) < 0) {
         error = cannot_load(&errors, line);
         goto free_config;
     }
@@ -109,12 +114,13 @@ const char *generations_prepare(struct generations *generations,
         listeners_plan(&generations->plan, running, config) < 0) {
         goto free_config;
     }
-    next = create_next(config, running, workers, connections);
+    next = create_next(generations, config, workers, connections);
     if (next == NULL) {
+        error = errno == E2BIG ? "a service has too many upstreams" : error;
         goto free_plan;
     }
     config = NULL;
-    if (credentials_load(next, &errors) < 0) {
+    if (credentials_load(next, running, &errors) < 0) {
         error = cannot_load(&errors, line);
         goto free_generation;
     }

@@ -1,6 +1,5 @@
 #include "control/loops.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "config/array.h"
 #include "config/routes.h"
@@ -67,8 +66,7 @@ struct check {
     const struct config *config;
     struct routes *routes;
     struct config_errors *errors;
-    resolution_lookup_fn lookup;
-    uint64_t until_ns; /* when look-ups may begin */
+    const struct resolution_names *names;
 };
 
 /* False: an error was added. */
@@ -105,17 +103,16 @@ static void check_name(const struct check *check, size_t service,
                        const struct config_upstream *upstream)
 {
     const struct address *address = &upstream->address;
-    struct endpoint *found = NULL;
-    size_t count = 0;
+    const struct endpoint *found;
+    size_t count = check->names->find(check->names, address->host, &found);
+    bool good = true;
 
-    if (clock_now_ns() < check->until_ns) {
-        count = check->lookup(address->host, address->port, &found);
+    for (size_t i = 0; i < count && good; i++) {
+        struct endpoint endpoint = found[i];
+
+        endpoint_set_port(&endpoint, address->port);
+        good = check_endpoint(check, service, upstream, &endpoint);
     }
-    for (size_t i = 0;
-         i < count && check_endpoint(check, service, upstream, &found[i]);
-         i++) {
-    }
-    free(found);
 }
 
 static void check_upstreams(const struct check *check, bool known)
@@ -139,7 +136,8 @@ static void check_upstreams(const struct check *check, bool known)
     }
 }
 
-int loops_check(const struct config *config, resolution_lookup_fn lookup,
+int loops_check(const struct config *config,
+                const struct resolution_names *names,
                 struct config_errors *errors)
 {
     size_t before = errors->count;
@@ -147,8 +145,7 @@ int loops_check(const struct config *config, resolution_lookup_fn lookup,
         .config = config,
         .routes = create_routes(config),
         .errors = errors,
-        .lookup = lookup,
-        .until_ns = clock_now_ns() + LOOPS_LOOKUPS_NS,
+        .names = names,
     };
 
     if (check.routes == NULL) {
@@ -156,7 +153,7 @@ int loops_check(const struct config *config, resolution_lookup_fn lookup,
         return -1;
     }
     check_upstreams(&check, true);
-    if (lookup != NULL) {
+    if (names != NULL) {
         check_upstreams(&check, false);
     }
     routes_destroy(check.routes);
@@ -170,6 +167,10 @@ static void take_out(const struct service *service, struct upstream *upstream,
 {
     char name[UPSTREAM_TEXT_MAX + 2];
 
+    if (atomic_load_explicit(&upstream->down, memory_order_relaxed) &
+        UPSTREAM_LOOP) {
+        return;
+    }
     (void)upstream_set_down(upstream, UPSTREAM_LOOP);
     log_write(
         LOG_WARN,

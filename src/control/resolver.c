@@ -1,25 +1,35 @@
 #include "control/resolver.h"
 
-#include "base/log.h"
+#include "base/clock.h"
+#include "base/list.h"
 
+#include <errno.h>
 #include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* Of a thread. The resolver's modules run on it; the default of 8 MB would
+ * count against a memory limit. */
+#define STACK_BYTES (1 << 20)
+
+struct resolver {
+    pthread_mutex_t lock;    /* guards all of it */
+    struct mailbox *mailbox; /* NULL: the owner has gone */
+    int type;
+    struct list prompt; /* look-ups that wait */
+    struct list slow;   /* those that are expected to be slow */
+    unsigned threads;
+    unsigned slow_threads; /* in a slow look-up */
+};
+
+/* ---- one look-up ---- */
 
 static int endpoint_order(const void *a, const void *b)
 {
-    const struct endpoint *one = a, *other = b;
-    struct addr left, right;
-    int order;
-
-    addr_from_sockaddr(&left, &one->u.any);
-    addr_from_sockaddr(&right, &other->u.any);
-    order = addr_compare_ip(&left, &right);
-    if (order != 0 || left.family != AF_INET6) {
-        return order;
-    }
-    return (one->u.in6.sin6_scope_id > other->u.in6.sin6_scope_id) -
-           (one->u.in6.sin6_scope_id < other->u.in6.sin6_scope_id);
+    return endpoint_compare_ip(a, b);
 }
 
 static size_t unique(struct endpoint *list, size_t count)
@@ -34,8 +44,12 @@ static size_t unique(struct endpoint *list, size_t count)
     return kept;
 }
 
-/* 0: none is of use, or no memory. */
-static size_t collect(const struct addrinfo *answer, struct endpoint **found)
+static void fail(struct lookup *lookup, const char *error)
+{
+    snprintf(lookup->error, sizeof(lookup->error), "%s", error);
+}
+
+static void collect(struct lookup *lookup, const struct addrinfo *answer)
 {
     struct endpoint *list;
     size_t count = 0;
@@ -45,7 +59,8 @@ static size_t collect(const struct addrinfo *answer, struct endpoint **found)
     }
     list = calloc(count, sizeof(*list));
     if (list == NULL) {
-        return 0;
+        fail(lookup, "out of memory");
+        return;
     }
     count = 0;
     for (const struct addrinfo *at = answer; at != NULL; at = at->ai_next) {
@@ -54,40 +69,204 @@ static size_t collect(const struct addrinfo *answer, struct endpoint **found)
         count += !endpoint_lacks_zone(&list[count]);
     }
     if (count == 0) {
+        fail(lookup, "no usable address");
         free(list);
-        return 0;
+        return;
     }
     qsort(list, count, sizeof(*list), endpoint_order);
-    *found = list;
-    return unique(list, count);
+    lookup->found = list;
+    lookup->count = unique(list, count);
 }
 
-size_t resolver_lookup(const char *host, uint16_t port, struct endpoint **found)
+void lookup_run(struct lookup *lookup)
 {
     /* AI_ADDRCONFIG: only families of which this machine has an address. */
     const struct addrinfo hints = {
         .ai_family = AF_UNSPEC,
         .ai_socktype = SOCK_STREAM,
-        .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV,
+        .ai_flags = AI_ADDRCONFIG,
     };
+    uint64_t begun_ns = clock_now_ns();
     struct addrinfo *answer;
-    char service[8];
-    size_t count;
+    int error = getaddrinfo(lookup->host, NULL, &hints, &answer);
+
+    if (error == 0) {
+        collect(lookup, answer);
+        freeaddrinfo(answer);
+    } else {
+        fail(lookup,
+             error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
+    }
+    lookup->took_ns = clock_now_ns() - begun_ns;
+}
+
+struct lookup *lookup_of(struct message *message)
+{
+    return container_of(message, struct lookup, message);
+}
+
+void lookup_free(struct lookup *lookup)
+{
+    free(lookup->found);
+    free(lookup);
+}
+
+static void free_all(struct list *lookups)
+{
+    struct list *link;
+
+    while ((link = list_pop(lookups)) != NULL) {
+        lookup_free(container_of(link, struct lookup, message.link));
+    }
+}
+
+/* ---- a thread ---- */
+
+/* Under the lock. NULL: there is none that this thread may take. */
+static struct lookup *take(struct resolver *resolver)
+{
+    struct list *link = list_pop(&resolver->prompt);
+    struct lookup *lookup;
+
+    if (link == NULL && resolver->slow_threads < RESOLVER_SLOW) {
+        link = list_pop(&resolver->slow);
+    }
+    if (link == NULL) {
+        return NULL;
+    }
+    lookup = container_of(link, struct lookup, message.link);
+    resolver->slow_threads += lookup->slow;
+    return lookup;
+}
+
+/* Under the lock. */
+static void put_back(struct resolver *resolver, struct lookup *lookup)
+{
+    resolver->slow_threads -= lookup->slow;
+    if (resolver->mailbox != NULL) {
+        mailbox_post(resolver->mailbox, &lookup->message);
+    } else {
+        lookup_free(lookup);
+    }
+}
+
+static void resolver_free(struct resolver *resolver)
+{
+    pthread_mutex_destroy(&resolver->lock);
+    free(resolver);
+}
+
+static void *run(void *arg)
+{
+    struct resolver *resolver = arg;
+    struct lookup *lookup;
+    bool last;
+
+    pthread_mutex_lock(&resolver->lock);
+    while ((lookup = take(resolver)) != NULL) {
+        pthread_mutex_unlock(&resolver->lock);
+        lookup_run(lookup);
+        pthread_mutex_lock(&resolver->lock);
+        put_back(resolver, lookup);
+    }
+    last = --resolver->threads == 0 && resolver->mailbox == NULL;
+    pthread_mutex_unlock(&resolver->lock);
+    if (last) {
+        resolver_free(resolver);
+    }
+    return NULL;
+}
+
+/* Every signal is blocked in it: they are for the control thread. */
+static int start_thread(struct resolver *resolver)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_t thread;
     int error;
 
-    *found = NULL;
-    snprintf(service, sizeof(service), "%u", (unsigned)port);
-    error = getaddrinfo(host, service, &hints, &answer);
-    if (error != 0) {
-        log_write(LOG_DEBUG, "resolve name=%s error=\"%s\"", host,
-                  gai_strerror(error));
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&thread, &attributes, run, resolver);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+/* ---- the owner ---- */
+
+struct resolver *resolver_create(struct mailbox *mailbox, int type)
+{
+    struct resolver *resolver = calloc(1, sizeof(*resolver));
+
+    if (resolver != NULL) {
+        pthread_mutex_init(&resolver->lock, NULL);
+        resolver->mailbox = mailbox;
+        resolver->type = type;
+    }
+    return resolver;
+}
+
+void resolver_destroy(struct resolver *resolver)
+{
+    bool last;
+
+    if (resolver == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&resolver->lock);
+    resolver->mailbox = NULL;
+    free_all(&resolver->prompt);
+    free_all(&resolver->slow);
+    last = resolver->threads == 0;
+    pthread_mutex_unlock(&resolver->lock);
+    if (last) {
+        resolver_free(resolver);
+    }
+}
+
+/* Under the lock. Starts a thread for the look-up if one is due. -1 with errno:
+ * there is none at all. */
+static int provide_thread(struct resolver *resolver)
+{
+    int error;
+
+    if (resolver->threads == RESOLVER_THREADS) {
         return 0;
     }
-    count = collect(answer, found);
-    freeaddrinfo(answer);
-    if (count == 0) {
-        log_write(LOG_DEBUG, "resolve name=%s error=\"no usable address\"",
-                  host);
+    error = start_thread(resolver);
+    if (error == 0) {
+        resolver->threads++;
+    } else if (resolver->threads == 0) {
+        errno = error;
+        return -1;
     }
-    return count;
+    return 0;
+}
+
+int resolver_ask(struct resolver *resolver, const char *host, bool slow)
+{
+    struct lookup *lookup = calloc(1, sizeof(*lookup));
+    int result;
+
+    if (lookup == NULL) {
+        return -1;
+    }
+    lookup->message.type = resolver->type;
+    lookup->slow = slow;
+    snprintf(lookup->host, sizeof(lookup->host), "%s", host);
+    pthread_mutex_lock(&resolver->lock);
+    result = provide_thread(resolver);
+    if (result == 0) {
+        list_append(slow ? &resolver->slow : &resolver->prompt,
+                    &lookup->message.link);
+    }
+    pthread_mutex_unlock(&resolver->lock);
+    if (result < 0) {
+        free(lookup);
+    }
+    return result;
 }

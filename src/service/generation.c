@@ -52,7 +52,7 @@ static void join_ring(struct generation *generation, struct generation *newest)
 
 static int make_services(struct generation *generation,
                          const struct generation *previous,
-                         resolution_lookup_fn lookup)
+                         const struct resolution_names *names)
 {
     const struct config *config = generation->config;
     size_t bytes = config->service_count * sizeof(struct service);
@@ -69,7 +69,7 @@ static int make_services(struct generation *generation,
         generation->service_count++;
         service->generation = generation;
         if (service_init(service, wanted, find_service(previous, wanted->name),
-                         generation->workers, lookup) < 0) {
+                         generation->workers, names) < 0) {
             return -1;
         }
     }
@@ -222,7 +222,7 @@ static void generation_free(struct generation *generation)
 struct generation *generation_create(struct config *config,
                                      struct generation *previous,
                                      unsigned workers, uint32_t connections,
-                                     resolution_lookup_fn lookup)
+                                     const struct resolution_names *names)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
 
@@ -235,7 +235,7 @@ struct generation *generation_create(struct config *config,
     generation->workers = workers;
     generation->sessions = calloc(workers, sizeof(*generation->sessions));
     if (generation->sessions == NULL ||
-        make_services(generation, previous, lookup) < 0 ||
+        make_services(generation, previous, names) < 0 ||
         make_listens(generation) < 0 ||
         make_limits(generation, connections) < 0) {
         int error = errno;

@@ -27,25 +27,27 @@ static int add(struct resolution *resolution,
 
 static int add_name(struct resolution *resolution,
                     const struct config_upstream *line,
-                    resolution_lookup_fn lookup)
+                    const struct resolution_names *names)
 {
-    struct endpoint *found = NULL;
-    size_t count = lookup(line->address.host, line->address.port, &found);
+    const struct endpoint *found = NULL;
+    size_t count = names->find(names, line->address.host, &found);
     int result = 0;
 
     if (count == 0) {
         result = add(resolution, line, NULL);
     }
     for (size_t i = 0; i < count && result == 0; i++) {
-        result = add(resolution, line, &found[i]);
+        struct endpoint endpoint = found[i];
+
+        endpoint_set_port(&endpoint, line->address.port);
+        result = add(resolution, line, &endpoint);
     }
-    free(found);
     return result;
 }
 
 int resolution_init(struct resolution *resolution,
                     const struct config_service *config,
-                    resolution_lookup_fn lookup)
+                    const struct resolution_names *names)
 {
     int result = 0;
 
@@ -54,7 +56,7 @@ int resolution_init(struct resolution *resolution,
         const struct config_upstream *line = &config->upstreams[i];
 
         if (line->address.kind == ADDRESS_NAME) {
-            result = add_name(resolution, line, lookup);
+            result = add_name(resolution, line, names);
         } else {
             result = add(resolution, line, &line->address.endpoint);
         }

@@ -182,7 +182,7 @@ static void set_rates(struct service *service)
 
 int service_init(struct service *service, const struct config_service *config,
                  const struct service *previous, unsigned workers,
-                 resolution_lookup_fn lookup)
+                 const struct resolution_names *names)
 {
     struct resolution resolution;
     int result = -1;
@@ -203,7 +203,7 @@ int service_init(struct service *service, const struct config_service *config,
             return -1;
         }
     }
-    if (resolution_init(&resolution, config, lookup) == 0) {
+    if (resolution_init(&resolution, config, names) == 0) {
         result = add_upstreams(service, previous, &resolution);
     }
     resolution_fini(&resolution);

@@ -108,6 +108,7 @@ static void a_name_is_all_its_addresses(void **state)
     struct proxy *proxy = proxy_start("[service web]\nlisten = %s\n"
                                       "upstream = %s\n",
                                       front.text, name.text);
+    proxy_line(proxy, "^resolve name=localhost addresses=");
     for (int i = 0; i < 5; i++) {
         expect_through(&front, listener);
     }

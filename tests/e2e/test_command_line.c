@@ -123,7 +123,6 @@ static void every_error_is_reported_with_its_line(void **state)
 static void keys_of_later_builds_are_refused_by_name(void **state)
 {
     static const char *const keys[] = {
-        "resolve_interval = 10s",
         "upstream = srv:_http._tcp.a.example",
     };
 

@@ -32,33 +32,32 @@ static struct config *parse(const char *text)
  * "two.example" has 10.9.0.1 and 10.9.0.2, "many.example" has more addresses
  * than a service may have, and all other names have none.
  */
-static size_t resolve(const char *host, uint16_t port, struct endpoint **found)
+static size_t find(const struct resolution_names *names, const char *host,
+                   const struct endpoint **found)
 {
-    size_t count = 0;
+    static struct endpoint list[CONFIG_UPSTREAMS_MAX + 1];
 
-    if (strcmp(host, "two.example") == 0) {
-        count = 2;
-    } else if (strcmp(host, "many.example") == 0) {
-        count = CONFIG_UPSTREAMS_MAX + 1;
-    } else {
-        return 0;
-    }
-    *found = calloc(count, sizeof(**found));
-    assert_non_null(*found);
-    for (uint32_t i = 0; i < count; i++) {
-        struct addr addr = {.family = AF_INET, .port = port};
+    (void)names;
+    for (uint32_t i = 0; i < CONFIG_UPSTREAMS_MAX + 1; i++) {
+        struct addr addr = {.family = AF_INET};
         uint32_t ip = htonl(UINT32_C(0x0a090001) + i);
 
         memcpy(addr.ip, &ip, sizeof(ip));
-        endpoint_from_addr(&(*found)[i], &addr);
+        endpoint_from_addr(&list[i], &addr);
     }
-    return count;
+    *found = list;
+    if (strcmp(host, "two.example") == 0) {
+        return 2;
+    }
+    return strcmp(host, "many.example") == 0 ? CONFIG_UPSTREAMS_MAX + 1 : 0;
 }
+
+static const struct resolution_names names = {.find = find};
 
 static struct generation *make(const char *text, struct generation *previous)
 {
     struct generation *generation =
-        generation_create(parse(text), previous, WORKERS, 1000, resolve);
+        generation_create(parse(text), previous, WORKERS, 1000, &names);
 
     assert_non_null(generation);
     return generation;
@@ -294,7 +293,7 @@ static void a_failure_leaves_all_as_it_was(void **state)
 
     (void)state;
     errno = 0;
-    assert_null(generation_create(config, old, WORKERS, 1000, resolve));
+    assert_null(generation_create(config, old, WORKERS, 1000, &names));
     assert_int_equal(errno, E2BIG);
     assert_int_equal(web->holders, 1);
     assert_int_equal(carried->holders, 1);

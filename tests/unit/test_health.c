@@ -71,12 +71,15 @@ static int close_room(void **state)
     return 0;
 }
 
-static size_t nobody(const char *host, uint16_t port, struct endpoint **found)
+static size_t find(const struct resolution_names *names, const char *host,
+                   const struct endpoint **found)
 {
-    (void)host, (void)port;
+    (void)names, (void)host;
     *found = NULL;
     return 0;
 }
+
+static const struct resolution_names nobody = {.find = find};
 
 /* Checks a service with these keys from now on. */
 static void apply(const char *keys)
@@ -92,7 +95,7 @@ static void apply(const char *keys)
     free(text);
     assert_null(room.former);
     room.former = room.current;
-    room.current = generation_create(config, room.former, 1, 100, nobody);
+    room.current = generation_create(config, room.former, 1, 100, &nobody);
     assert_non_null(room.current);
     assert_int_equal(health_apply(room.health, room.current), 0);
     if (room.former != NULL) {

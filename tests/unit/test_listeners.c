@@ -50,13 +50,6 @@ static unsigned open_descriptors(void)
     return count;
 }
 
-static size_t nobody(const char *host, uint16_t port, struct endpoint **found)
-{
-    (void)host, (void)port;
-    *found = NULL;
-    return 0;
-}
-
 /* A generation whose service has these keys, and the plan from the former. */
 static struct generation *make(struct generation *former,
                                struct reload_plan *plan, const char *keys)
@@ -71,7 +64,7 @@ static struct generation *make(struct generation *former,
     config = load_text(text, strlen(text), &errors);
     assert_non_null(config);
     assert_int_equal(listeners_plan(plan, former, config), 0);
-    generation = generation_create(config, former, WORKERS, 100, nobody);
+    generation = generation_create(config, former, WORKERS, 100, NULL);
     assert_non_null(generation);
     return generation;
 }

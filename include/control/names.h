@@ -1,0 +1,79 @@
+/*
+ * names: the host names of upstreams: of each the addresses by its last good
+ * answers, and when it is looked up next. Pure; control thread. The look-ups
+ * are made by control/lookups.h.
+ *
+ * The table outlives generations. A new one takes its addresses from here and
+ * waits for nobody: a name without a good answer has none, and its upstream is
+ * down.
+ *
+ * A failed or empty answer changes nothing. An address that a good answer lacks
+ * stays until a second good answer lacks it too, since a server may tell a part
+ * of its addresses at a time.
+ */
+#ifndef EVPROXY_CONTROL_NAMES_H
+#define EVPROXY_CONTROL_NAMES_H
+
+#include "config/config.h"
+#include "service/resolution.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* To the next look-up after a failed one; twice as long after each further one,
+ * up to the interval of the name. */
+#define NAMES_RETRY_NS NS_PER_S
+
+#define NAMES_ERROR_MAX 128
+
+struct name {
+    char *host;
+    struct endpoint *addresses; /* sorted, each once, without a port */
+    bool *missed;               /* by address: the last good answer lacked it */
+    size_t count;
+
+    uint64_t interval_ns; /* the shortest of its services; 0: not in use */
+    uint64_t due_ns;      /* when it is looked up, unless asked */
+    uint32_t failures;    /* failed answers since the last good one */
+    bool answered;        /* by a good answer, ever */
+    bool asked;           /* a look-up is under way; set by the caller */
+    size_t added;         /* addresses; cleared by the caller, as is removed */
+    size_t removed;
+    bool slow; /* for the caller: its last look-up took long */
+    char error[NAMES_ERROR_MAX]; /* of the last failed answer */
+};
+
+struct names {
+    struct resolution_names known; /* the addresses, for generation_create */
+    struct name **list;            /* sorted by host */
+    size_t count;
+};
+
+void names_init(struct names *names);
+void names_fini(struct names *names);
+
+/* Adds the names of the config that the table lacks. They are not in use until
+ * names_keep. -1 with errno = ENOMEM: none is added. */
+int names_add(struct names *names, const struct config *config) WARN_UNUSED;
+
+/* The config, whose names were added, is the current one: its names are due
+ * now, and others are forgotten. */
+void names_keep(struct names *names, const struct config *config,
+                uint64_t now_ns);
+
+/* NULL: not in the table. Case plays no part. */
+struct name *names_find(const struct names *names, const char *host);
+
+/*
+ * A good answer has come: addresses, not empty, sorted by endpoint_compare_ip,
+ * each once. It adds to name->added and name->removed. -1 with errno = ENOMEM:
+ * the answer is lost, and nothing has changed but the time of the next look-up.
+ */
+int names_answer(struct name *name, const struct endpoint *found, size_t count,
+                 uint64_t now_ns) WARN_UNUSED;
+
+/* A failed or empty answer has come. error: why. */
+void names_fail(struct name *name, const char *error, uint64_t now_ns);
+
+#endif

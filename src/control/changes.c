@@ -1,0 +1,187 @@
+#include "control/changes.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define REASON_MAX 512
+
+/* Answers that come so soon after another one are taken together. */
+#define GATHER_NS (20 * NS_PER_MS)
+
+/* To the next try to distribute a generation that some had no memory for, and
+ * to make one of new answers. */
+#define DISTRIBUTE_RETRY_NS (100 * NS_PER_MS)
+#define ANSWERS_RETRY_NS    NS_PER_S
+
+int changes_open(struct changes *changes, const struct changes_kinds *kinds)
+{
+    changes->timer.kind = kinds->timer;
+    changes->generations.names = &changes->lookups.names;
+    return lookups_open(&changes->lookups, changes->loop, kinds->lookups_timer,
+                        kinds->lookups_message);
+}
+
+void changes_stop(struct changes *changes)
+{
+    wheel_disarm(&changes->loop->wheel, &changes->timer);
+    lookups_close(&changes->lookups);
+}
+
+void changes_fini(struct changes *changes)
+{
+    changes_stop(changes);
+    if (changes->generations.prepared != NULL) {
+        generations_abandon(&changes->generations);
+    }
+    generations_fini(&changes->generations);
+    lookups_fini(&changes->lookups);
+}
+
+struct generation *changes_current(const struct changes *changes)
+{
+    return generations_current(&changes->generations);
+}
+
+static void arm(struct changes *changes, uint64_t delay_ns)
+{
+    if (!wheel_armed(&changes->timer)) {
+        wheel_arm(&changes->loop->wheel, &changes->timer,
+                  changes->loop->now_ns + delay_ns);
+    }
+}
+
+/* Makes the prepared generation the current one, or abandons it: -1 with errno.
+ */
+static int commit(struct changes *changes)
+{
+    struct generations *generations = &changes->generations;
+
+    if (generations_commit(generations, changes->workers, changes->health) <
+        0) {
+        int error = errno;
+
+        generations_abandon(generations);
+        errno = error;
+        return -1;
+    }
+    lookups_applied(&changes->lookups);
+    if (!generations_distributed(generations)) {
+        arm(changes, DISTRIBUTE_RETRY_NS);
+    }
+    return 0;
+}
+
+/* ---- by the configuration ---- */
+
+const char *changes_prepare(struct changes *changes, struct config *config,
+                            unsigned workers, unsigned *line)
+{
+    return generations_prepare(&changes->generations, config, workers,
+                               changes->limit, line);
+}
+
+int changes_begin(struct changes *changes)
+{
+    const struct config *config;
+
+    if (commit(changes) < 0) {
+        return -1;
+    }
+    config = changes_current(changes)->config;
+    atomic_store_explicit(&changes->workers->shared.max_connections,
+                          config->max_connections, memory_order_relaxed);
+    names_keep(&changes->lookups.names, config, changes->loop->now_ns);
+    lookups_begin(&changes->lookups);
+    return 0;
+}
+
+/* Takes the config. Returns NULL, or a sentence with the line that it is about.
+ */
+static const char *replace(struct changes *changes, struct config *config,
+                           unsigned *line)
+{
+    const char *error;
+
+    if (!generations_distributed(&changes->generations)) {
+        config_destroy(config);
+        return "the previous reload is not complete yet";
+    }
+    error = changes_prepare(changes, config, changes->workers->count, line);
+    if (error == NULL && changes_begin(changes) < 0) {
+        error = "out of memory";
+    }
+    return error;
+}
+
+const char *changes_reload(struct changes *changes)
+{
+    static char reason[REASON_MAX];
+    struct config_errors errors = {0};
+    struct config_error error = {.line = 0};
+    struct config *config = source_load(changes->source, &errors);
+
+    if (config != NULL) {
+        error.message = (char *)replace(changes, config, &error.line);
+    } else if (errors.count > 0) {
+        error = errors.list[0];
+    } else {
+        error.message = (char *)"out of memory";
+    }
+    if (error.message != NULL) {
+        source_format_error(changes->source, &error, reason, sizeof(reason));
+    }
+    config_errors_fini(&errors);
+    return error.message != NULL ? reason : NULL;
+}
+
+/* ---- by answers ---- */
+
+/* The current configuration with the addresses of the table. Returns NULL, or a
+ * sentence that says why nothing has changed. */
+static const char *renew(struct changes *changes)
+{
+    struct generation *current = changes_current(changes);
+    unsigned line;
+    const char *error = changes_prepare(changes, config_share(current->config),
+                                        changes->workers->count, &line);
+
+    if (error == NULL && commit(changes) < 0) {
+        error = "out of memory";
+    }
+    return error;
+}
+
+static void apply_answers(struct changes *changes)
+{
+    const char *error = renew(changes);
+
+    if (error != NULL) {
+        if (!changes->failing) {
+            log_write(LOG_WARN, "resolve error=\"%s\"", error);
+        }
+        arm(changes, ANSWERS_RETRY_NS);
+    }
+    changes->failing = error != NULL;
+}
+
+void changes_timer(struct changes *changes)
+{
+    struct generations *generations = &changes->generations;
+
+    generations_distribute(generations, changes->workers, changes->health);
+    if (!generations_distributed(generations)) {
+        arm(changes, DISTRIBUTE_RETRY_NS);
+    } else if (changes->lookups.changed) {
+        apply_answers(changes);
+    }
+}
+
+void changes_answer(struct changes *changes, struct message *message)
+{
+    lookups_take(&changes->lookups, message);
+    if (changes->lookups.changed) {
+        arm(changes, GATHER_NS);
+    }
+}

@@ -1,0 +1,443 @@
+/*
+ * Names of upstreams: looked up again and again, without making anybody wait,
+ * whatever the name server does.
+ */
+#include "command.h"
+#include "file.h"
+#include "nameserver.h"
+#include "pair.h"
+#include "proxy.h"
+#include "socket.h"
+#include "stats.h"
+#include "teardown.h"
+#include "udp.h"
+#include "wait.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define INTERVAL "resolve_interval = 100ms\n"
+
+static bool available;
+
+static int setup(void **state)
+{
+    (void)state;
+    if (!available) {
+        print_message("skipped: no namespaces of its own\n");
+        skip();
+    }
+    return 0;
+}
+
+/* ---- a service whose upstream is a name ---- */
+
+struct scene {
+    struct loopback front;
+    struct loopback back[2]; /* 127.1.0.1 and 127.1.0.2, with one port */
+    int listener[2];
+    struct proxy *proxy;
+};
+
+static void scene_open(struct scene *scene, const char *service)
+{
+    scene->front = loopback_new();
+    scene->back[0] = loopback_on("127.1.0.1");
+    scene->back[1] = loopback_at("127.1.0.2", &scene->back[0]);
+    for (int i = 0; i < 2; i++) {
+        scene->listener[i] = socket_listen(&scene->back[i]);
+    }
+    scene->proxy =
+        proxy_start("[service web]\nlisten = %s\nupstream = %s\n" INTERVAL "%s",
+                    scene->front.text,
+                    loopback_at("up.example", &scene->back[0]).text, service);
+}
+
+/* A connection that reaches the upstream of that number. */
+static struct pair scene_connect(const struct scene *scene, int number)
+{
+    struct pair pair = {.client = socket_connect(&scene->front)};
+
+    pair.upstream = socket_accept(scene->listener[number]);
+    pair_ping(&pair);
+    return pair;
+}
+
+/* The next answers have been asked for and have come. */
+static void await_answers(void)
+{
+    unsigned asked = nameserver_questions();
+
+    wait_until(nameserver_questions() >= asked + 2);
+}
+
+/* ---- answers that change ---- */
+
+static void new_answers_are_used_and_sessions_stay(void **state)
+{
+    struct scene scene;
+    struct pair old, new;
+
+    (void)state;
+    nameserver_answer("127.1.0.1");
+    scene_open(&scene, "");
+    proxy_line(scene.proxy,
+               "^resolve name=up.example addresses=1 added=1 removed=0$");
+    old = scene_connect(&scene, 0);
+    proxy_mark(scene.proxy);
+    nameserver_answer("127.1.0.2");
+    proxy_line(scene.proxy,
+               "^resolve name=up.example addresses=2 added=1 removed=0$");
+    proxy_line(scene.proxy,
+               "^resolve name=up.example addresses=1 added=0 removed=1$");
+    for (int i = 0; i < 5; i++) {
+        new = scene_connect(&scene, 1);
+        pair_close(&new);
+    }
+    pair_ping(&old);
+    stats_await(scene.proxy, "web", scene.back[0].text, "active", 1);
+    assert_int_equal(stats_get(scene.proxy, "web", NULL, "accepted"), 6);
+    pair_close(&old);
+    wait_until(!stats_listed(scene.proxy, "web", scene.back[0].text));
+    await_answers();
+    assert_int_equal(proxy_count(scene.proxy, "^reload"), 0);
+    proxy_stop(scene.proxy);
+    assert_int_equal(proxy_count(scene.proxy, "^resolve "), 2);
+}
+
+/* What stays keeps its counters, and its clients by the hash. */
+static void an_upstream_that_stays_keeps_its_state(void **state)
+{
+    struct scene scene;
+    struct pair pair;
+
+    (void)state;
+    nameserver_answer("127.1.0.1");
+    scene_open(&scene, "balance = roundrobin\n");
+    proxy_line(scene.proxy, "^resolve name=up.example ");
+    pair = scene_connect(&scene, 0);
+    nameserver_answer("127.1.0.1 127.1.0.2 ::1");
+    proxy_line(scene.proxy, " addresses=3 added=2 ");
+    assert_int_equal(stats_get(scene.proxy, "web", scene.back[0].text, "total"),
+                     1);
+    assert_int_equal(
+        stats_get(scene.proxy, "web", scene.back[0].text, "active"), 1);
+    assert_true(stats_listed(scene.proxy, "web",
+                             loopback_at("[::1]", &scene.back[0]).text));
+    pair_ping(&pair);
+    proxy_stop(scene.proxy);
+}
+
+static void five_hundred_addresses_are_all_used(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    nameserver_answer_many(500);
+    scene_open(&scene, "");
+    proxy_line(scene.proxy, "^resolve name=up.example addresses=500 added=500");
+    proxy_mark(scene.proxy);
+    proxy_signal(scene.proxy, SIGUSR1);
+    wait_until(proxy_count(scene.proxy, "^stats service=web upstream=127\\.1\\."
+                                        "[01]\\.[0-9]+:") == 500);
+    proxy_stop(scene.proxy);
+}
+
+static void answers_that_take_turns_lose_no_address(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    nameserver_answer("127.1.0.1");
+    scene_open(&scene, "");
+    proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
+    nameserver_answer("127.1.0.2");
+    proxy_line(scene.proxy, " addresses=2 ");
+    proxy_mark(scene.proxy);
+    nameserver_answer("127.1.0.1 127.1.0.2");
+    await_answers();
+    assert_true(stats_listed(scene.proxy, "web", scene.back[0].text));
+    assert_true(stats_listed(scene.proxy, "web", scene.back[1].text));
+    assert_int_equal(proxy_count(scene.proxy, "^resolve "), 0);
+    proxy_stop(scene.proxy);
+}
+
+static void udp_sessions_stay_too(void **state)
+{
+    struct loopback front = loopback_new();
+    struct loopback back[2] = {loopback_on("127.1.0.1")};
+    struct socket_address session;
+    struct proxy *proxy;
+    int upstream[2], old, new;
+
+    (void)state;
+    back[1] = loopback_at("127.1.0.2", &back[0]);
+    upstream[0] = udp_bind(&back[0]);
+    upstream[1] = udp_bind(&back[1]);
+    nameserver_answer("127.1.0.1");
+    proxy = proxy_start("[global]\ndrain_timeout = 50ms\n[service web]\n"
+                        "mode = udp\nlisten = %s\nupstream = %s\n" INTERVAL,
+                        front.text, loopback_at("up.example", &back[0]).text);
+    proxy_line(proxy, "^resolve name=up.example ");
+    old = udp_connect(NULL, &front);
+    udp_send(old, "a", 1);
+    udp_expect(upstream[0], "a", 1);
+    nameserver_answer("127.1.0.2");
+    proxy_line(proxy, " removed=1$");
+    udp_send(old, "b", 1);
+    udp_expect_from(upstream[0], "b", 1, &session);
+    udp_reply(upstream[0], &session, "c", 1);
+    udp_expect(old, "c", 1);
+    new = udp_connect(NULL, &front);
+    udp_send(new, "d", 1);
+    udp_expect(upstream[1], "d", 1);
+    proxy_stop(proxy);
+}
+
+/* ---- answers that fail ---- */
+
+static void expect_last_answer_kept(enum nameserver_code code)
+{
+    struct scene scene;
+    struct pair pair;
+
+    nameserver_answer("127.1.0.1");
+    scene_open(&scene, "");
+    proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
+    pair = scene_connect(&scene, 0);
+    nameserver_refuse(code);
+    proxy_line(scene.proxy, "^resolve name=up.example error=\"");
+    await_answers();
+    proxy_reload(scene.proxy);
+    await_answers();
+    pair_ping(&pair);
+    pair_close(&pair);
+    pair = scene_connect(&scene, 0);
+    assert_int_equal(stats_get(scene.proxy, "web", NULL, "accepted"), 2);
+    proxy_mark(scene.proxy);
+    assert_int_equal(proxy_count(scene.proxy, "^resolve "), 0);
+    nameserver_answer("127.1.0.1");
+    proxy_line(scene.proxy,
+               "^resolve name=up.example addresses=1 added=0 removed=0$");
+    proxy_stop(scene.proxy);
+}
+
+static void a_failed_answer_keeps_the_last_good_one(void **state)
+{
+    (void)state;
+    expect_last_answer_kept(NAMESERVER_SERVFAIL);
+}
+
+static void no_such_name_keeps_the_last_good_answer(void **state)
+{
+    (void)state;
+    expect_last_answer_kept(NAMESERVER_NXDOMAIN);
+}
+
+static void an_empty_answer_keeps_the_last_good_one(void **state)
+{
+    (void)state;
+    expect_last_answer_kept(NAMESERVER_EMPTY);
+}
+
+static void a_name_that_fails_is_told_once(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    nameserver_refuse(NAMESERVER_SERVFAIL);
+    scene_open(&scene, "");
+    proxy_line(scene.proxy, "^resolve name=up.example error=\"");
+    proxy_mark(scene.proxy);
+    await_answers();
+    proxy_reload(scene.proxy);
+    await_answers();
+    assert_int_equal(proxy_count(scene.proxy, "^resolve "), 0);
+    nameserver_answer("127.1.0.2");
+    proxy_line(scene.proxy, "^resolve name=up.example addresses=1 added=1 ");
+    struct pair pair = scene_connect(&scene, 1);
+    pair_close(&pair);
+    proxy_stop(scene.proxy);
+}
+
+/* ---- a server that is silent ---- */
+
+#define FOUR_NAMES                                                             \
+    "upstream = silent1.example:80\nupstream = silent2.example:80\n"           \
+    "upstream = silent3.example:80\nupstream = silent4.example:80\n"
+
+static void expect_soon(int64_t since_ms)
+{
+    assert_in_range(wait_now_ms() - since_ms, 0, test_slow() ? 8000 : 1000);
+}
+
+static void a_silent_server_delays_nothing(void **state)
+{
+    struct fixture fixture;
+    int64_t begun_ms = wait_now_ms();
+
+    (void)state;
+    nameserver_be_silent();
+    fixture_open(&fixture, "", FOUR_NAMES);
+    expect_soon(begun_ms);
+    begun_ms = wait_now_ms();
+    proxy_reload(fixture.proxy);
+    proxy_reload(fixture.proxy);
+    expect_soon(begun_ms);
+    struct pair pair = pair_establish(&fixture);
+    pair_close(&pair);
+    begun_ms = wait_now_ms();
+    fixture_close(&fixture);
+    expect_soon(begun_ms);
+}
+
+static void the_watchdog_goes_on_beside_a_silent_server(void **state)
+{
+    struct sockaddr_un here = {.sun_family = AF_UNIX};
+    char notify[256], message[2048];
+    const char *const environment[] = {notify, "WATCHDOG_USEC=400000", NULL};
+    const struct proxy_options options = {.environment = environment};
+    int fd = socket_adopt(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+
+    (void)state;
+    nameserver_be_silent();
+    snprintf(here.sun_path, sizeof(here.sun_path), "%.100s",
+             file_path("notify"));
+    assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof(here)), 0);
+    snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s", here.sun_path);
+    struct proxy *proxy = proxy_launch(
+        &options, "[service web]\nlisten = %s\n" FOUR_NAMES INTERVAL,
+        loopback_new().text);
+    proxy_reload(proxy);
+    for (unsigned beats = 0; beats < 5;) {
+        ssize_t count;
+
+        assert_true(wait_readable(fd, test_slow() ? 5000 : 400));
+        count = recv(fd, message, sizeof(message) - 1, 0);
+        assert_true(count > 0);
+        message[count] = '\0';
+        beats += strstr(message, "WATCHDOG=1") != NULL;
+    }
+    proxy_stop(proxy);
+}
+
+/* More silent names than there are look-ups at a time on many machines. */
+static void silent_names_hold_up_no_other(void **state)
+{
+    struct scene scene;
+    char names[40 * 40];
+    size_t length = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 40; i++) {
+        length += (size_t)snprintf(names + length, sizeof(names) - length,
+                                   "upstream = silent%u.example:80\n", i);
+    }
+    nameserver_answer("127.1.0.1");
+    scene_open(&scene, names);
+    proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
+    nameserver_answer("127.1.0.1 127.1.0.2");
+    proxy_line(scene.proxy, "^resolve name=up.example addresses=2 ");
+    proxy_stop(scene.proxy);
+}
+
+/* ---- how often it asks ---- */
+
+static void equal_names_are_asked_once(void **state)
+{
+    struct loopback front = loopback_new();
+    unsigned asked = nameserver_questions();
+
+    (void)state;
+    nameserver_answer("127.1.0.1");
+    struct proxy *proxy =
+        proxy_start("[service web]\nlisten = %s\nupstream = up.example:80\n"
+                    "upstream = UP.example:81\n[service two]\nlisten = %s\n"
+                    "upstream = up.example:82\n",
+                    front.text, loopback_new().text);
+    proxy_line(proxy, "^resolve name=");
+    assert_int_equal(nameserver_questions() - asked, 1);
+    assert_true(stats_listed(proxy, "web", "127.1.0.1:80"));
+    assert_true(stats_listed(proxy, "web", "127.1.0.1:81"));
+    assert_true(stats_listed(proxy, "two", "127.1.0.1:82"));
+    proxy_stop(proxy);
+}
+
+/* ---- the check ---- */
+
+#define CHECKED                                                                \
+    "[service web]\nlisten = 127.0.0.1:81\nupstream = 127.0.0.1:80\n"
+
+static void the_check_warns_of_names_that_do_not_resolve(void **state)
+{
+    struct command_result result;
+    const char *warning;
+    const char *path;
+    char expected[256];
+
+    (void)state;
+    nameserver_refuse(NAMESERVER_NXDOMAIN);
+    path = command_check(&result, "none.ini", CHECKED "upstream = no.name:80");
+    assert_int_equal(result.status, 0);
+    snprintf(expected, sizeof(expected),
+             "%s:4: warning: no.name does not resolve: ", path);
+    warning = strstr(result.err, expected);
+    assert_non_null(warning);
+    assert_non_null(strstr(result.out, ": ok"));
+    nameserver_answer("127.1.0.1");
+    command_check(&result, "good.ini", CHECKED "upstream = a.name:80");
+    assert_int_equal(result.status, 0);
+    assert_string_equal(result.err, "");
+}
+
+static void the_check_waits_five_seconds_for_all_names(void **state)
+{
+    int64_t begun_ms = wait_now_ms();
+    struct command_result result;
+
+    (void)state;
+    nameserver_answer("127.1.0.1");
+    command_check(&result, "silent.ini",
+                  CHECKED FOUR_NAMES "upstream = up.example:80");
+    assert_int_equal(result.status, 0);
+    assert_in_range(wait_now_ms() - begun_ms, 4900, test_slow() ? 9000 : 6000);
+    for (unsigned i = 1; i <= 4; i++) {
+        char expected[80];
+
+        snprintf(expected, sizeof(expected),
+                 ":%u: warning: silent%u.example does not resolve: no answer",
+                 3 + i, i);
+        assert_non_null(strstr(result.err, expected));
+    }
+    assert_null(strstr(result.err, "up.example"));
+}
+
+#define NAMES(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        NAMES(new_answers_are_used_and_sessions_stay),
+        NAMES(an_upstream_that_stays_keeps_its_state),
+        NAMES(five_hundred_addresses_are_all_used),
+        NAMES(answers_that_take_turns_lose_no_address),
+        NAMES(udp_sessions_stay_too),
+        NAMES(a_failed_answer_keeps_the_last_good_one),
+        NAMES(no_such_name_keeps_the_last_good_answer),
+        NAMES(an_empty_answer_keeps_the_last_good_one),
+        NAMES(a_name_that_fails_is_told_once),
+        NAMES(a_silent_server_delays_nothing),
+        NAMES(the_watchdog_goes_on_beside_a_silent_server),
+        NAMES(silent_names_hold_up_no_other),
+        NAMES(equal_names_are_asked_once),
+        NAMES(the_check_warns_of_names_that_do_not_resolve),
+        NAMES(the_check_waits_five_seconds_for_all_names),
+    };
+
+    available = nameserver_start();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
