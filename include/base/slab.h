@@ -8,16 +8,18 @@
  * the last trim back to the system (MADV_DONTNEED), off the fast path and
  * outside the lock.
  *
- * At the ceiling slab_borrow answers NULL and the cache joins a queue. From
- * then on returned blocks bypass the caches. Each is granted to the first cache
- * in the queue, whose wake function runs; no other cache's borrow overtakes it.
- * So every waiter gets its turn.
+ * A block is lent to an account: one user's part of one cache. A user is a ring
+ * of accounts, one for each cache, and the blocks are shared fairly between
+ * users by the rules of base/wait_queue.h. slab_borrow answers NULL when the
+ * user may have no more blocks now, and the account joins the queue. From then
+ * on returned blocks bypass the caches: each is granted to the next account of
+ * the queue, and the wake function of its cache runs.
  *
  * Under ASan blocks that are not lent are poisoned.
  *
  * Threads: slab_init and slab_fini by one thread while no cache exists. A cache
- * belongs to one thread; its wake function is called by the thread that
- * returned the block, with no lock held.
+ * and its accounts belong to one thread; its wake function is called by the
+ * thread that returned the block, with no lock held.
  */
 #ifndef EVPROXY_BASE_SLAB_H
 #define EVPROXY_BASE_SLAB_H
@@ -41,8 +43,9 @@ struct slab {
     uint32_t cache_full; /* a cache that holds so many spills half; 1 in a
                             small arena: then caches stay empty */
 
-    struct wait_queue queue; /* of struct slab_cache; under the lock, but every
-                                borrow and return asks whether it is empty */
+    /* Of accounts; under the lock, but every borrow and return asks whether it
+     * is empty. */
+    struct wait_queue queue;
     char apart[CACHE_LINE_BYTES]; /* from what the lock's holders write */
 
     pthread_mutex_t lock; /* guards the queue and all below */
@@ -55,15 +58,21 @@ typedef void (*slab_wake_fn)(void *arg);
 struct slab_cache {
     struct slab *slab;
     void *blocks[SLAB_CACHE_BLOCKS];
-    uint32_t count;       /* blocks in the cache */
-    uint32_t low;         /* least count since the last trim */
-    uint32_t seen_trims;  /* slab->trims at this cache's last trim */
-    bool asked;           /* waits or is granted, as far as the owner knows */
-    struct waiter waiter; /* in slab->queue; under the slab's lock */
+    uint32_t count;      /* blocks in the cache */
+    uint32_t low;        /* least count since the last trim */
+    uint32_t seen_trims; /* slab->trims at this cache's last trim */
+    struct list granted; /* accounts, by their waiters; under the slab's lock */
     slab_wake_fn wake;
     void *wake_arg;
     _Atomic uint32_t lent; /* written by the owner, summed by the stats */
     _Atomic uint32_t peak; /* most that were lent at once; likewise */
+};
+
+/* All-zero: the only one of its user. */
+struct slab_account {
+    struct waiter waiter;     /* counts the blocks; under the slab's lock */
+    struct slab_cache *cache; /* of its last wait */
+    bool asked; /* waits or is granted, as far as the owner knows */
 };
 
 /*
@@ -80,30 +89,42 @@ void slab_cache_init(struct slab_cache *cache, struct slab *slab,
                      slab_wake_fn wake, void *arg);
 
 /*
- * Returns what the cache holds to the arena and leaves the queue. Nothing may
- * be lent through it. Another thread that returned a block may still be about
- * to run the wake function: the cache's memory and arg stay until the other
- * threads have stopped.
+ * Returns what the cache holds to the arena. Nothing may be lent through it,
+ * and no account waits for it. Another thread that returned a block may still
+ * be about to run the wake function: the cache's memory and arg stay until the
+ * other threads have stopped.
  */
 void slab_cache_fini(struct slab_cache *cache);
 
-/*
- * A block of slab->block_bytes, its contents undefined; or NULL at the ceiling.
- * After NULL the wake function is called once when a block is granted. The
- * owner then borrows until it gets NULL again, and so waits again, or until it
- * needs no more, and then calls slab_pass_on.
- */
-void *slab_borrow(struct slab_cache *cache);
-
-/* To the cache that lent it. */
-void slab_return(struct slab_cache *cache, void *block);
+/* Adds an all-zero account to another one's user. Before either is used. */
+void slab_account_add(struct slab_account *user, struct slab_account *account);
 
 /*
- * The owner wants no block now: leaves the queue, and passes a granted block
- * that it did not use on to the next. Harmless at any time, and cheap if there
- * is nothing to do.
+ * A block of slab->block_bytes, its contents undefined; or NULL, and then the
+ * account waits. The wake function is called when a block is granted to it,
+ * which slab_take_granted tells. The owner then borrows until it gets NULL
+ * again, and so waits again, or until it needs no more, and then calls
+ * slab_pass_on. An account that waits is always passed on before its end.
  */
-void slab_pass_on(struct slab_cache *cache);
+void *slab_borrow(struct slab_cache *cache, struct slab_account *account);
+
+/* To the cache and the account that it was borrowed with. */
+void slab_return(struct slab_cache *cache, struct slab_account *account,
+                 void *block);
+
+/*
+ * Moves the accounts of this cache that have a grant to the end of the list,
+ * linked by waiter.link, which is under the slab's lock: slab_borrow and
+ * slab_pass_on take an account off it. The owner does either for each.
+ */
+void slab_take_granted(struct slab_cache *cache, struct list *granted);
+
+/*
+ * The account's owner wants no block now: leaves the queue, and passes a
+ * granted block that it did not use on to the next. Harmless at any time, and
+ * cheap if there is nothing to do.
+ */
+void slab_pass_on(struct slab_account *account);
 
 /*
  * Gives back what was not needed since the last call: the cache's surplus to

@@ -1,13 +1,32 @@
 /*
- * wait_queue: who waits for one of several things of a kind, first come, first
- * served. Pure.
+ * wait_queue: who waits for one of several things of a kind, shared fairly
+ * between users. Pure.
  *
- * Somebody else owns the things. When one becomes free, the owner grants it to
- * the first waiter, which leaves the queue; the thing then stays reserved until
- * that waiter takes it or cancels. So nobody overtakes the queue, and as long
- * as it is not empty every free thing is reserved.
+ * Somebody else owns the things and grants what is free to those who wait; the
+ * thing then stays reserved until the waiter takes it or cancels. What is free
+ * and not reserved is spare. A user has a waiter in each of several threads,
+ * linked in a ring. Each counts the things that it has; nobody adds the counts
+ * of a ring up before things are short.
  *
- * Threads: under the owner's lock, except wait_queue_empty.
+ * A user may have one more if it has at most WAIT_QUEUE_SHARE times the spare
+ * ones (dynamic thresholds: Choudhury and Hahne, IEEE/ACM ToN 1998). So the
+ * last ones are left to users that have few, who need not wait at all. A lone
+ * user is refused while less than 1 / (WAIT_QUEUE_SHARE + 1) of all is spare;
+ * with WAIT_QUEUE_SHARE or fewer it may always have the last one.
+ *
+ * A spare thing goes to the waiter whose user has the fewest; of equals, to the
+ * first that came. So a user that has none goes before all that have some. Who
+ * is passed over has more than another one that waits, and its own things that
+ * come back bring it forward: when all have, it is in line with the others that
+ * have none. No user waits for ever, unless it holds things for ever.
+ *
+ * Only the first WAIT_QUEUE_LOOK waiters are compared, and those behind them as
+ * long as nobody may have one: a grant costs the same however many wait. Each
+ * grant takes a waiter out of the line, and it comes back at the end. So those
+ * behind move up, and who is before them has at most WAIT_QUEUE_SHARE times the
+ * spare ones.
+ *
+ * Threads: under the owner's lock, except wait_queue_empty and waiter_count.
  */
 #ifndef EVPROXY_BASE_WAIT_QUEUE_H
 #define EVPROXY_BASE_WAIT_QUEUE_H
@@ -18,10 +37,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* All-zero: neither in the queue nor granted. */
+#define WAIT_QUEUE_SHARE 8u
+#define WAIT_QUEUE_LOOK  64u
+
+/* All-zero: has nothing, neither in the queue nor granted, alone. */
 struct waiter {
-    struct list link;
-    bool granted; /* a free thing is reserved for it */
+    _Atomic uint32_t held; /* things; written by one thread without the lock */
+    bool granted;          /* a free thing is reserved for it */
+    struct waiter *next;   /* of the same user, in a ring; NULL: no other */
+    struct list link;      /* in the queue; while granted, for the owner */
 };
 
 /* All-zero: empty. */
@@ -37,11 +61,26 @@ static inline bool wait_queue_empty(const struct wait_queue *queue)
     return atomic_load_explicit(&queue->length, memory_order_relaxed) == 0;
 }
 
+/* The waiter has so many more things. By its thread. */
+static inline void waiter_count(struct waiter *waiter, uint32_t change)
+{
+    uint32_t held = atomic_load_explicit(&waiter->held, memory_order_relaxed);
+
+    atomic_store_explicit(&waiter->held, held + change, memory_order_relaxed);
+}
+
+/* Whether the waiter may take one of `free` free things out of `all` at once:
+ * whether its user may have one more. The owner grants until nobody who waits
+ * may have one, so each of these has more. */
+bool wait_queue_admits(const struct wait_queue *queue,
+                       const struct waiter *waiter, uint32_t free,
+                       uint32_t all);
+
 /* Puts a waiter that is not granted at the end, unless it is in the queue. */
 void wait_queue_join(struct wait_queue *queue, struct waiter *waiter);
 
-/* Grants one of `free` free things to the first waiter and answers it; NULL if
- * all are reserved or nobody waits. */
+/* Grants one of `free` free things to the next waiter and answers it; NULL if
+ * nobody who waits may have one. The owner calls it until it answers NULL. */
 struct waiter *wait_queue_grant(struct wait_queue *queue, uint32_t free);
 
 /* Ends the waiter's grant, since it takes the thing; false if it has none. */
@@ -51,6 +90,7 @@ static inline bool wait_queue_redeem(struct wait_queue *queue,
     if (!waiter->granted) {
         return false;
     }
+    list_remove(&waiter->link);
     waiter->granted = false;
     queue->granted--;
     return true;
@@ -59,8 +99,9 @@ static inline bool wait_queue_redeem(struct wait_queue *queue,
 /* Ends the waiter's wait or grant; harmless if it has neither. */
 void wait_queue_cancel(struct wait_queue *queue, struct waiter *waiter);
 
-/* Aborts unless the invariants hold, with `free` free things. For tests and
- * debug builds. */
-void wait_queue_check(const struct wait_queue *queue, uint32_t free);
+/* Aborts unless the invariants hold, with `free` free things out of `all`, and
+ * all granted that can be. For tests and debug builds. */
+void wait_queue_check(const struct wait_queue *queue, uint32_t free,
+                      uint32_t all);
 
 #endif

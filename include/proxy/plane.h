@@ -43,7 +43,7 @@ enum plane_queue {
 /* Messages of planes to themselves and to one another; a worker's commands come
  * after. */
 enum plane_message_type {
-    PLANE_MEMORY_UP, /* a block was granted to this direction */
+    PLANE_MEMORY_UP, /* services were granted blocks of this direction */
     PLANE_MEMORY_DOWN,
     PLANE_WAITING,     /* from any plane: some of the line must go */
     PLANE_UDP_EVICT,   /* from another plane; see udp_eviction.h */
@@ -51,10 +51,9 @@ enum plane_message_type {
     PLANE_MESSAGE_TYPES,
 };
 
-/* One direction's blocks, and the relays that wait for one. */
+/* One direction's blocks. Who waits for one is in its service_blocks. */
 struct plane_memory {
     struct slab_cache cache;
-    struct list queue;      /* of struct relay, in state RELAY_MEMORY */
     struct message granted; /* posted by the cache's wake function */
     struct plane *plane;
 };
@@ -157,6 +156,13 @@ static inline struct service_counters *
 plane_counters(const struct plane *plane, const struct service *service)
 {
     return &service->state->counters[plane->number];
+}
+
+static inline struct service_blocks *plane_blocks(const struct plane *plane,
+                                                  const struct service *service,
+                                                  enum direction direction)
+{
+    return &service->state->memory[plane->number].blocks[direction];
 }
 
 static inline struct upstream_counters *

@@ -75,8 +75,9 @@ struct relay_context {
     struct service *service;
     struct sock *from;
     struct sock *to;
-    struct plane_memory *memory; /* of the direction */
-    struct throttle *throttle;   /* NULL: no byte rate */
+    struct plane_memory *memory;   /* of the direction */
+    struct service_blocks *blocks; /* that the service has of it */
+    struct throttle *throttle;     /* NULL: no byte rate */
     counter *service_bytes;
     counter *upstream_bytes;
 };
@@ -134,7 +135,8 @@ void relay_save(struct relay *relay, const struct relay_context *context,
 /*
  * Takes an image up in a relay that is all-zero but for its direction. Copies
  * the bytes of the block, and owns the pipe, also when it fails. -1 with errno
- * = ENOBUFS: there is no block for the bytes or no place for the pipe.
+ * = ENOBUFS: there is no block for the bytes, or the service may have no more
+ * of them, or there is no place for the pipe.
  */
 int relay_restore(struct relay *relay, const struct relay_context *context,
                   const struct relay_image *image) WARN_UNUSED;

@@ -28,7 +28,8 @@ void session_relay_linger(struct plane *plane, struct session *session);
 /* The loop's handler of PLANE_RELAYS: the relay has its turn. */
 void session_relay_run(struct loop *loop, struct list *link);
 
-/* A block was granted to this direction: the waiting relays go on, in order. */
+/* Blocks of this direction were granted to services: the relays of each that
+ * wait go on, in order. */
 void session_relay_granted(struct plane *plane, enum direction direction);
 
 #endif

@@ -53,6 +53,7 @@ static inline struct relay_context tunnel_context(const struct tunnel *tunnel,
         .from = &tunnel->sock[direction],
         .to = &tunnel->sock[direction_other(direction)],
         .memory = &plane->memory[direction],
+        .blocks = plane_blocks(plane, tunnel->service, direction),
         .throttle =
             tunnel->throttle == NULL ? NULL : &tunnel->throttle[direction],
         .service_bytes =

@@ -14,6 +14,7 @@
 #include "base/base.h"
 #include "base/direction.h"
 #include "base/rate.h"
+#include "base/slab.h"
 #include "config/config.h"
 #include "service/balance.h"
 #include "service/census.h"
@@ -29,11 +30,22 @@
 struct generation;
 struct tls_context;
 
+/* One worker's part of the lent blocks that a service's connections use. */
+struct service_blocks {
+    struct slab_account account;
+    struct list queue; /* of struct relay, in state RELAY_MEMORY; not empty:
+                          the account waits or has a grant */
+};
+struct service_memory {
+    _Alignas(CACHE_LINE_BYTES) struct service_blocks blocks[DIRECTIONS];
+};
+
 /* What a service keeps over all reloads; it exists while a generation has a
  * service of the name. */
 struct service_state {
     char *name;
     struct service_counters *counters; /* one for each worker */
+    struct service_memory *memory;     /* likewise */
     unsigned workers;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections and UDP
                           sessions; all workers add and subtract, also without

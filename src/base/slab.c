@@ -58,27 +58,44 @@ static void slab_lock(struct slab *slab)
     pthread_mutex_lock(&slab->lock);
 }
 
-/*
- * Grants the free blocks, leaves the lock, and wakes. Before it was taken there
- * was nothing to grant, so no more are woken than blocks were pushed.
- */
-static void grant_and_unlock(struct slab *slab)
+/* Grants spare blocks until nobody may have one, or so many caches must be
+ * woken; answers their number. */
+static uint32_t grant(struct slab *slab,
+                      struct slab_cache *woken[SLAB_CACHE_BLOCKS])
 {
-    struct waiter *woken[SLAB_CACHE_BLOCKS];
     struct waiter *waiter;
     uint32_t count = 0;
 
-    while ((waiter = wait_queue_grant(&slab->queue, slab->free.count)) !=
-           NULL) {
-        assert(count < SLAB_CACHE_BLOCKS);
-        woken[count++] = waiter;
-    }
-    pthread_mutex_unlock(&slab->lock);
-    for (uint32_t i = 0; i < count; i++) {
+    while (count < SLAB_CACHE_BLOCKS &&
+           (waiter = wait_queue_grant(&slab->queue, slab->free.count)) !=
+               NULL) {
         struct slab_cache *cache =
-            container_of(woken[i], struct slab_cache, waiter);
+            container_of(waiter, struct slab_account, waiter)->cache;
 
-        cache->wake(cache->wake_arg);
+        if (list_empty(&cache->granted)) {
+            woken[count++] = cache;
+        }
+        list_append(&cache->granted, &waiter->link);
+    }
+    return count;
+}
+
+/* Grants the spare blocks, leaves the lock, and wakes. */
+static void grant_and_unlock(struct slab *slab)
+{
+    struct slab_cache *woken[SLAB_CACHE_BLOCKS];
+    uint32_t count = grant(slab, woken);
+
+    for (;;) {
+        pthread_mutex_unlock(&slab->lock);
+        for (uint32_t i = 0; i < count; i++) {
+            woken[i]->wake(woken[i]->wake_arg);
+        }
+        if (count < SLAB_CACHE_BLOCKS) {
+            break;
+        }
+        slab_lock(slab);
+        count = grant(slab, woken);
     }
 }
 
@@ -91,8 +108,8 @@ static void slab_unlock(struct slab *slab)
     }
 }
 
-/* Read without the lock: a cache that joins the queue a moment later is served
- * at the next return or trim. */
+/* Read without the lock: an account that joins the queue a moment later is
+ * served at the next return or trim. */
 static bool slab_contended(const struct slab *slab)
 {
     return !wait_queue_empty(&slab->queue);
@@ -129,13 +146,13 @@ static void *cache_pop(struct slab_cache *cache)
     return block;
 }
 
-/* Fetches a few blocks for later, with the lock held; none when few are left.
- */
+/* Fetches a few blocks for later, with the lock held; none when few are left
+ * or somebody waits. */
 static void cache_refill(struct slab_cache *cache)
 {
     struct slab *slab = cache->slab;
     uint32_t part = arena_spare(slab) / REFILL_PART;
-    uint32_t count = MIN(slab->cache_full / 2, part);
+    uint32_t count = slab_contended(slab) ? 0 : MIN(slab->cache_full / 2, part);
 
     while (cache->count < count) {
         cache->blocks[cache->count++] = arena_pop(slab);
@@ -143,33 +160,47 @@ static void cache_refill(struct slab_cache *cache)
 }
 
 /* Borrows when the cache is empty. */
-static void *cache_borrow_arena(struct slab_cache *cache)
+static void *cache_borrow_arena(struct slab_cache *cache,
+                                struct slab_account *account)
 {
     struct slab *slab = cache->slab;
+    struct waiter *waiter = &account->waiter;
     void *block = NULL;
 
     slab_lock(slab);
-    if (wait_queue_redeem(&slab->queue, &cache->waiter)) {
-        cache->asked = false;
+    if (wait_queue_redeem(&slab->queue, waiter)) {
+        account->asked = false;
         block = arena_pop(slab);
-    } else if (arena_spare(slab) > 0) {
-        /* Nobody waits: while the queue is not empty, no block is spare. */
+    } else if (wait_queue_admits(&slab->queue, waiter, slab->free.count,
+                                 slab->blocks)) {
         block = arena_pop(slab);
         cache_refill(cache);
     } else {
-        wait_queue_join(&slab->queue, &cache->waiter);
-        cache->asked = true;
+        account->cache = cache;
+        account->asked = true;
+        wait_queue_join(&slab->queue, waiter);
     }
     slab_unlock(slab);
     return block;
 }
 
-static void cache_count_lent(struct slab_cache *cache, uint32_t change)
+/* Answers how many blocks the cache has lent now. */
+static uint32_t count_lent(struct slab_cache *cache,
+                           struct slab_account *account, uint32_t change)
 {
     uint32_t lent =
         atomic_load_explicit(&cache->lent, memory_order_relaxed) + change;
 
     atomic_store_explicit(&cache->lent, lent, memory_order_relaxed);
+    waiter_count(&account->waiter, change);
+    return lent;
+}
+
+static void count_borrowed(struct slab_cache *cache,
+                           struct slab_account *account)
+{
+    uint32_t lent = count_lent(cache, account, 1);
+
     if (lent > atomic_load_explicit(&cache->peak, memory_order_relaxed)) {
         atomic_store_explicit(&cache->peak, lent, memory_order_relaxed);
     }
@@ -266,13 +297,21 @@ void slab_cache_init(struct slab_cache *cache, struct slab *slab,
 void slab_cache_fini(struct slab_cache *cache)
 {
     assert(atomic_load_explicit(&cache->lent, memory_order_relaxed) == 0);
-    slab_pass_on(cache);
     cache_spill(cache, cache->count);
+    assert(list_empty(&cache->granted));
+}
+
+void slab_account_add(struct slab_account *user, struct slab_account *account)
+{
+    struct waiter *next = user->waiter.next;
+
+    account->waiter.next = next == NULL ? &user->waiter : next;
+    user->waiter.next = &account->waiter;
 }
 
 /* ---- lending ------------------------------------------------------------- */
 
-void *slab_borrow(struct slab_cache *cache)
+void *slab_borrow(struct slab_cache *cache, struct slab_account *account)
 {
     struct slab *slab = cache->slab;
     void *block;
@@ -280,20 +319,22 @@ void *slab_borrow(struct slab_cache *cache)
     if (slab_contended(slab)) {
         cache_spill(cache, cache->count);
     }
-    block = cache->count > 0 ? cache_pop(cache) : cache_borrow_arena(cache);
+    block = cache->count > 0 ? cache_pop(cache)
+                             : cache_borrow_arena(cache, account);
     if (block != NULL) {
         poison_lift(block, slab->block_bytes);
-        cache_count_lent(cache, 1);
+        count_borrowed(cache, account);
     }
     return block;
 }
 
-void slab_return(struct slab_cache *cache, void *block)
+void slab_return(struct slab_cache *cache, struct slab_account *account,
+                 void *block)
 {
     struct slab *slab = cache->slab;
 
     assert(atomic_load_explicit(&cache->lent, memory_order_relaxed) > 0);
-    cache_count_lent(cache, (uint32_t)-1);
+    (void)count_lent(cache, account, (uint32_t)-1);
     poison_set(block, slab->block_bytes);
     cache->blocks[cache->count++] = block;
     if (slab_contended(slab)) {
@@ -303,15 +344,25 @@ void slab_return(struct slab_cache *cache, void *block)
     }
 }
 
-void slab_pass_on(struct slab_cache *cache)
+void slab_take_granted(struct slab_cache *cache, struct list *granted)
 {
-    if (!cache->asked) {
+    slab_lock(cache->slab);
+    list_splice(granted, &cache->granted);
+    pthread_mutex_unlock(&cache->slab->lock);
+}
+
+void slab_pass_on(struct slab_account *account)
+{
+    struct slab *slab;
+
+    if (!account->asked) {
         return;
     }
-    slab_lock(cache->slab);
-    wait_queue_cancel(&cache->slab->queue, &cache->waiter);
-    cache->asked = false;
-    slab_unlock(cache->slab);
+    slab = account->cache->slab;
+    slab_lock(slab);
+    wait_queue_cancel(&slab->queue, &account->waiter);
+    account->asked = false;
+    slab_unlock(slab);
 }
 
 /* ---- trimming ------------------------------------------------------------ */
@@ -403,6 +454,6 @@ void slab_check(struct slab *slab)
     pthread_mutex_lock(&slab->lock);
     assert(slab->free.size == slab->blocks);
     freelist_check(&slab->free);
-    wait_queue_check(&slab->queue, slab->free.count);
+    wait_queue_check(&slab->queue, slab->free.count, slab->blocks);
     pthread_mutex_unlock(&slab->lock);
 }

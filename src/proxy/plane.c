@@ -56,7 +56,6 @@ void plane_close(struct plane *plane)
         free(hold);
     }
     for (enum direction i = UP; i < DIRECTIONS; i++) {
-        slab_pass_on(&plane->memory[i].cache);
         slab_cache_fini(&plane->memory[i].cache);
     }
     pipe_pool_fini(&plane->pipes);

@@ -21,6 +21,44 @@ static enum pump wait_for_retry(struct relay *relay,
 
 /* ---- what a relay holds ---- */
 
+/* Borrows a block for the ring. False: the relay must wait in the queue
+ * for one. While there is a queue, no relay of the service overtakes it. */
+static bool borrow(struct relay *relay, const struct relay_context *context)
+{
+    struct slab_cache *cache = &context->memory->cache;
+    struct service_blocks *blocks = context->blocks;
+    void *block = list_empty(&blocks->queue)
+                      ? slab_borrow(cache, &blocks->account)
+                      : NULL;
+
+    if (block != NULL) {
+        ring_attach(&relay->ring, block, cache->slab->block_bytes);
+    }
+    return block != NULL;
+}
+
+/* A relay no longer waits for a block. If none is left, nor does the service's
+ * account: it may be freed before its grant. */
+static void end_wait(const struct relay_context *context)
+{
+    struct service_blocks *blocks = context->blocks;
+
+    if (list_empty(&blocks->queue)) {
+        slab_pass_on(&blocks->account);
+    }
+}
+
+static void leave_queue(struct relay *relay,
+                        const struct relay_context *context)
+{
+    bool waited = relay->wait == RELAY_MEMORY && list_linked(&relay->link);
+
+    list_remove(&relay->link);
+    if (waited) {
+        end_wait(context);
+    }
+}
+
 /* Returns the block of the empty ring, and the pipe that it stands for. */
 static void release(struct relay *relay, const struct relay_context *context)
 {
@@ -28,12 +66,13 @@ static void release(struct relay *relay, const struct relay_context *context)
         pipe_return(&context->plane->pipes, relay->pipe);
         relay->pipe = 0;
     }
-    slab_return(&context->memory->cache, ring_detach(&relay->ring));
+    slab_return(&context->memory->cache, &context->blocks->account,
+                ring_detach(&relay->ring));
 }
 
 void relay_drop(struct relay *relay, const struct relay_context *context)
 {
-    list_remove(&relay->link);
+    leave_queue(relay, context);
     while (!ring_empty(&relay->ring)) {
         ring_consumed(&relay->ring, ring_bytes(&relay->ring).count);
     }
@@ -158,28 +197,10 @@ static enum pump end_without_block(struct relay *relay,
         io = sock_peek_end(from);
     }
     if (io == IO_EOF || io == IO_ERROR) {
-        list_remove(&relay->link);
+        leave_queue(relay, context);
         return no_byte(relay, context, io);
     }
     return PUMP_WAITS;
-}
-
-/* A block for the ring. False: the relay waits in the queue for one. While
- * there is a queue, its cache waits for a grant: nobody may overtake. */
-static bool borrow_block(struct relay *relay,
-                         const struct relay_context *context)
-{
-    struct plane_memory *memory = context->memory;
-    void *block =
-        list_empty(&memory->queue) ? slab_borrow(&memory->cache) : NULL;
-
-    if (block == NULL) {
-        list_append(&memory->queue, &relay->link);
-        relay->wait = RELAY_MEMORY;
-        return false;
-    }
-    ring_attach(&relay->ring, block, memory->cache.slab->block_bytes);
-    return true;
 }
 
 static bool in_bulk(const struct relay *relay)
@@ -237,7 +258,9 @@ static enum pump read_once(struct relay *relay,
     struct span space;
 
     *count = 0;
-    if (!borrow_block(relay, context)) {
+    if (!borrow(relay, context)) {
+        list_append(&context->blocks->queue, &relay->link);
+        relay->wait = RELAY_MEMORY;
         return end_without_block(relay, context);
     }
     if (in_bulk(relay) && sock_can_splice(from, context->to)) {
@@ -337,7 +360,7 @@ void relay_save(struct relay *relay, const struct relay_context *context,
 
     /* A relay writes all it has before it reads again: the ring never wraps. */
     assert(bytes.count == relay->ring.used);
-    list_remove(&relay->link);
+    leave_queue(relay, context);
     if (relay->wait != RELAY_ENDED && relay->wait != RELAY_BROKEN) {
         relay->wait = RELAY_SOURCE; /* it finds out anew */
     }
@@ -363,23 +386,6 @@ void relay_save(struct relay *relay, const struct relay_context *context,
     }
 }
 
-/* A block for what the image holds. False: none is free, and this relay does
- * not wait for one. */
-static bool borrow_at_once(struct relay *relay,
-                           const struct relay_context *context)
-{
-    struct plane_memory *memory = context->memory;
-    void *block =
-        list_empty(&memory->queue) ? slab_borrow(&memory->cache) : NULL;
-
-    if (block != NULL) {
-        ring_attach(&relay->ring, block, memory->cache.slab->block_bytes);
-    } else if (list_empty(&memory->queue)) {
-        slab_pass_on(&memory->cache);
-    }
-    return block != NULL;
-}
-
 int relay_restore(struct relay *relay, const struct relay_context *context,
                   const struct relay_image *image)
 {
@@ -391,8 +397,8 @@ int relay_restore(struct relay *relay, const struct relay_context *context,
             goto fail;
         }
     }
-    if ((image->held > 0 || relay->pipe != 0) &&
-        !borrow_at_once(relay, context)) {
+    if ((image->held > 0 || relay->pipe != 0) && !borrow(relay, context)) {
+        end_wait(context); /* this one does not wait */
         goto fail;
     }
     if (image->held > 0) {

@@ -103,27 +103,49 @@ void session_relay_run(struct loop *loop, struct list *link)
               (enum direction)relay->direction);
 }
 
-void session_relay_granted(struct plane *plane, enum direction direction)
+/* A block was granted to the service's waiting relays, which go on in order.
+ * The caller holds a generation of the service. */
+static void run_waiting(struct plane *plane, enum direction direction,
+                        struct service_blocks *blocks)
 {
-    struct plane_memory *memory = &plane->memory[direction];
     struct list turn = {0};
     struct list *link;
 
-    list_splice(&turn, &memory->queue);
+    list_splice(&turn, &blocks->queue);
     while ((link = list_pop(&turn)) != NULL) {
         struct relay *relay = container_of(link, struct relay, link);
         struct session *session = session_of(relay);
 
         run_relay(plane, session, direction);
         if (session->phase == SESSION_RELAY && relay->wait == RELAY_MEMORY) {
-            /* There was no block for it, so the cache waits again. Those that
+            /* There was no block for it, so the account waits again. Those that
              * had no turn yet go before those that had one. */
-            list_splice(&turn, &memory->queue);
-            list_splice(&memory->queue, &turn);
+            list_splice(&turn, &blocks->queue);
+            list_splice(&blocks->queue, &turn);
             return;
         }
     }
-    slab_pass_on(&memory->cache);
+    slab_pass_on(&blocks->account);
+}
+
+void session_relay_granted(struct plane *plane, enum direction direction)
+{
+    struct list granted = {0};
+    struct list *link;
+
+    slab_take_granted(&plane->memory[direction].cache, &granted);
+    while ((link = list_first(&granted)) != NULL) {
+        struct waiter *waiter = container_of(link, struct waiter, link);
+        struct service_blocks *blocks =
+            container_of(waiter, struct service_blocks, account.waiter);
+        struct relay *first =
+            container_of(list_first(&blocks->queue), struct relay, link);
+        struct generation *generation = session_of(first)->service->generation;
+
+        plane_hold(plane, generation);
+        run_waiting(plane, direction, blocks);
+        plane_release(plane, generation);
+    }
 }
 
 void session_relay_begin(struct plane *plane, struct session *session)

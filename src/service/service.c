@@ -23,6 +23,7 @@ static void state_destroy(struct service_state *state)
 {
     limits_destroy(state->limits);
     census_destroy(state->census);
+    free(state->memory);
     free(state->counters);
     free(state->name);
     free(state);
@@ -40,10 +41,19 @@ static struct service_state *state_create(const char *name, unsigned workers)
     state->name = strdup(name);
     state->counters = aligned_calloc(_Alignof(struct service_counters), workers,
                                      sizeof(*state->counters));
-    if (state->name == NULL || state->counters == NULL) {
+    state->memory = aligned_calloc(_Alignof(struct service_memory), workers,
+                                   sizeof(*state->memory));
+    if (state->name == NULL || state->counters == NULL ||
+        state->memory == NULL) {
         state_destroy(state);
         errno = ENOMEM;
         return NULL;
+    }
+    for (unsigned i = 1; i < workers; i++) {
+        for (enum direction j = UP; j < DIRECTIONS; j++) {
+            slab_account_add(&state->memory[0].blocks[j].account,
+                             &state->memory[i].blocks[j].account);
+        }
     }
     return state;
 }

@@ -153,6 +153,32 @@ static void rates_have_the_depth_that_the_contract_names(void **state)
     generation_destroy(generation);
 }
 
+/* What the connections of one worker have counts against those of another. */
+static void a_service_has_one_share_of_blocks_over_all_workers(void **state)
+{
+    struct generation *generation = make("[service web]\n"
+                                         "listen = :80\n"
+                                         "upstream = 10.0.0.1:80\n",
+                                         NULL);
+    struct service_memory *memory = generation->services[0].state->memory;
+    struct wait_queue queue = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct waiter *rich = &memory[i].blocks[UP].account.waiter;
+
+        waiter_count(rich, 25);
+        for (unsigned j = 0; j < WORKERS; j++) {
+            assert_false(wait_queue_admits(
+                &queue, &memory[j].blocks[UP].account.waiter, 3, 32));
+            assert_true(wait_queue_admits(
+                &queue, &memory[j].blocks[DOWN].account.waiter, 3, 32));
+        }
+        waiter_count(rich, (uint32_t)-25);
+    }
+    generation_destroy(generation);
+}
+
 static void a_name_stands_for_all_its_addresses(void **state)
 {
     struct generation *generation =
@@ -417,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_service_is_laid_out_as_configured),
         cmocka_unit_test(listens_have_the_order_of_the_config),
         cmocka_unit_test(rates_have_the_depth_that_the_contract_names),
+        cmocka_unit_test(a_service_has_one_share_of_blocks_over_all_workers),
         cmocka_unit_test(a_name_stands_for_all_its_addresses),
         cmocka_unit_test(a_name_without_addresses_is_an_upstream_that_is_down),
         cmocka_unit_test(of_two_lines_with_one_address_the_first_counts),

@@ -28,34 +28,36 @@ static void slab_refuses_what_it_cannot_cut(void **state)
 
 static void slab_lends_each_block_once_up_to_the_ceiling(void **state)
 {
-    static unsigned char *blocks[LARGE];
+    static void *blocks[LARGE];
     struct slab slab;
-    struct client client;
+    static struct client client;
 
     (void)state;
     assert_int_equal(slab_init(&slab, BLOCK, (uint64_t)LARGE * BLOCK + 1), 0);
     client_init(&client, &slab);
+    client_borrow_all(&client, blocks, LARGE);
     for (uint32_t i = 0; i < LARGE; i++) {
-        blocks[i] = client_borrow(&client);
         assert_non_null(blocks[i]);
         memset(blocks[i], (int)(i % 251), BLOCK);
     }
     assert_null(client_borrow(&client));
-    slab_pass_on(&client.cache);
+    client_pass_on(&client);
     for (uint32_t i = 0; i < LARGE; i++) {
-        assert_int_equal(blocks[i][0], i % 251);
-        assert_int_equal(blocks[i][BLOCK - 1], i % 251);
-        client_return(&client, blocks[i]);
+        const unsigned char *block = blocks[i];
+
+        assert_int_equal(block[0], i % 251);
+        assert_int_equal(block[BLOCK - 1], i % 251);
+        client_return_one(&client, blocks, i);
     }
     slab_check(&slab);
-    slab_cache_fini(&client.cache);
+    client_fini(&client);
     slab_fini(&slab);
 }
 
 static void slab_counts_what_is_lent_and_the_peak(void **state)
 {
     struct slab slab;
-    struct client client;
+    static struct client client;
     void *blocks[3];
 
     (void)state;
@@ -69,16 +71,16 @@ static void slab_counts_what_is_lent_and_the_peak(void **state)
     assert_int_equal(atomic_load(&client.cache.peak), 3);
     client_return(&client, blocks[1]);
     client_return(&client, blocks[2]);
-    slab_cache_fini(&client.cache);
+    client_fini(&client);
     slab_fini(&slab);
 }
 
 static void slab_serves_the_queue_in_order(void **state)
 {
     struct slab slab;
-    struct client holder;
-    struct client first;
-    struct client second;
+    static struct client holder;
+    static struct client first;
+    static struct client second;
     void *blocks[2];
 
     (void)state;
@@ -111,20 +113,20 @@ static void slab_serves_the_queue_in_order(void **state)
     client_return(&first, blocks[0]);
     assert_int_equal(first.wakes, 2);
 
-    slab_pass_on(&holder.cache);
-    slab_cache_fini(&first.cache);
-    slab_cache_fini(&second.cache);
-    slab_cache_fini(&holder.cache);
+    client_pass_on(&holder);
+    client_fini(&first);
+    client_fini(&second);
+    client_fini(&holder);
     slab_fini(&slab);
 }
 
 static void slab_passes_an_unused_grant_on(void **state)
 {
     struct slab slab;
-    struct client holder;
-    struct client first;
-    struct client gone;
-    struct client last;
+    static struct client holder;
+    static struct client first;
+    static struct client gone;
+    static struct client last;
     void *block;
 
     (void)state;
@@ -138,10 +140,10 @@ static void slab_passes_an_unused_grant_on(void **state)
     assert_null(client_borrow(&gone));
     assert_null(client_borrow(&last));
 
-    slab_pass_on(&gone.cache);
-    slab_pass_on(&gone.cache);
+    client_pass_on(&gone);
+    client_pass_on(&gone);
     client_return(&holder, block);
-    slab_pass_on(&first.cache);
+    client_pass_on(&first);
     assert_int_equal(first.wakes, 1);
     assert_int_equal(gone.wakes, 0);
     assert_int_equal(last.wakes, 1);
@@ -150,10 +152,10 @@ static void slab_passes_an_unused_grant_on(void **state)
     assert_non_null(block);
     client_return(&last, block);
 
-    slab_cache_fini(&holder.cache);
-    slab_cache_fini(&first.cache);
-    slab_cache_fini(&gone.cache);
-    slab_cache_fini(&last.cache);
+    client_fini(&holder);
+    client_fini(&first);
+    client_fini(&gone);
+    client_fini(&last);
     slab_fini(&slab);
 }
 
@@ -161,16 +163,16 @@ static void slab_passes_an_unused_grant_on(void **state)
  * holder does next, they must go to the other. */
 enum next_act { ACT_BORROW, ACT_RETURN, ACT_TRIM, ACTS };
 
-static void holder_acts(struct client *holder, enum next_act act, void **block)
+static void holder_acts(struct client *holder, enum next_act act, void **blocks)
 {
     switch (act) {
     case ACT_BORROW:
         assert_null(client_borrow(holder));
-        slab_pass_on(&holder->cache);
+        client_pass_on(holder);
         break;
     case ACT_RETURN:
-        client_return(holder, *block);
-        *block = NULL;
+        client_return_one(holder, blocks, 1);
+        blocks[1] = NULL;
         break;
     default:
         assert_true(slab_trim(&holder->cache));
@@ -182,22 +184,20 @@ static void cached_blocks_go_to_others(enum next_act act)
 {
     static void *blocks[LARGE];
     struct slab slab;
-    struct client holder;
-    struct client other;
+    static struct client holder;
+    static struct client other;
     void *block;
 
     assert_int_equal(slab_init(&slab, BLOCK, LARGE * BLOCK), 0);
     client_init(&holder, &slab);
     client_init(&other, &slab);
-    for (uint32_t i = 0; i < LARGE; i++) {
-        blocks[i] = client_borrow(&holder);
-    }
-    client_return(&holder, blocks[0]);
+    client_borrow_all(&holder, blocks, LARGE);
+    client_return_one(&holder, blocks, 0);
     assert_int_equal(holder.cache.count, 1);
     assert_null(client_borrow(&other));
     assert_int_equal(other.wakes, 0);
 
-    holder_acts(&holder, act, &blocks[1]);
+    holder_acts(&holder, act, blocks);
     assert_int_equal(other.wakes, 1);
     assert_int_equal(holder.cache.count, 0);
     block = client_borrow(&other);
@@ -206,11 +206,11 @@ static void cached_blocks_go_to_others(enum next_act act)
 
     for (uint32_t i = 1; i < LARGE; i++) {
         if (blocks[i] != NULL) {
-            client_return(&holder, blocks[i]);
+            client_return_one(&holder, blocks, i);
         }
     }
-    slab_cache_fini(&holder.cache);
-    slab_cache_fini(&other.cache);
+    client_fini(&holder);
+    client_fini(&other);
     slab_fini(&slab);
 }
 
@@ -226,34 +226,32 @@ static void slab_wakes_as_many_as_blocks_came_back(void **state)
 {
     static void *blocks[LARGE];
     struct slab slab;
-    struct client holder;
-    struct client others[3];
+    static struct client holder;
+    static struct client others[3];
 
     (void)state;
     assert_int_equal(slab_init(&slab, BLOCK, LARGE * BLOCK), 0);
     client_init(&holder, &slab);
-    for (uint32_t i = 0; i < LARGE; i++) {
-        blocks[i] = client_borrow(&holder);
-    }
-    client_return(&holder, blocks[0]);
+    client_borrow_all(&holder, blocks, LARGE);
+    client_return_one(&holder, blocks, 0);
     for (size_t i = 0; i < 3; i++) {
         client_init(&others[i], &slab);
         assert_null(client_borrow(&others[i]));
     }
-    client_return(&holder, blocks[1]);
+    client_return_one(&holder, blocks, 1);
     slab_check(&slab);
     assert_int_equal(others[0].wakes, 1);
     assert_int_equal(others[1].wakes, 1);
     assert_int_equal(others[2].wakes, 0);
 
     for (uint32_t i = 2; i < LARGE; i++) {
-        client_return(&holder, blocks[i]);
+        client_return_one(&holder, blocks, i);
     }
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(others[i].wakes, 1);
-        slab_cache_fini(&others[i].cache);
+        client_fini(&others[i]);
     }
-    slab_cache_fini(&holder.cache);
+    client_fini(&holder);
     slab_fini(&slab);
 }
 
@@ -267,7 +265,7 @@ static void slab_wakes_as_many_as_blocks_came_back(void **state)
 static void slab_poisons_what_is_not_lent(void **state)
 {
     struct slab slab;
-    struct client client;
+    static struct client client;
     unsigned char *block;
 
     (void)state;
@@ -279,13 +277,14 @@ static void slab_poisons_what_is_not_lent(void **state)
     client_return(&client, block);
     assert_true(POISONED(block));
     assert_true(POISONED(block + BLOCK - 1));
-    slab_cache_fini(&client.cache);
+    client_fini(&client);
     slab_fini(&slab);
 }
 
 /*
  * The model of a small arena, where nothing is cached: what each client holds,
- * the grants, and the queue. It knows the answer of each borrow.
+ * the grants, and the queue. It knows the answer of each borrow. Clients 0 and
+ * 2 are one user, 1 and 3 another, so that 4 is alone.
  */
 #define CLIENTS    5
 #define SMALL      7u
@@ -325,14 +324,31 @@ static bool model_in_queue(const struct model *model, size_t n)
     return false;
 }
 
+static uint32_t model_has(const struct model *model, size_t n)
+{
+    return model->count[n] + model->granted[n];
+}
+
+/* What the client's user has. */
+static uint32_t model_user_has(const struct model *model, size_t n)
+{
+    return model_has(model, n) + (n < 4 ? model_has(model, n ^ 2) : 0);
+}
+
 static void model_free_one(struct model *model)
 {
     if (model->length > 0) {
-        size_t first = model->queue[0];
+        size_t next = model->queue[0];
 
-        model_leave_queue(model, first);
-        model->granted[first] = true;
-        model->wakes[first]++;
+        for (size_t i = 1; i < model->length; i++) {
+            if (model_user_has(model, model->queue[i]) <
+                model_user_has(model, next)) {
+                next = model->queue[i];
+            }
+        }
+        model_leave_queue(model, next);
+        model->granted[next] = true;
+        model->wakes[next]++;
     } else {
         model->free++;
     }
@@ -368,7 +384,7 @@ static void model_return(struct model *model, size_t n)
 
 static void model_pass_on(struct model *model, size_t n)
 {
-    slab_pass_on(&model->clients[n].cache);
+    client_pass_on(&model->clients[n]);
     model_leave_queue(model, n);
     if (model->granted[n]) {
         model->granted[n] = false;
@@ -411,12 +427,12 @@ static void model_end(struct model *model)
         }
     }
     for (size_t n = 0; n < CLIENTS; n++) {
-        slab_cache_fini(&model->clients[n].cache);
+        client_fini(&model->clients[n]);
     }
     slab_fini(&model->slab);
 }
 
-static void slab_agrees_with_a_plain_queue(void **state)
+static void slab_agrees_with_a_plain_model(void **state)
 {
     static struct model model;
 
@@ -426,6 +442,10 @@ static void slab_agrees_with_a_plain_queue(void **state)
         assert_int_equal(slab_init(&model.slab, BLOCK, SMALL * BLOCK), 0);
         for (size_t n = 0; n < CLIENTS; n++) {
             client_init(&model.clients[n], &model.slab);
+        }
+        for (size_t n = 0; n < 2; n++) {
+            slab_account_add(&model.clients[n].accounts[0],
+                             &model.clients[n + 2].accounts[0]);
         }
         for (unsigned step = 0; step < 3000; step++) {
             model_step(&model);
@@ -445,7 +465,7 @@ int main(void)
         cmocka_unit_test(slab_sheds_cached_blocks_when_others_wait),
         cmocka_unit_test(slab_wakes_as_many_as_blocks_came_back),
         cmocka_unit_test(slab_poisons_what_is_not_lent),
-        cmocka_unit_test(slab_agrees_with_a_plain_queue),
+        cmocka_unit_test(slab_agrees_with_a_plain_model),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

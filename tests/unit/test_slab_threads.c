@@ -25,6 +25,7 @@
 
 struct thread {
     struct slab_cache cache;
+    struct slab_account account;
     pthread_t id;
     pthread_mutex_t lock;
     pthread_cond_t woken;
@@ -67,14 +68,14 @@ static bool thread_await(struct thread *thread)
  */
 static unsigned char *thread_borrow(struct thread *thread, bool holds)
 {
-    unsigned char *block = slab_borrow(&thread->cache);
+    unsigned char *block = slab_borrow(&thread->cache, &thread->account);
 
     while (block == NULL && !holds) {
         if (!thread_await(thread)) {
             thread->broke = "no wake";
             return NULL;
         }
-        block = slab_borrow(&thread->cache);
+        block = slab_borrow(&thread->cache, &thread->account);
     }
     return block;
 }
@@ -87,7 +88,7 @@ static void thread_return(struct thread *thread, unsigned char *block)
     if (stamp != thread->random.seed) {
         thread->broke = "a block that another wrote to";
     }
-    slab_return(&thread->cache, block);
+    slab_return(&thread->cache, &thread->account, block);
 }
 
 /* Borrows some, stamps them, returns them. */
@@ -107,7 +108,7 @@ static void thread_turn(struct thread *thread)
                sizeof(uint64_t));
         blocks[count++] = block;
     }
-    slab_pass_on(&thread->cache);
+    slab_pass_on(&thread->account);
     while (count > 0) {
         thread_return(thread, blocks[--count]);
     }
@@ -125,7 +126,7 @@ static void *thread_run(void *arg)
         }
     }
     /* As a loop does before it sleeps: an idle cache keeps nothing. */
-    slab_pass_on(&thread->cache);
+    slab_pass_on(&thread->account);
     while (slab_trim(&thread->cache) && thread->cache.count > 0) {
         continue;
     }

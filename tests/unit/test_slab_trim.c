@@ -27,19 +27,19 @@ static void client_burst(struct client *client, uint32_t count)
 {
     static void *blocks[LARGE];
 
+    client_borrow_all(client, blocks, count);
     for (uint32_t i = 0; i < count; i++) {
-        blocks[i] = client_borrow(client);
         memset(blocks[i], 1, BLOCK);
     }
     for (uint32_t i = 0; i < count; i++) {
-        client_return(client, blocks[i]);
+        client_return_one(client, blocks, i);
     }
 }
 
 static void slab_gives_all_memory_back_after_a_burst(void **state)
 {
     struct slab slab;
-    struct client client;
+    static struct client client;
     unsigned calls = 1;
 
     (void)state;
@@ -56,14 +56,14 @@ static void slab_gives_all_memory_back_after_a_burst(void **state)
     assert_int_equal(resident_pages(&slab), 0);
     assert_int_equal(client.cache.count, 0);
     client_burst(&client, LARGE);
-    slab_cache_fini(&client.cache);
+    client_fini(&client);
     slab_fini(&slab);
 }
 
 static void slab_gives_all_back_however_many_caches_trim(void **state)
 {
     struct slab slab;
-    struct client clients[4];
+    static struct client clients[4];
     bool more = true;
     unsigned rounds = 0;
 
@@ -82,7 +82,7 @@ static void slab_gives_all_back_however_many_caches_trim(void **state)
     assert_in_range(rounds, 1, 5);
     assert_int_equal(resident_pages(&slab), 0);
     for (int i = 0; i < 4; i++) {
-        slab_cache_fini(&clients[i].cache);
+        client_fini(&clients[i]);
     }
     slab_fini(&slab);
 }
@@ -90,8 +90,8 @@ static void slab_gives_all_back_however_many_caches_trim(void **state)
 static void slab_keeps_what_is_in_use_between_trims(void **state)
 {
     struct slab slab;
-    struct client busy;
-    struct client idle;
+    static struct client busy;
+    static struct client idle;
 
     (void)state;
     assert_int_equal(slab_init(&slab, BLOCK, LARGE * BLOCK), 0);
@@ -104,8 +104,8 @@ static void slab_keeps_what_is_in_use_between_trims(void **state)
         slab_trim(&idle.cache); /* in the same interval */
     }
     assert_in_range(resident_pages(&slab), 200, 200 + SLAB_CACHE_BLOCKS);
-    slab_cache_fini(&idle.cache);
-    slab_cache_fini(&busy.cache);
+    client_fini(&idle);
+    client_fini(&busy);
     slab_fini(&slab);
 }
 
