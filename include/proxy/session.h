@@ -64,6 +64,7 @@ struct session {
     bool nameless : 1;         /* until then, counted by the process */
     bool in_service : 1;       /* admission_leave_service is due */
     bool in_source : 1;        /* its source counts it too */
+    bool finished : 1;         /* upstream_leave_finished is due */
 
     union {
         struct session_opening opening; /* PREFACE, HANDSHAKE, CONNECT */

@@ -23,6 +23,7 @@ struct session_image {
     struct upstream *upstream; /* likewise */
     struct addr client;
     bool in_source; /* and likewise its source, by admission_enter_service */
+    bool finished;  /* and is counted by upstream_finish */
     uint16_t note;  /* and it is noted in shared->loops of this process */
     uint64_t born_ns;
     uint32_t connect_us;

@@ -1,6 +1,6 @@
 /*
  * balance: which upstream takes a connection. Pure: it asks by callbacks what
- * changes from moment to moment, who is up and how many connections each has.
+ * changes from moment to moment, who is up and how loaded each is.
  *
  * source: weighted rendezvous hashing (Thaler and Ravishankar, "Using
  * name-based mappings to increase hit rates", IEEE/ACM ToN 1998; weights as
@@ -15,7 +15,7 @@
  * that any full cycle is exactly even. The turns of an upstream that is not
  * usable are skipped, and the others keep their shares.
  *
- * leastconn: the fewest connections per weight; ties by turns.
+ * leastconn: the least load per weight; ties by turns.
  *
  * random: of two different ones drawn by weight, the less loaded (Mitzenmacher,
  * "The power of two choices in randomized load balancing", 1996).
@@ -61,8 +61,8 @@ struct balance {
 /* What a pick asks about upstream i. An answer may change from one moment to
  * the next; `source` asks about usable only when i would win. */
 struct balance_view {
-    bool (*usable)(void *arg, uint32_t i);     /* up, not full, not tried */
-    uint32_t (*active)(void *arg, uint32_t i); /* its connections */
+    bool (*usable)(void *arg, uint32_t i);   /* up, not full, not tried */
+    uint32_t (*load)(void *arg, uint32_t i); /* connections that it serves */
     void *arg;
 };
 

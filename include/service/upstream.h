@@ -34,9 +34,11 @@ struct upstream {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections and
                         UDP sessions, also connecting; all workers add and
                         subtract */
-    _Atomic uint32_t down; /* reasons; any thread sets and clears them */
-    _Atomic bool returns;  /* a connection to it came back to one of our own
-                              listeners; any worker sets it, for good */
+    _Atomic uint32_t finished; /* those of them whose stream it has ended;
+                                  likewise */
+    _Atomic uint32_t down;     /* reasons; any thread sets and clears them */
+    _Atomic bool returns;      /* a connection to it came back to one of our own
+                                  listeners; any worker sets it, for good */
 
     pthread_mutex_t lock; /* guards the four below; taken on failures only */
     uint64_t *failures;   /* times of the last fail_threshold ones, a ring */
@@ -67,6 +69,18 @@ static inline bool upstream_up(const struct upstream *upstream)
  */
 bool upstream_enter(struct upstream *upstream, uint32_t max) WARN_UNUSED;
 void upstream_leave(struct upstream *upstream);
+
+/*
+ * The upstream has ended its stream of a connection that goes on. The
+ * connection is hardly work for it any more, but holds one of its descriptors:
+ * it counts for max and not for the load. Called once for a connection, which
+ * upstream_leave_finished then ends.
+ */
+void upstream_finish(struct upstream *upstream);
+void upstream_leave_finished(struct upstream *upstream);
+
+/* Its connections without the finished ones: what a pick compares. */
+uint32_t upstream_load(const struct upstream *upstream);
 
 /*
  * Counts a connect that the upstream made fail. True if it is the threshold-th

@@ -25,19 +25,18 @@ static bool upstream_usable(void *arg, uint32_t i)
                                              memory_order_relaxed) < max);
 }
 
-static uint32_t upstream_active(void *arg, uint32_t i)
+static uint32_t load_of(void *arg, uint32_t i)
 {
     const struct choice *choice = arg;
 
-    return atomic_load_explicit(&choice->service->upstreams[i]->active,
-                                memory_order_relaxed);
+    return upstream_load(choice->service->upstreams[i]);
 }
 
 /* Sets the place of the next upstream. False: no upstream is usable. */
 static bool pick(struct choice *choice, const struct choice_request *request)
 {
     struct service *service = choice->service;
-    struct balance_view view = {upstream_usable, upstream_active, choice};
+    struct balance_view view = {upstream_usable, load_of, choice};
     uint64_t hash = addr_hash(request->client, service->config->hash_prefix_v4,
                               service->config->hash_prefix_v6);
     ssize_t place = balance_pick(&service->balance, hash,

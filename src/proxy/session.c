@@ -267,7 +267,9 @@ void session_close(struct plane *plane, struct session *session,
             sock_reset(&session->sock[i]);
         }
     }
-    if (session->upstream != NULL) {
+    if (session->finished) {
+        upstream_leave_finished(session->upstream);
+    } else if (session->upstream != NULL) {
         upstream_leave(session->upstream);
     }
     if (session->in_service) {

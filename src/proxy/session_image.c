@@ -21,6 +21,7 @@ bool session_freeze(struct plane *plane, struct session *session,
         .upstream = session->upstream,
         .client = session->client,
         .in_source = session->in_source,
+        .finished = session->finished,
         .note = session->note,
         .born_ns = session->born_ns,
         .connect_us = session->connect_us,
@@ -132,6 +133,7 @@ static struct session *create(struct plane *plane,
     session->accepted = true; /* counted where the session began */
     session->in_service = true;
     session->in_source = image->in_source;
+    session->finished = image->finished;
     session->note = image->note;
     session->born_ns = image->born_ns;
     session->connect_us = image->connect_us;

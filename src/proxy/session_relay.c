@@ -3,6 +3,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+/* The upstream sends nothing more: the session is no load for it. */
+static void finish_upstream(struct session *session)
+{
+    if (!session->finished) {
+        session->finished = true;
+        upstream_finish(session->upstream);
+    }
+}
+
 /* ---- lingering ---- */
 
 /* Everything that the kernel took for the peer has reached it, or never will:
@@ -23,6 +32,9 @@ static void linger(struct plane *plane, struct session *session,
 
     (void)session_leave_phase(plane, session);
     sock_close(&session->sock[gone]);
+    if (gone == UPSTREAM) {
+        finish_upstream(session);
+    }
     session->cause = (uint8_t)cause;
     session->lingering = (uint8_t)left;
     session_enter(plane, session, SESSION_LINGER);
@@ -51,6 +63,11 @@ static void follow(struct plane *plane, struct session *session,
 {
     switch (cause) {
     case CAUSE_NONE:
+        /* What it sent before its end is here, however slowly it is passed on.
+         */
+        if (session->sock[UPSTREAM].ready & (SOCK_HANGUP | SOCK_ENDED)) {
+            finish_upstream(session);
+        }
         session_arm(plane, session);
         break;
     case CAUSE_CLIENT_RESET:
@@ -77,7 +94,8 @@ void session_relay_event(struct plane *plane, struct session *session,
     enum cause cause = tunnel_event(&tunnel, side, events);
 
     /* While bytes just move, no deadline comes earlier. */
-    if (cause != CAUSE_NONE || waits_of(session) != waits) {
+    if (cause != CAUSE_NONE || waits_of(session) != waits ||
+        events & (EPOLLRDHUP | EPOLLHUP)) {
         follow(plane, session, cause);
     }
 }

@@ -174,14 +174,14 @@ static ssize_t pick_roundrobin(struct pick *pick)
     return draw_from_all(pick, -1);
 }
 
-/* Whether node a has fewer connections per weight than b. */
-static bool is_less_loaded(const struct pick *pick, uint32_t a,
-                           uint32_t a_active, uint32_t b, uint32_t b_active)
+/* Whether node a has less load per weight than b. */
+static bool is_less_loaded(const struct pick *pick, uint32_t a, uint32_t a_load,
+                           uint32_t b, uint32_t b_load)
 {
     const struct balance_node *nodes = pick->balance->nodes;
 
-    return (uint64_t)a_active * nodes[b].weight <
-           (uint64_t)b_active * nodes[a].weight;
+    return (uint64_t)a_load * nodes[b].weight <
+           (uint64_t)b_load * nodes[a].weight;
 }
 
 static ssize_t pick_leastconn(struct pick *pick)
@@ -192,19 +192,19 @@ static ssize_t pick_leastconn(struct pick *pick)
     ssize_t found = -1;
 
     for (uint32_t seen = 0; seen < count; seen++, i = (i + 1) % count) {
-        uint32_t active;
+        uint32_t load;
 
         if (!is_member(pick, i)) {
             continue;
         }
-        active = pick->view->active(pick->view->arg, i);
+        load = pick->view->load(pick->view->arg, i);
         if (found >= 0 &&
-            !is_less_loaded(pick, i, active, (uint32_t)found, least)) {
+            !is_less_loaded(pick, i, load, (uint32_t)found, least)) {
             continue;
         }
         if (is_usable(pick, i)) {
             found = i;
-            least = active;
+            least = load;
         }
     }
     return found;
@@ -251,8 +251,8 @@ static ssize_t pick_random(struct pick *pick)
     uint32_t a = (uint32_t)first;
     uint32_t b = (uint32_t)second;
 
-    if (second >= 0 && is_less_loaded(pick, b, view->active(view->arg, b), a,
-                                      view->active(view->arg, a))) {
+    if (second >= 0 && is_less_loaded(pick, b, view->load(view->arg, b), a,
+                                      view->load(view->arg, a))) {
         return second;
     }
     return first;

@@ -71,6 +71,28 @@ void upstream_leave(struct upstream *upstream)
     atomic_fetch_sub_explicit(&upstream->active, 1, memory_order_relaxed);
 }
 
+void upstream_finish(struct upstream *upstream)
+{
+    atomic_fetch_add_explicit(&upstream->finished, 1, memory_order_relaxed);
+}
+
+void upstream_leave_finished(struct upstream *upstream)
+{
+    atomic_fetch_sub_explicit(&upstream->finished, 1, memory_order_relaxed);
+    upstream_leave(upstream);
+}
+
+/* The counts may be of different moments. */
+uint32_t upstream_load(const struct upstream *upstream)
+{
+    uint32_t active =
+        atomic_load_explicit(&upstream->active, memory_order_relaxed);
+    uint32_t finished =
+        atomic_load_explicit(&upstream->finished, memory_order_relaxed);
+
+    return active - MIN(active, finished);
+}
+
 /*
  * Resizes the ring and keeps the latest failures. The threshold can change at a
  * reload, and sessions of both configurations count failures here.

@@ -8,7 +8,9 @@
 #include "proxy.h"
 #include "socket.h"
 #include "stats.h"
+#include "stream.h"
 #include "teardown.h"
+#include "wait.h"
 
 #include <stdio.h>
 
@@ -184,6 +186,66 @@ static void leastconn_fills_the_emptiest(void **state)
     greeters_close(&greeters);
 }
 
+/* Ends the upstream's stream. The client's byte arrives after that was seen. */
+static void end_and_wait(void (*end)(int upstream), int client, int upstream)
+{
+    end(upstream);
+    socket_send_text(client, "p");
+    expect_text(upstream, "p");
+}
+
+/* Clients linger after the end of their upstream's stream. With one worker none
+ * is taken before the end of the stream before is known. */
+static void expect_ended_streams_not_to_count(void (*end)(int upstream))
+{
+    enum { LINGERING = 8 };
+    struct loopback front = loopback_new();
+    struct loopback back[2] = {loopback_new(), loopback_new()};
+    int listener[2] = {socket_listen(&back[0]), socket_listen(&back[1])};
+    struct proxy *proxy =
+        proxy_start("[global]\nworkers = 1\n"
+                    "[service web]\nlisten = %s\nbalance = leastconn\n"
+                    "upstream = %s\nupstream = %s\ntcp_notsent_lowat = 4K\n",
+                    front.text, back[0].text, back[1].text);
+
+    (void)socket_connect_narrow(&front);
+    wait_until(wait_readable(listener[0], 0) || wait_readable(listener[1], 0));
+    unsigned lasting = wait_readable(listener[0], 0) ? 0 : 1;
+    unsigned ending = 1 - lasting;
+    (void)socket_accept(listener[lasting]);
+    for (unsigned i = 0; i < LINGERING; i++) {
+        int client = socket_connect_narrow(&front);
+
+        end_and_wait(end, client, socket_accept(listener[ending]));
+    }
+    stats_await(proxy, "web", back[ending].text, "active", LINGERING);
+    stats_await(proxy, "web", back[lasting].text, "active", 1);
+    proxy_stop(proxy);
+}
+
+static void leastconn_does_not_count_what_an_upstream_has_ended(void **state)
+{
+    (void)state;
+    expect_ended_streams_not_to_count(socket_finish);
+}
+
+/* More than the kernel of a client that does not read takes, with one block. */
+static void send_much_and_finish(int upstream)
+{
+    struct stream out = {.fd = upstream, .seed = 1, .bytes = 60000};
+
+    stream_send(&out);
+    assert_null(out.error);
+    socket_await_acknowledged(upstream);
+    socket_finish(upstream);
+}
+
+static void leastconn_does_not_count_what_clients_have_yet_to_read(void **state)
+{
+    (void)state;
+    expect_ended_streams_not_to_count(send_much_and_finish);
+}
+
 static void random_uses_all_by_weight(void **state)
 {
     static const char *const options[] = {"weight=6", "weight=2", "weight=2"};
@@ -259,6 +321,8 @@ int main(void)
         E2E(a_hash_prefix_for_ipv6_counts_its_own_bits),
         E2E(round_robin_takes_turns_over_all_workers),
         E2E(leastconn_fills_the_emptiest),
+        E2E(leastconn_does_not_count_what_an_upstream_has_ended),
+        E2E(leastconn_does_not_count_what_clients_have_yet_to_read),
         E2E(random_uses_all_by_weight),
         E2E(a_backup_waits_until_all_others_are_down),
         E2E(a_full_upstream_is_passed_over),

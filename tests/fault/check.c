@@ -446,7 +446,8 @@ static void check_counts(const struct service *service)
         rig_fail("connections of a service are still counted");
     }
     for (uint32_t i = 0; i < service->upstream_count; i++) {
-        if (atomic_load(&service->upstreams[i]->active) != 0) {
+        if (atomic_load(&service->upstreams[i]->active) != 0 ||
+            atomic_load(&service->upstreams[i]->finished) != 0) {
             rig_fail("connections of an upstream are still counted");
         }
     }

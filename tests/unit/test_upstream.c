@@ -102,6 +102,25 @@ static void no_more_than_max_enter(void **state)
     upstream_destroy(upstream);
 }
 
+static void a_finished_connection_counts_for_max_only(void **state)
+{
+    struct upstream *upstream = make();
+
+    (void)state;
+    assert_true(upstream_enter(upstream, 2));
+    assert_true(upstream_enter(upstream, 2));
+    upstream_finish(upstream);
+    assert_int_equal(upstream_load(upstream), 1);
+    assert_int_equal(active(upstream), 2);
+    assert_false(upstream_enter(upstream, 2));
+    upstream_leave_finished(upstream);
+    assert_int_equal(upstream_load(upstream), 1);
+    assert_int_equal(active(upstream), 1);
+    upstream_leave(upstream);
+    assert_int_equal(upstream_load(upstream), 0);
+    upstream_destroy(upstream);
+}
+
 static void the_threshold_within_the_window_takes_it_out(void **state)
 {
     struct upstream *upstream = make();
@@ -265,6 +284,7 @@ int main(void)
         cmocka_unit_test(an_unresolved_one_is_down),
         cmocka_unit_test(it_is_up_without_a_reason_to_be_down),
         cmocka_unit_test(no_more_than_max_enter),
+        cmocka_unit_test(a_finished_connection_counts_for_max_only),
         cmocka_unit_test(the_threshold_within_the_window_takes_it_out),
         cmocka_unit_test(it_counts_from_zero_when_it_is_back),
         cmocka_unit_test(it_is_taken_out_though_down_for_another_reason),
