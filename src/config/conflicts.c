@@ -65,7 +65,7 @@ static int compare_entries(const void *a, const void *b)
 /* Sorts the entries and reports each that is not the first with its text. what:
  * "listen address". */
 static void check_unique(struct draft *draft, struct entries *entries,
-                         const char *what)
+                         const char *what, const char *advice)
 {
     const struct entry *list = entries->list;
     size_t first = 0;
@@ -78,8 +78,8 @@ static void check_unique(struct draft *draft, struct entries *entries,
             first = i;
             continue;
         }
-        draft_error(draft, list[i].line, "%s %s is already used in line %u",
-                    what, list[i].text, list[first].line);
+        draft_error(draft, list[i].line, "%s %s is already used in line %u%s",
+                    what, list[i].text, list[first].line, advice);
     }
 }
 
@@ -95,7 +95,7 @@ void conflicts_check_names(struct draft *draft)
             add_entry(draft, &names, strdup(service->name), service->line, i);
         }
     }
-    check_unique(draft, &names, "service name");
+    check_unique(draft, &names, "service name", "");
     entries_fini(&names);
 }
 
@@ -142,7 +142,10 @@ static void check_upstreams(struct draft *draft, size_t index)
         add_entry(draft, &upstreams, address_text(&upstream->address),
                   upstream->line, index);
     }
-    check_unique(draft, &upstreams, "upstream");
+    /* All that is known of an upstream goes by its address: whether it is up,
+     * its connections, and the hash. */
+    check_unique(draft, &upstreams, "upstream",
+                 "; weight= gives it a larger share");
     entries_fini(&upstreams);
 }
 
@@ -200,7 +203,7 @@ void conflicts_check_addresses(struct draft *draft, enum config_mode mode)
             add_listens(draft, i, &listens, &taken);
         }
     }
-    check_unique(draft, &taken, "listen address");
+    check_unique(draft, &taken, "listen address", "");
     if (listens.count > 0) {
         qsort(listens.list, listens.count, sizeof(*listens.list),
               compare_entries);

@@ -53,10 +53,13 @@ static void bad_upstreams_are_refused(void **state)
     assert_line_refused("upstream = :80", "upstream: ':80': an upstream needs "
                                           "an address before the port");
     assert_line_refused("upstream = 10.0.0.1:80 weight=2",
-                        "upstream 10.0.0.1:80 is already used in line 3");
+                        "upstream 10.0.0.1:80 is already used in line 3; "
+                        "weight= gives it a larger share");
     assert_refused(SERVICE "upstream = db.example:1\n"
                            "upstream = DB.example:1\n",
-                   5, "upstream db.example:1 is already used in line 4");
+                   5,
+                   "upstream db.example:1 is already used in line 4; weight= "
+                   "gives it a larger share");
 }
 
 static void thousands_of_upstreams_are_compared_in_little_time(void **state)
@@ -77,7 +80,8 @@ static void thousands_of_upstreams_are_compared_in_little_time(void **state)
     assert_int_equal(errors.count, 1);
     assert_int_equal(errors.list[0].line, 30003);
     assert_string_equal(errors.list[0].message,
-                        "upstream 10.3.4.1:80 is already used in line 775");
+                        "upstream 10.3.4.1:80 is already used in line 775; "
+                        "weight= gives it a larger share");
     config_errors_fini(&errors);
     free(text);
 }
