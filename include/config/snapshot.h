@@ -111,6 +111,8 @@ struct config_service {
     uint64_t service_rate_up;
     uint64_t service_rate_down;
     uint64_t rate_burst;
+    uint64_t rate_burst_up; /* 0: rate_burst */
+    uint64_t rate_burst_down;
 
     uint32_t max_connections;
     uint32_t max_connections_per_source;

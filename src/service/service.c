@@ -178,12 +178,15 @@ static struct rate_limit limit_of(uint64_t per_s, uint64_t burst)
 static void set_rates(struct service *service)
 {
     const struct config_service *config = service->config;
-    uint64_t burst = config->rate_burst;
+    uint64_t up =
+        config->rate_burst_up > 0 ? config->rate_burst_up : config->rate_burst;
+    uint64_t down = config->rate_burst_down > 0 ? config->rate_burst_down
+                                                : config->rate_burst;
 
-    service->rate[UP] = limit_of(config->rate_up, burst);
-    service->rate[DOWN] = limit_of(config->rate_down, burst);
-    service->service_rate[UP] = limit_of(config->service_rate_up, burst);
-    service->service_rate[DOWN] = limit_of(config->service_rate_down, burst);
+    service->rate[UP] = limit_of(config->rate_up, up);
+    service->rate[DOWN] = limit_of(config->rate_down, down);
+    service->service_rate[UP] = limit_of(config->service_rate_up, up);
+    service->service_rate[DOWN] = limit_of(config->service_rate_down, down);
     service->accept_rate = limit_of(config->accept_rate, config->accept_rate);
     service->throttled =
         (config->rate_up | config->rate_down | config->service_rate_up |

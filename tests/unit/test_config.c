@@ -82,6 +82,8 @@ static void every_limit_of_a_service_is_read(void **state)
                            "service_rate_up = 3G\n"
                            "service_rate_down = 4\n"
                            "rate_burst = 5\n"
+                           "rate_burst_up = 6K\n"
+                           "rate_burst_down = 7K\n"
                            "max_connections = 6\n"
                            "max_connections_per_source = 7\n"
                            "accept_rate = 8\n"
@@ -94,6 +96,8 @@ static void every_limit_of_a_service_is_read(void **state)
     assert_int_equal(service->service_rate_up, UINT64_C(3) << 30);
     assert_int_equal(service->service_rate_down, 4);
     assert_int_equal(service->rate_burst, 5);
+    assert_int_equal(service->rate_burst_up, 6 << 10);
+    assert_int_equal(service->rate_burst_down, 7 << 10);
     assert_int_equal(service->max_connections, 6);
     assert_int_equal(service->max_connections_per_source, 7);
     assert_int_equal(service->accept_rate, 8);

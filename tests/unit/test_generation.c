@@ -134,6 +134,7 @@ static void rates_have_the_depth_that_the_contract_names(void **state)
                                          "rate_up = 1K\n"
                                          "service_rate_down = 1M\n"
                                          "rate_burst = 8K\n"
+                                         "rate_burst_down = 9K\n"
                                          "accept_rate = 50\n",
                                          NULL);
     const struct service *fast = &generation->services[0];
@@ -146,8 +147,10 @@ static void rates_have_the_depth_that_the_contract_names(void **state)
     assert_int_equal(slow->rate[UP].per_s, 1024);
     assert_int_equal(slow->rate[UP].burst, 8192);
     assert_int_equal(slow->rate[DOWN].per_s, 0);
+    assert_int_equal(slow->rate[DOWN].burst, 9 << 10);
     assert_int_equal(slow->service_rate[UP].per_s, 0);
     assert_int_equal(slow->service_rate[DOWN].per_s, 1 << 20);
+    assert_int_equal(slow->service_rate[DOWN].burst, 9 << 10);
     assert_int_equal(slow->accept_rate.per_s, 50);
     assert_int_equal(slow->accept_rate.burst, 50);
     generation_destroy(generation);

@@ -56,6 +56,8 @@ static void assert_default_limits(const struct config_service *service)
     assert_int_equal(service->service_rate_up, 0);
     assert_int_equal(service->service_rate_down, 0);
     assert_int_equal(service->rate_burst, 64 << 10);
+    assert_int_equal(service->rate_burst_up, 0);
+    assert_int_equal(service->rate_burst_down, 0);
     assert_int_equal(service->max_connections, 0);
     assert_int_equal(service->max_connections_per_source, 0);
     assert_int_equal(service->accept_rate, 0);
