@@ -1,7 +1,7 @@
 /*
  * tls_file: certificates, keys and authorities, loaded from PEM files into
- * OpenSSL's contexts, and what is wrong with one that cannot be loaded. Control
- * thread.
+ * OpenSSL's contexts, and what is wrong with one that cannot be loaded. No file
+ * makes the caller wait: see base/file. Control thread.
  */
 #ifndef EVPROXY_NET_TLS_FILE_H
 #define EVPROXY_NET_TLS_FILE_H
@@ -10,7 +10,12 @@
 
 #include <stddef.h>
 
-struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+/* OpenSSL's SSL_CTX and BIO. */
+struct ssl_ctx_st;
+struct bio_st;
+
+/* The bundle of a distribution has 150 authorities in 220 KB. */
+#define TLS_FILE_MIB 4
 
 /* Paths of a certificate and its key. */
 struct tls_pair {
@@ -36,6 +41,10 @@ struct tls_fault_report {
  * path: the file, or NULL. */
 void tls_file_report(struct tls_fault_report *report, enum tls_fault fault,
                      const char *path);
+
+/* The bytes of a file, which BIO_free wipes. NULL, with the reason in OpenSSL's
+ * queue. */
+struct bio_st *tls_file_open(const char *path) WARN_UNUSED;
 
 /* Loads a certificate with its key. -1 with a report. */
 int tls_file_load_pair(struct ssl_ctx_st *context, const struct tls_pair *pair,

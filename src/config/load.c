@@ -1,8 +1,8 @@
 #include "config/load.h"
 
+#include "base/file.h"
 #include "config/check.h"
 #include "config/draft.h"
-#include "config/file.h"
 #include "config/ini.h"
 #include "config/rules.h"
 

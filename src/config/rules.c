@@ -1,6 +1,6 @@
 #include "config/rules.h"
 
-#include "config/file.h"
+#include "base/file.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,18 +1,29 @@
 #include "net/tls_file.h"
 
+#include "base/file.h"
+
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* Errors of base/file in OpenSSL's queue, with their sentences. */
+#define FILE_ERRORS ERR_LIB_USER
 
 /* The first error in OpenSSL's queue is the cause; the others name its callers.
  */
 static const char *library_text(void)
 {
-    unsigned long error = ERR_peek_error();
-    const char *text = ERR_SYSTEM_ERROR(error) ? strerror(ERR_GET_REASON(error))
-                                               : ERR_reason_error_string(error);
+    const char *text;
+    unsigned long error = ERR_peek_error_all(NULL, NULL, NULL, &text, NULL);
 
+    if (ERR_GET_LIB(error) != FILE_ERRORS) {
+        text = ERR_SYSTEM_ERROR(error) ? strerror(ERR_GET_REASON(error))
+                                       : ERR_reason_error_string(error);
+    }
     return text == NULL ? "no memory is left" : text;
 }
 
@@ -30,28 +41,127 @@ void tls_file_report(struct tls_fault_report *report, enum tls_fault fault,
     report->text = sentence;
 }
 
+BIO *tls_file_open(const char *path)
+{
+    const char *why;
+    size_t count;
+    char *bytes;
+    BIO *bio;
+
+    ERR_clear_error();
+    bytes = file_read(path, TLS_FILE_MIB, &count, &why);
+    if (bytes == NULL) {
+        ERR_raise_data(FILE_ERRORS, 1, "%s", why);
+        return NULL;
+    }
+    bio = BIO_new(BIO_s_secmem());
+    if (bio != NULL && count > 0 &&
+        BIO_write(bio, bytes, (int)count) != (int)count) {
+        BIO_free(bio);
+        bio = NULL;
+    }
+    OPENSSL_cleanse(bytes, count);
+    free(bytes);
+    return bio;
+}
+
+/* Reads the certificates behind the first one. False: one is wrong. */
+static bool use_chain(SSL_CTX *context, BIO *bio)
+{
+    pem_password_cb *password = SSL_CTX_get_default_passwd_cb(context);
+    unsigned long error;
+    X509 *next;
+
+    SSL_CTX_clear_chain_certs(context);
+    while ((next = PEM_read_bio_X509(bio, NULL, password, NULL)) != NULL) {
+        if (SSL_CTX_add0_chain_cert(context, next) != 1) {
+            X509_free(next);
+            return false;
+        }
+    }
+    error = ERR_peek_last_error();
+    if (ERR_GET_LIB(error) != ERR_LIB_PEM ||
+        ERR_GET_REASON(error) != PEM_R_NO_START_LINE) {
+        return false;
+    }
+    ERR_clear_error(); /* it was the end of the file */
+    return true;
+}
+
+static bool use_certificate(SSL_CTX *context, BIO *bio)
+{
+    pem_password_cb *password = SSL_CTX_get_default_passwd_cb(context);
+    X509 *first =
+        bio == NULL ? NULL : PEM_read_bio_X509_AUX(bio, NULL, password, NULL);
+    bool used = first != NULL && SSL_CTX_use_certificate(context, first) == 1 &&
+                ERR_peek_error() == 0 && use_chain(context, bio);
+
+    X509_free(first);
+    BIO_free(bio);
+    return used;
+}
+
+static bool use_key(SSL_CTX *context, BIO *bio)
+{
+    pem_password_cb *password = SSL_CTX_get_default_passwd_cb(context);
+    EVP_PKEY *key =
+        bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, password, NULL);
+    bool used = key != NULL && SSL_CTX_use_PrivateKey(context, key) == 1 &&
+                SSL_CTX_check_private_key(context) == 1;
+
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    return used;
+}
+
 int tls_file_load_pair(struct ssl_ctx_st *context, const struct tls_pair *pair,
                        struct tls_fault_report *report)
 {
-    ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(context, pair->certificate) != 1) {
+    if (!use_certificate(context, tls_file_open(pair->certificate))) {
         tls_file_report(report, TLS_FAULT_CERTIFICATE, pair->certificate);
         return -1;
     }
-    if (SSL_CTX_use_PrivateKey_file(context, pair->key, SSL_FILETYPE_PEM) !=
-            1 ||
-        SSL_CTX_check_private_key(context) != 1) {
+    if (!use_key(context, tls_file_open(pair->key))) {
         tls_file_report(report, TLS_FAULT_KEY, pair->key);
         return -1;
     }
     return 0;
 }
 
+/* False: nothing in the file is an authority or a list of revoked ones. */
+static bool add_authorities(X509_STORE *store, const STACK_OF(X509_INFO) * list)
+{
+    int added = 0;
+
+    for (int i = 0; i < sk_X509_INFO_num(list); i++) {
+        const X509_INFO *info = sk_X509_INFO_value(list, i);
+
+        if (info->x509 != NULL) {
+            added += X509_STORE_add_cert(store, info->x509) == 1;
+        }
+        if (info->crl != NULL) {
+            added += X509_STORE_add_crl(store, info->crl) == 1;
+        }
+    }
+    if (added == 0) {
+        ERR_raise(ERR_LIB_X509, X509_R_NO_CERTIFICATE_OR_CRL_FOUND);
+    }
+    return added > 0;
+}
+
 int tls_file_load_ca(struct ssl_ctx_st *context, const char *path,
                      struct tls_fault_report *report)
 {
-    ERR_clear_error();
-    if (SSL_CTX_load_verify_file(context, path) != 1) {
+    pem_password_cb *password = SSL_CTX_get_default_passwd_cb(context);
+    BIO *bio = tls_file_open(path);
+    STACK_OF(X509_INFO) *list =
+        bio == NULL ? NULL : PEM_X509_INFO_read_bio(bio, NULL, password, NULL);
+    bool added =
+        list != NULL && add_authorities(SSL_CTX_get_cert_store(context), list);
+
+    BIO_free(bio);
+    sk_X509_INFO_pop_free(list, X509_INFO_free);
+    if (!added) {
         tls_file_report(report, TLS_FAULT_CA, path);
         return -1;
     }

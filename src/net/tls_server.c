@@ -67,6 +67,24 @@ static SSL_CTX *new_ssl_ctx(struct tls_context *context,
     return made;
 }
 
+/* The names of the authorities in the store; NULL: no memory. */
+static STACK_OF(X509_NAME) * names_of(X509_STORE *store)
+{
+    STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+    STACK_OF(X509_OBJECT) *list = X509_STORE_get0_objects(store);
+
+    for (int i = 0; names != NULL && i < sk_X509_OBJECT_num(list); i++) {
+        X509 *x509 = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(list, i));
+        X509_NAME *name =
+            x509 == NULL ? NULL : X509_NAME_dup(X509_get_subject_name(x509));
+
+        if (name != NULL) {
+            sk_X509_NAME_push(names, name);
+        }
+    }
+    return names;
+}
+
 /* Trusts the authorities, and tells clients their names, by which they choose a
  * certificate. */
 static int load_client_ca(SSL_CTX *made, const char *path,
@@ -78,7 +96,7 @@ static int load_client_ca(SSL_CTX *made, const char *path,
     if (tls_file_load_ca(made, path, report) < 0) {
         return -1;
     }
-    SSL_CTX_set_client_CA_list(made, SSL_load_client_CA_file(path));
+    SSL_CTX_set_client_CA_list(made, names_of(SSL_CTX_get_cert_store(made)));
     return 0;
 }
 

@@ -1,8 +1,9 @@
 /*
- * file: reads a file whole, never one that could block or does not end.
+ * file: reads a file whole, never one that could block or does not end. Any
+ * thread.
  */
-#ifndef EVPROXY_CONFIG_FILE_H
-#define EVPROXY_CONFIG_FILE_H
+#ifndef EVPROXY_BASE_FILE_H
+#define EVPROXY_BASE_FILE_H
 
 #include "base/base.h"
 

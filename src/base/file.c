@@ -1,4 +1,4 @@
-#include "config/file.h"
+#include "base/file.h"
 
 #include "base/value.h"
 
