@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "net/tls_context.h"
 #include "net/tls_file.h"
+#include "net/tls_trust.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,9 +18,10 @@ struct ssl_st; /* OpenSSL's SSL */
 
 /* What it points to is not kept. */
 struct tls_client_options {
-    const char *ca;    /* authorities; NULL: those of the system */
-    bool unverified;   /* certificates are not verified */
-    char *const *alpn; /* protocols, the preferred one first */
+    struct tls_trusts *trusts; /* shared by all that are made together */
+    const char *ca;            /* authorities; NULL: those of the system */
+    bool unverified;           /* certificates are not verified */
+    char *const *alpn;         /* protocols, the preferred one first */
     size_t alpn_count;
     size_t places; /* the number of upstreams */
 };

@@ -1,6 +1,6 @@
 /*
- * tls_file: certificates, keys and authorities, loaded from PEM files into
- * OpenSSL's contexts, and what is wrong with one that cannot be loaded. No file
+ * tls_file: certificates and keys, loaded from PEM files into OpenSSL's
+ * contexts, and what is wrong with a file that cannot be loaded. No file
  * makes the caller wait: see base/file. Control thread.
  */
 #ifndef EVPROXY_NET_TLS_FILE_H
@@ -49,9 +49,5 @@ struct bio_st *tls_file_open(const char *path) WARN_UNUSED;
 /* Loads a certificate with its key. -1 with a report. */
 int tls_file_load_pair(struct ssl_ctx_st *context, const struct tls_pair *pair,
                        struct tls_fault_report *report) WARN_UNUSED;
-
-/* Trusts the authorities in the file. -1 with a report. */
-int tls_file_load_ca(struct ssl_ctx_st *context, const char *path,
-                     struct tls_fault_report *report) WARN_UNUSED;
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/base.h"
 #include "net/tls_context.h"
 #include "net/tls_file.h"
+#include "net/tls_trust.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,8 +24,9 @@ struct ssl_st; /* OpenSSL's SSL */
 /* What it points to is not kept. */
 struct tls_server_options {
     const struct tls_pair *pairs;
-    size_t pair_count;     /* at least 1 */
-    const char *client_ca; /* NULL: clients need no certificate */
+    size_t pair_count;         /* at least 1 */
+    struct tls_trusts *trusts; /* shared by all that are made together */
+    const char *client_ca;     /* NULL: clients need no certificate */
     bool only_1_3;
     char *const *alpn; /* protocols, the preferred one first */
     size_t alpn_count;

@@ -37,9 +37,11 @@ static void add_error(const struct config_service *config,
 
 /* The context for clients. *made stays NULL if no TLS ends here. */
 static int make_server(const struct config_service *config,
-                       struct tls_context **made, struct config_errors *errors)
+                       struct tls_trusts *trusts, struct tls_context **made,
+                       struct config_errors *errors)
 {
     struct tls_server_options options = {
+        .trusts = trusts,
         .pair_count = config->tls_certificate_count,
         .client_ca = config->tls_client_ca.path,
         .only_1_3 = config->tls_min_version == CONFIG_TLS_1_3,
@@ -73,9 +75,11 @@ static int make_server(const struct config_service *config,
 
 /* The context for upstreams. *made stays NULL without upstream_tls. */
 static int make_client(const struct config_service *config, size_t upstreams,
-                       struct tls_context **made, struct config_errors *errors)
+                       struct tls_trusts *trusts, struct tls_context **made,
+                       struct config_errors *errors)
 {
     const struct tls_client_options options = {
+        .trusts = trusts,
         .ca = config->upstream_tls_ca.path,
         .unverified = config->upstream_tls_ca.off,
         .alpn = config->tls_alpn,
@@ -98,34 +102,42 @@ static int make_client(const struct config_service *config, size_t upstreams,
 
 int credentials_check(const struct config *config, struct config_errors *errors)
 {
+    struct tls_trusts trusts = {0};
     int result = 0;
 
     for (size_t i = 0; i < config->service_count; i++) {
+        const struct config_service *service = &config->services[i];
         struct tls_context *server = NULL;
         struct tls_context *client = NULL;
 
-        if (make_server(&config->services[i], &server, errors) < 0 ||
-            make_client(&config->services[i], 0, &client, errors) < 0) {
+        if (make_server(service, &trusts, &server, errors) < 0 ||
+            make_client(service, 0, &trusts, &client, errors) < 0) {
             result = -1;
         }
         tls_context_destroy(server);
         tls_context_destroy(client);
     }
+    tls_trusts_fini(&trusts);
     return result;
 }
 
 static int load_all(struct generation *generation, struct config_errors *errors)
 {
-    for (size_t i = 0; i < generation->service_count; i++) {
+    struct tls_trusts trusts = {0};
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < generation->service_count; i++) {
         struct service *service = &generation->services[i];
 
-        if (make_server(service->config, &service->tls_server, errors) < 0 ||
-            make_client(service->config, service->upstream_count,
+        if (make_server(service->config, &trusts, &service->tls_server,
+                        errors) < 0 ||
+            make_client(service->config, service->upstream_count, &trusts,
                         &service->tls_client, errors) < 0) {
-            return -1;
+            result = -1;
         }
     }
-    return 0;
+    tls_trusts_fini(&trusts);
+    return result;
 }
 
 /* Gives each upstream that stays its TLS session. Both services mostly have

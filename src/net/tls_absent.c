@@ -24,6 +24,11 @@ struct tls_context *tls_client_create(const struct tls_client_options *options,
     return NULL;
 }
 
+void tls_trusts_fini(struct tls_trusts *trusts)
+{
+    (void)trusts;
+}
+
 struct tls_context *tls_context_share(struct tls_context *context)
 {
     return context;

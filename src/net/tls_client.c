@@ -43,6 +43,7 @@ static int finish(struct tls_context *context,
                   struct tls_fault_report *report)
 {
     SSL_CTX *made = tls_context_new_ssl_ctx(TLS_client_method());
+    const struct tls_trust *trust;
 
     if (made == NULL) {
         return -1;
@@ -55,10 +56,12 @@ static int finish(struct tls_context *context,
         return 0;
     }
     SSL_CTX_set_verify(made, SSL_VERIFY_PEER, NULL);
-    if (options->ca != NULL) {
-        return tls_file_load_ca(made, options->ca, report);
+    trust = tls_trusts_get(options->trusts, options->ca, report);
+    if (trust == NULL) {
+        return -1;
     }
-    return SSL_CTX_set_default_verify_paths(made) == 1 ? 0 : -1;
+    tls_trust_use(trust, made);
+    return 0;
 }
 
 struct tls_context *tls_client_create(const struct tls_client_options *options,

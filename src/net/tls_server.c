@@ -67,37 +67,21 @@ static SSL_CTX *new_ssl_ctx(struct tls_context *context,
     return made;
 }
 
-/* The names of the authorities in the store; NULL: no memory. */
-static STACK_OF(X509_NAME) * names_of(X509_STORE *store)
+static int use_client_ca(SSL_CTX *made,
+                         const struct tls_server_options *options,
+                         struct tls_fault_report *report)
 {
-    STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
-    STACK_OF(X509_OBJECT) *list = X509_STORE_get0_objects(store);
+    const struct tls_trust *trust;
 
-    for (int i = 0; names != NULL && i < sk_X509_OBJECT_num(list); i++) {
-        X509 *x509 = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(list, i));
-        X509_NAME *name =
-            x509 == NULL ? NULL : X509_NAME_dup(X509_get_subject_name(x509));
-
-        if (name != NULL) {
-            sk_X509_NAME_push(names, name);
-        }
-    }
-    return names;
-}
-
-/* Trusts the authorities, and tells clients their names, by which they choose a
- * certificate. */
-static int load_client_ca(SSL_CTX *made, const char *path,
-                          struct tls_fault_report *report)
-{
-    if (path == NULL) {
+    if (options->client_ca == NULL) {
         return 0;
     }
-    if (tls_file_load_ca(made, path, report) < 0) {
+    trust = tls_trusts_get(options->trusts, options->client_ca, report);
+    if (trust == NULL) {
         return -1;
     }
-    SSL_CTX_set_client_CA_list(made, names_of(SSL_CTX_get_cert_store(made)));
-    return 0;
+    tls_trust_use(trust, made);
+    return tls_trust_name(trust, made);
 }
 
 static int add_pair(struct tls_context *context,
@@ -110,7 +94,7 @@ static int add_pair(struct tls_context *context,
 
     report->pair = i;
     if (made == NULL || tls_file_load_pair(made, pair, report) < 0 ||
-        load_client_ca(made, options->client_ca, report) < 0) {
+        use_client_ca(made, options, report) < 0) {
         SSL_CTX_free(made);
         return -1;
     }

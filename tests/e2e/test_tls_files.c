@@ -6,12 +6,14 @@
 #include "file.h"
 #include "fixture.h"
 #include "identity.h"
+#include "proc.h"
 #include "proxy.h"
 #include "teardown.h"
 #include "tls_fixture.h"
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -79,10 +81,75 @@ static void a_file_without_an_end_is_refused_at_once(void **state)
     fixture_close(&fixture);
 }
 
+/* ---- authorities ---- */
+
+enum { AUTHORITIES = 150, SERVICES = 200 };
+
+/* As large as the bundle of a distribution. Valid until the test's end. */
+static const char *bundle(void)
+{
+    const struct identity_options authority = {.authority = true};
+    struct identity first = identity_new("ca-0", &authority);
+    static char path[sizeof(first.certificate)];
+
+    strcpy(path, first.certificate);
+    for (unsigned i = 1; i < AUTHORITIES; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "ca-%u", i);
+        struct identity next = identity_new(name, &authority);
+        identity_append_issuer(&first, &next);
+    }
+    return path;
+}
+
+/* Services whose upstreams and clients are verified by the same file. To be
+ * freed. */
+static char *services_of(const char *ca, unsigned count)
+{
+    const char *keys = tls_fixture_keys(tls_fixture_identity());
+    size_t size = count * 2048;
+    char *text = malloc(size);
+    size_t used = 0;
+
+    assert_non_null(text);
+    for (unsigned i = 0; i < count; i++) {
+        used += (size_t)snprintf(
+            text + used, size - used,
+            "[service s%u]\nlisten = unix:%s.%u\nupstream = 127.0.0.1:1\n"
+            "upstream_tls = yes\nupstream_tls_ca = %s\ntls_client_ca = %s\n%s",
+            i, file_path("front"), i, ca, ca, keys);
+    }
+    return text;
+}
+
+static void services_share_the_authorities_of_a_file(void **state)
+{
+    const char *ca = bundle();
+    char *one = services_of(ca, 1);
+    char *many = services_of(ca, SERVICES);
+    struct proxy *proxy;
+    uint64_t before;
+    uint64_t each;
+
+    (void)state;
+    proxy = proxy_start("%s", one);
+    before = proc_resident(proxy);
+    proxy_configure(proxy, "%s", many);
+    proxy_reload(proxy);
+    each = (proc_resident(proxy) - before) / SERVICES;
+    print_message("%u KiB a service\n", (unsigned)(each >> 10));
+    assert_true(test_slow() || each < 256 << 10);
+    proxy_stop(proxy);
+    free(one);
+    free(many);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         E2E(a_file_without_an_end_is_refused_at_once),
+        E2E(services_share_the_authorities_of_a_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
