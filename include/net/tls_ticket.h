@@ -14,7 +14,7 @@
 
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 
-/* How long a session can be resumed, and how long a key encrypts. */
+/* How long a key encrypts. */
 #define TLS_TICKET_LIFETIME_S 7200
 
 #define TLS_TICKET_NAME_BYTES 16

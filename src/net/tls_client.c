@@ -1,5 +1,7 @@
 #include "net/tls_client.h"
 
+#include "net/tls_session.h"
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -9,12 +11,15 @@
 
 /* ---- sessions ---- */
 
-/* The upstream has sent a session or a ticket. 1: the reference is taken over.
- */
+/* The upstream has sent a session or a ticket. 1: the reference is taken over;
+ * 0: it is not kept. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
     SSL_SESSION *_Atomic *place = SSL_get_app_data(ssl);
 
+    if (!tls_session_limit(ssl, session)) {
+        return 0;
+    }
     SSL_SESSION_free(atomic_exchange(place, session));
     return 1;
 }
@@ -28,6 +33,10 @@ static void resume(SSL *ssl, SSL_SESSION *_Atomic *place)
 
     SSL_set_app_data(ssl, (void *)place);
     if (session == NULL) {
+        return;
+    }
+    if (tls_session_is_over(session)) {
+        SSL_SESSION_free(session);
         return;
     }
     SSL_set_session(ssl, session);

@@ -1,5 +1,6 @@
 #include "net/tls_server.h"
 
+#include "net/tls_session.h"
 #include "net/tls_ticket.h"
 
 #include <openssl/ssl.h>
@@ -64,6 +65,7 @@ static SSL_CTX *new_ssl_ctx(struct tls_context *context,
     SSL_CTX_set_tlsext_servername_callback(made, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(made, context);
     tls_ticket_use(made);
+    tls_session_limit_tickets(made);
     return made;
 }
 

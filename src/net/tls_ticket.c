@@ -161,6 +161,5 @@ void tls_ticket_use(struct ssl_ctx_st *context)
     if (shared.cipher == NULL) {
         shared.cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     }
-    SSL_CTX_set_timeout(context, TLS_TICKET_LIFETIME_S);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
 }
