@@ -10,8 +10,9 @@
  * A link is put on a queue by list_append, and the queue's number tells the
  * handler what it is a link of. The links that are runnable when their step
  * begins run once each, by queue and in order; one that is put there meanwhile
- * runs in the next turn, so nobody starves. Deferred frees come last, so
- * nothing is freed that an event of this turn may still name.
+ * runs in the next turn, so nobody starves. The owner may limit what a queue
+ * runs in a turn; the links that are left keep their places. Deferred frees
+ * come last, so nothing is freed that an event of this turn may still name.
  *
  * A kind tells what an event or a timer is for. An event also has the index and
  * the instance of its record, which the owner chose. The thread that runs a
@@ -32,7 +33,10 @@
 #define LOOP_KIND_MAILBOX 0 /* of the loop; the owner has the others */
 
 /* Of runnable links, and of deferred ones. The owner gives each a kind. */
-#define LOOP_QUEUES 4
+#define LOOP_QUEUES 5
+
+/* A turn that takes longer keeps others waiting for what they notice. */
+#define LOOP_LONG_TURN_NS (100 * NS_PER_MS)
 
 struct loop;
 
@@ -42,6 +46,9 @@ typedef void (*loop_event_fn)(struct loop *loop, uint32_t index,
 typedef void (*loop_prefetch_fn)(struct loop *loop, uint32_t index);
 typedef void (*loop_timer_fn)(struct loop *loop, struct wheel_timer *timer);
 typedef void (*loop_link_fn)(struct loop *loop, struct list *link);
+typedef bool (*loop_may_run_fn)(struct loop *loop);
+/* took_ns: from the end of the wait to the end of the turn. */
+typedef void (*loop_long_turn_fn)(struct loop *loop, uint64_t took_ns);
 typedef void (*loop_message_fn)(struct loop *loop, struct message *message);
 typedef void (*loop_fn)(struct loop *loop);
 
@@ -50,14 +57,19 @@ struct loop_owner {
     loop_event_fn event[LOOP_KINDS];
     loop_prefetch_fn prefetch[LOOP_KINDS]; /* NULL: not wanted */
     loop_timer_fn timer[LOOP_KINDS];
-    loop_link_fn run[LOOP_QUEUES];           /* a link of runnable[i] */
+    loop_link_fn run[LOOP_QUEUES];        /* a link of runnable[i] */
+    loop_may_run_fn may_run[LOOP_QUEUES]; /* before each link: whether this turn
+                                             runs it; NULL: always */
     loop_link_fn free_deferred[LOOP_QUEUES]; /* a link of deferred[i] */
     loop_message_fn message;
-    loop_fn batch_end; /* after the timers of a turn; or NULL */
+    loop_fn batch_end;           /* after the timers of a turn; or NULL */
+    loop_long_turn_fn long_turn; /* after one that was longer than any before,
+                                    or than LOOP_LONG_TURN_NS; or NULL */
 };
 
 struct loop {
-    uint64_t now_ns; /* read once a turn */
+    uint64_t now_ns;     /* read once a turn */
+    uint64_t longest_ns; /* of all turns */
     struct wheel wheel;
     struct list runnable[LOOP_QUEUES];
     struct list deferred[LOOP_QUEUES];

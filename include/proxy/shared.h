@@ -37,7 +37,9 @@ struct shared {
     _Atomic uint32_t max_connections; /* the control thread writes, every
                                          accept reads */
     _Atomic uint64_t accept_paused;   /* pauses so far; any worker adds */
+    _Atomic uint64_t longest_turn_ns; /* of all workers' loops */
     struct waiting waiting; /* connections that owe a header or a handshake */
+    struct limited_log long_turns;  /* of at least LOOP_LONG_TURN_NS */
     struct limited_log shortages;   /* of descriptors or memory */
     struct limited_log bad_headers; /* PROXY headers that were refused */
     struct limited_log full;        /* accepts that wait: max_connections is

@@ -159,12 +159,14 @@ static void add_process(struct log_burst *burst,
         " accepted=%" PRIu64 " bytes_up=%" PRIu64 " bytes_down=%" PRIu64
         " buffers_lent=%" PRIu64 " buffers_peak=%" PRIu64
         " buffer_bytes=%" PRIu64 " accept_paused=%" PRIu64
-        " generation=%" PRIu64 " log_lost=%" PRIu64,
+        " generation=%" PRIu64 " log_lost=%" PRIu64 " longest_turn_us=%" PRIu64,
         uptime_ns / NS_PER_S, workers->count, all.active + nameless,
         all.accepted + nameless, all.bytes[UP], all.bytes[DOWN], lent, peak,
         lent * shared->slab[UP].block_bytes,
         atomic_load_explicit(&shared->accept_paused, memory_order_relaxed),
-        generations_current(generations)->number, log_lost());
+        generations_current(generations)->number, log_lost(),
+        atomic_load_explicit(&shared->longest_turn_ns, memory_order_relaxed) /
+            1000);
 }
 
 void report_write(const struct generations *generations,

@@ -107,21 +107,34 @@ static void catch_up(struct loop *loop)
     }
 }
 
+/* Runs the links of a queue, or as many as the owner lets run. The others go
+ * before what was put on the queue meanwhile. */
+static void run_queue(struct loop *loop, unsigned queue, struct list *turn)
+{
+    loop_may_run_fn may_run = loop->owner->may_run[queue];
+
+    while (!list_empty(turn)) {
+        if (may_run != NULL && !may_run(loop)) {
+            list_splice(turn, &loop->runnable[queue]);
+            loop_run_all_later(loop, queue, turn);
+            return;
+        }
+        loop->owner->run[queue](loop, list_pop(turn));
+    }
+}
+
 /* All queues are taken before the first link runs: what is put on them by a
  * handler waits for the next turn. */
 static void run_runnable(struct loop *loop)
 {
     struct list turn[LOOP_QUEUES] = {0};
-    struct list *link;
 
     loop->runnable_bits = 0;
     for (unsigned i = 0; i < LOOP_QUEUES; i++) {
         list_splice(&turn[i], &loop->runnable[i]);
     }
     for (unsigned i = 0; i < LOOP_QUEUES; i++) {
-        while ((link = list_pop(&turn[i])) != NULL) {
-            loop->owner->run[i](loop, link);
-        }
+        run_queue(loop, i, &turn[i]);
     }
 }
 
@@ -168,6 +181,20 @@ static int timeout_ms(const struct loop *loop, uint64_t next_ns, int limit_ms)
     return wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms;
 }
 
+static void measure_turn(struct loop *loop)
+{
+    uint64_t took_ns = clock_now_ns() - loop->now_ns;
+    bool longest = took_ns > loop->longest_ns;
+
+    if (longest) {
+        loop->longest_ns = took_ns;
+    }
+    if ((longest || took_ns >= LOOP_LONG_TURN_NS) &&
+        loop->owner->long_turn != NULL) {
+        loop->owner->long_turn(loop, took_ns);
+    }
+}
+
 void loop_turn(struct loop *loop, int limit_ms)
 {
     uint64_t next_ns = wheel_next_ns(&loop->wheel);
@@ -188,6 +215,7 @@ void loop_turn(struct loop *loop, int limit_ms)
     if (loop->deferred_bits != 0) {
         free_deferred(loop);
     }
+    measure_turn(loop);
 }
 
 void loop_run(struct loop *loop)

@@ -1,5 +1,6 @@
 #include "proxy/reactor.h"
 
+#include "base/log.h"
 #include "proxy/acceptor.h"
 #include "proxy/listener.h"
 #include "proxy/session.h"
@@ -12,6 +13,7 @@
 #include "proxy/udp_session.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* ---- handlers ---- */
@@ -81,6 +83,29 @@ static void on_batch_end(struct loop *loop)
     }
 }
 
+static void on_long_turn(struct loop *loop, uint64_t took_ns)
+{
+    struct plane *plane = plane_of(loop);
+    struct shared *shared = plane->shared;
+    uint64_t before =
+        atomic_load_explicit(&shared->longest_turn_ns, memory_order_relaxed);
+    uint32_t count;
+
+    while (took_ns > before &&
+           !atomic_compare_exchange_weak_explicit(
+               &shared->longest_turn_ns, &before, took_ns, memory_order_relaxed,
+               memory_order_relaxed)) {
+    }
+    if (took_ns < LOOP_LONG_TURN_NS) {
+        return;
+    }
+    count = limited_log_add(&shared->long_turns, loop->now_ns + took_ns);
+    if (count > 0) {
+        log_write(LOG_WARN, "long turn worker=%u took_ms=%" PRIu64 " count=%u",
+                  plane->number, took_ns / NS_PER_MS, count);
+    }
+}
+
 static const struct loop_owner reactor_owner = {
     .event = {[PLANE_LISTENER] = acceptor_event,
               [PLANE_SESSION] = session_dispatch_event,
@@ -99,6 +124,7 @@ static const struct loop_owner reactor_owner = {
                       [PLANE_UDP] = udp_session_free_deferred},
     .message = on_message,
     .batch_end = on_batch_end,
+    .long_turn = on_long_turn,
 };
 
 /* ---- open and close ---- */

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -16,9 +17,13 @@ enum { HANDLERS = 3 };
 static struct room {
     struct loop loop;
     struct list link[HANDLERS];
-    char log[32];    /* a letter for each call: runs small, frees capital */
-    bool again;      /* a run puts its link on the queue again */
-    bool next_queue; /* a run puts the link of the next queue on it */
+    char log[32];     /* a letter for each call: runs small, frees capital */
+    bool again;       /* a run puts its link on the queue again */
+    bool next_queue;  /* a run puts the link of the next queue on it */
+    unsigned may_run; /* links of queue 0 that run in this turn */
+    struct list more[HANDLERS]; /* further links of queue 0 */
+    unsigned long_turns;
+    uint64_t took_ns;
 } room;
 
 static void note(char letter)
@@ -58,6 +63,34 @@ static void batch_end(struct loop *loop)
 {
     (void)loop;
     note('.');
+}
+
+/* The owner of a queue that may run few links in a turn. */
+static bool may_run(struct loop *loop)
+{
+    (void)loop;
+    return room.may_run-- > 0;
+}
+
+static void run_more(struct loop *loop, struct list *link)
+{
+    note((char)('0' + (link - room.more)));
+    if (room.again) {
+        loop_run_later(loop, 0, link);
+    }
+}
+
+static void long_turn(struct loop *loop, uint64_t took_ns)
+{
+    (void)loop;
+    room.long_turns++;
+    room.took_ns = took_ns;
+}
+
+static void run_slowly(struct loop *loop, struct list *link)
+{
+    (void)loop, (void)link;
+    usleep(LOOP_LONG_TURN_NS / 1000);
 }
 
 static const struct loop_owner owner = {
@@ -191,6 +224,44 @@ static void bytes_count_before_timers_that_are_late(void **state)
     free(loop);
 }
 
+static void links_that_may_not_run_keep_their_places(void **state)
+{
+    static const struct loop_owner limited = {.run = {run_more},
+                                              .may_run = {may_run}};
+
+    (void)state;
+    room.loop.owner = &limited;
+    room.again = true;
+    for (unsigned i = 0; i < HANDLERS; i++) {
+        loop_run_later(&room.loop, 0, &room.more[i]);
+    }
+    for (unsigned turn = 0; turn < 3; turn++) {
+        room.may_run = 2;
+        loop_turn(&room.loop, -1);
+        note('.');
+    }
+    assert_string_equal(room.log, "01.20.12.");
+}
+
+/* A turn is reported if it is long, or the longest so far. */
+static void long_turns_are_reported(void **state)
+{
+    static const struct loop_owner slow = {.run = {run_slowly},
+                                           .long_turn = long_turn};
+
+    (void)state;
+    room.loop.owner = &slow;
+    for (unsigned i = 1; i <= 2; i++) {
+        loop_run_later(&room.loop, 0, &room.link[0]);
+        loop_turn(&room.loop, -1);
+        assert_int_equal(room.long_turns, i);
+        assert_true(room.took_ns >= LOOP_LONG_TURN_NS);
+        assert_true(room.loop.longest_ns >= room.took_ns);
+    }
+    loop_turn(&room.loop, 0);
+    assert_int_equal(room.long_turns, 2);
+}
+
 #define ROOM(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -201,6 +272,8 @@ int main(void)
         ROOM(what_becomes_runnable_in_a_run_waits_for_the_next_turn),
         ROOM(deferred_links_are_freed_at_the_end_of_the_turn),
         ROOM(an_owner_without_queues_turns),
+        ROOM(links_that_may_not_run_keep_their_places),
+        ROOM(long_turns_are_reported),
         cmocka_unit_test(bytes_count_before_timers_that_are_late),
     };
 
