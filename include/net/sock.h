@@ -113,8 +113,7 @@ int sock_start_tls(struct sock *sock, const struct tls_context *context,
  */
 enum io sock_handshake(struct sock *sock) WARN_UNUSED;
 
-/* Why the last failed handshake of this thread failed: a literal, or NULL if it
- * was a client's that left without a byte. */
+/* Why the last failed handshake of this thread failed. A literal. */
 const char *sock_tls_error(void);
 
 /* Sends the close_notify, which must precede sock_shutdown. IO_OK: it is sent,

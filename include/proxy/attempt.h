@@ -24,10 +24,13 @@
 
 struct attempt {
     struct choice choice;
-    uint64_t begun_ns;  /* the connect, the pause, or the client's leaving */
+    uint64_t begun_ns;  /* the connect, the pause, or the client's leaving; if
+                           queued, how long the connect has taken so far */
     uint8_t cause;      /* enum cause: of STEP_FAILED */
     bool pausing : 1;   /* no connect is under way until the pause is over */
     bool securing : 1;  /* connected; the TLS handshake is under way */
+    bool queued : 1;    /* a step of the handshake waits for its turn here,
+                           which is not the upstream's time */
     bool abandoned : 1; /* the client was reset and has left bytes */
 };
 

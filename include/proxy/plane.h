@@ -34,9 +34,10 @@ enum plane_kind {
 /* The loop's queues of what has more to do, and, of the same numbers, of the
  * records that are freed at the end of the turn. */
 enum plane_queue {
-    PLANE_RELAYS,     /* of struct relay; deferred: of struct session */
-    PLANE_HANDSHAKES, /* of struct session */
-    PLANE_UDP,        /* of struct udp_session; deferred too */
+    PLANE_RELAYS, /* of struct relay; deferred: of struct session */
+    PLANE_UPSTREAM_HANDSHAKES, /* of struct session; before those of clients */
+    PLANE_CLIENT_HANDSHAKES,   /* of struct session */
+    PLANE_UDP,                 /* of struct udp_session; deferred too */
     PLANE_QUEUES,
 };
 
@@ -100,9 +101,10 @@ struct plane {
     int shortage;       /* errno of one that was met; 0: none */
 
     bool draining;
-    unsigned handshakes; /* steps of handshakes in this turn of the loop */
-    uint32_t active;     /* sessions that have not ended */
-    struct udp *udp;     /* NULL before the first UDP listener; see udp.h */
+    unsigned handshakes;    /* steps of handshakes in this turn of the loop */
+    uint64_t handshakes_ns; /* when the first of them began */
+    uint32_t active;        /* sessions that have not ended */
+    struct udp *udp;        /* NULL before the first UDP listener; see udp.h */
 };
 
 /* -1 with errno. */

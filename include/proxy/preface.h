@@ -37,9 +37,10 @@ struct preface {
     struct preface_long_header *long_header; /* NULL: none */
     struct proxy_header header;              /* if has_header */
     bool has_header;
-    uint8_t cause; /* enum cause: of STEP_FAILED */
-    bool silent;   /* of STEP_FAILED: the stream ended before the first byte of
-                      what was due, as that of a check does */
+    bool has_hello; /* a whole ClientHello is in the kernel's queue */
+    uint8_t cause;  /* enum cause: of STEP_FAILED */
+    bool silent;    /* of STEP_FAILED: the stream ended before the first byte of
+                       what was due, as that of a check does */
 };
 
 /* Whether something must come first on that address. */

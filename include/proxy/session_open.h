@@ -26,7 +26,7 @@ void session_open_timeout(struct plane *plane, struct session *session);
  * longest of all that owe a header or a handshake, which are too many. */
 void session_open_evict(struct plane *plane);
 
-/* The loop's handler of PLANE_HANDSHAKES: a step of a handshake is due. */
+/* The loop's handler of both queues of handshakes: a step of one is due. */
 void session_open_run(struct loop *loop, struct list *link);
 
 #endif

@@ -44,6 +44,19 @@ struct client_hello {
 int client_hello_parse(const uint8_t *bytes, size_t count,
                        struct client_hello *out) WARN_UNUSED;
 
+enum client_hello_state {
+    CLIENT_HELLO_INCOMPLETE, /* more bytes may complete it */
+    CLIENT_HELLO_WHOLE,
+    CLIENT_HELLO_TOO_LONG, /* for CLIENT_HELLO_MAX */
+    CLIENT_HELLO_NONE, /* the bytes begin with another message, or are no TLS
+                        */
+};
+
+/* How much of a ClientHello the first bytes of a connection are. What is in the
+ * message is not looked at. */
+enum client_hello_state client_hello_state(const uint8_t *bytes,
+                                           size_t count) WARN_UNUSED;
+
 /*
  * A pattern is a host name, or a host name after a wildcard for one label:
  * "*.b.example" matches a.b.example, but neither b.example nor x.a.b.example.

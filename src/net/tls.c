@@ -285,10 +285,6 @@ static const char *error_text(const SSL *ssl)
     unsigned long error = ERR_peek_error();
     const char *text = ERR_reason_error_string(error);
 
-    if (call.ended && SSL_is_server(ssl) &&
-        BIO_number_read(SSL_get_rbio(ssl)) == 0) {
-        return NULL; /* a check, which connects and leaves */
-    }
     if (SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE &&
         SSL_get_verify_result(ssl) != X509_V_OK) {
         return X509_verify_cert_error_string(SSL_get_verify_result(ssl));

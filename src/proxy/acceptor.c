@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "net/listen.h"
 #include "proxy/admission.h"
+#include "proxy/handshake.h"
 #include "proxy/listener.h"
 #include "proxy/session_open.h"
 
@@ -73,18 +74,36 @@ static bool accept_one(struct plane *plane, const struct listener *listener)
     return false;
 }
 
+static bool ends_tls(const struct listen_socket *socket)
+{
+    bool ends = socket->service->tls_server != NULL;
+
+    for (size_t i = 0; i < socket->named_count && !ends; i++) {
+        ends = socket->named[i]->tls_server != NULL;
+    }
+    return ends;
+}
+
 static bool must_wait(const struct plane *plane)
 {
     return plane->accept_paused || plane->shortage != 0;
 }
 
-/* Takes the connections of one listener. While none can be taken, only the
- * listeners that have some are no longer watched: there may be thousands. */
-static void accept_some(struct plane *plane, struct listener *listener)
+/*
+ * Takes the connections of one listener. While none can be taken, only the
+ * listeners that have some are no longer watched: there may be thousands.
+ *
+ * line: clients wait for steps of their handshakes. Then those that would join
+ * them stay in the listener's queue, and the poller reports them again.
+ */
+static void accept_some(struct plane *plane, struct listener *listener,
+                        bool line)
 {
-    for (int n = 0; n < ACCEPT_BUDGET && !must_wait(plane) && !listener->udp &&
-                    accept_one(plane, listener);
-         n++) {
+    int budget = listener->udp || (line && ends_tls(listener->socket))
+                     ? 0
+                     : ACCEPT_BUDGET;
+
+    while (budget-- > 0 && !must_wait(plane) && accept_one(plane, listener)) {
     }
     if (must_wait(plane)) {
         listener_unwatch(plane, listener);
@@ -94,13 +113,14 @@ static void accept_some(struct plane *plane, struct listener *listener)
     }
 }
 
-static void accept_next(struct plane *plane, struct list *queue)
+static void accept_next(struct plane *plane, struct list *queue, bool line)
 {
-    accept_some(plane, container_of(list_pop(queue), struct listener, ready));
+    accept_some(plane, container_of(list_pop(queue), struct listener, ready),
+                line);
 }
 
 /* The pause may be over. Who has to wait again goes behind the others. */
-static void resume(struct plane *plane)
+static void resume(struct plane *plane, bool line)
 {
     struct list waiting = {0};
 
@@ -109,7 +129,7 @@ static void resume(struct plane *plane)
     wheel_disarm(&plane->loop.wheel, &plane->accept_timer);
     list_splice(&waiting, &plane->accept_waiting);
     while (!must_wait(plane) && !list_empty(&waiting)) {
-        accept_next(plane, &waiting);
+        accept_next(plane, &waiting, line);
     }
     list_splice(&waiting, &plane->accept_waiting);
     list_splice(&plane->accept_waiting, &waiting);
@@ -117,12 +137,15 @@ static void resume(struct plane *plane)
 
 void acceptor_turn(struct plane *plane)
 {
+    /* Asked once, so that no listener always comes after another's clients. */
+    bool line = handshake_clients_wait(plane);
+
     plane->accept_due = false;
     if (plane->accept_resume) {
-        resume(plane);
+        resume(plane, line);
     }
     while (!list_empty(&plane->accept_ready)) {
-        accept_next(plane, &plane->accept_ready);
+        accept_next(plane, &plane->accept_ready, line);
     }
     if (plane->shortage != 0) {
         pause_accepting(plane);

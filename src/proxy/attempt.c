@@ -92,6 +92,18 @@ static int start_tls(const struct choice *choice,
                           &peer);
 }
 
+/* The step waits in the loop's queue until we have time for it. */
+static enum step queue_step(struct attempt *attempt,
+                            const struct attempt_context *context,
+                            enum step step)
+{
+    if (!attempt->queued && !attempt->abandoned) {
+        attempt->queued = true;
+        attempt->begun_ns = context->plane->loop.now_ns - attempt->begun_ns;
+    }
+    return step;
+}
+
 static enum step connected(struct attempt *attempt,
                            const struct attempt_context *context)
 {
@@ -105,7 +117,7 @@ static enum step connected(struct attempt *attempt,
         return failed(attempt, CAUSE_LOCAL_RESOURCE);
     }
     attempt->securing = true;
-    return STEP_RUNNABLE;
+    return queue_step(attempt, context, STEP_RUNNABLE);
 }
 
 /* ---- connecting ---- */
@@ -163,6 +175,7 @@ static enum step try_next(struct attempt *attempt,
         return failed(attempt, CAUSE_CLIENT_RESET);
     }
     attempt->begun_ns = context->plane->loop.now_ns;
+    attempt->queued = false;
     attempt->pausing = false;
     attempt->securing = false;
     switch (choice_connect(&attempt->choice, &request, context->upstream,
@@ -211,7 +224,7 @@ enum step attempt_event(struct attempt *attempt,
     int error = 0;
 
     if (attempt->securing) {
-        return STEP_RUNNABLE;
+        return queue_step(attempt, context, STEP_RUNNABLE);
     }
     if (!(sock->ready & (SOCK_WRITABLE | SOCK_HANGUP))) {
         return STEP_WAITS;
@@ -236,6 +249,7 @@ enum step attempt_client_left(struct attempt *attempt,
     }
     if (!attempt->abandoned) {
         attempt->abandoned = true;
+        attempt->queued = false;
         attempt->begun_ns = context->plane->loop.now_ns;
     }
     return STEP_WAITS;
@@ -250,13 +264,20 @@ enum step attempt_handshake(struct attempt *attempt,
     if (!attempt->securing) {
         return STEP_WAITS; /* it failed while it stood in the queue */
     }
+    if (attempt->queued) {
+        attempt->queued = false;
+        attempt->begun_ns = context->plane->loop.now_ns - attempt->begun_ns;
+    }
     step = handshake_step(context->upstream);
+    if (step == STEP_RETRY) {
+        return queue_step(attempt, context, step);
+    }
     if (step != STEP_FAILED) {
         return step;
     }
     if (errno == EPROTO) {
         handshake_report_failure(context->plane, choice->service, "upstream",
-                                 choice->upstream->text);
+                                 choice->upstream->text, sock_tls_error());
     }
     return fail(attempt, context, errno);
 }
@@ -272,7 +293,7 @@ void attempt_deadline(const struct attempt *attempt, struct deadline *earliest)
                           CAUSE_NONE);
     } else if (attempt->pausing) {
         deadline_consider(earliest, attempt->begun_ns, PAUSE_NS, CAUSE_NONE);
-    } else {
+    } else if (!attempt->queued) {
         deadline_consider(earliest, attempt->begun_ns,
                           config->connect_timeout_ns, CAUSE_NONE);
     }

@@ -106,6 +106,7 @@ static enum step read_hello(struct preface *preface, const struct sock *client,
     if (length == 0 && count < PREFACE_BYTES_MAX) {
         return wait_for_more(preface, client);
     }
+    preface->has_hello = length > 0;
     found = route(preface->listen, length > 0 ? hello.name : "");
     if (found == NULL) {
         return failed(preface, CAUSE_NO_ROUTE);

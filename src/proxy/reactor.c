@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "proxy/acceptor.h"
+#include "proxy/handshake.h"
 #include "proxy/listener.h"
 #include "proxy/session.h"
 #include "proxy/session_dispatch.h"
@@ -118,8 +119,11 @@ static const struct loop_owner reactor_owner = {
               [PLANE_RETRY] = on_retry_timer,
               [PLANE_ACCEPT] = acceptor_timer},
     .run = {[PLANE_RELAYS] = session_relay_run,
-            [PLANE_HANDSHAKES] = session_open_run,
+            [PLANE_UPSTREAM_HANDSHAKES] = session_open_run,
+            [PLANE_CLIENT_HANDSHAKES] = session_open_run,
             [PLANE_UDP] = udp_session_run},
+    .may_run = {[PLANE_UPSTREAM_HANDSHAKES] = handshake_may_step,
+                [PLANE_CLIENT_HANDSHAKES] = handshake_may_step},
     .free_deferred = {[PLANE_RELAYS] = session_free_deferred,
                       [PLANE_UDP] = udp_session_free_deferred},
     .message = on_message,

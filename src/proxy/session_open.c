@@ -32,6 +32,9 @@ static void follow(struct plane *plane, struct session *session, enum step step,
                    enum cause cause)
 {
     struct list *link = &session->opening.link;
+    enum plane_queue queue = session->phase == SESSION_CONNECT
+                                 ? PLANE_UPSTREAM_HANDSHAKES
+                                 : PLANE_CLIENT_HANDSHAKES;
 
     switch (step) {
     case STEP_WAITS:
@@ -40,11 +43,14 @@ static void follow(struct plane *plane, struct session *session, enum step step,
     case STEP_RUNNABLE:
         session_arm(plane, session);
         if (!list_linked(link)) {
-            loop_run_later(&plane->loop, PLANE_HANDSHAKES, link);
+            loop_run_later(&plane->loop, queue, link);
         }
         break;
     case STEP_RETRY:
-        plane_retry_later(plane, PLANE_HANDSHAKES, link);
+        session_arm(plane, session);
+        if (!list_linked(link)) {
+            plane_retry_later(plane, queue, link);
+        }
         break;
     case STEP_DONE:
         if (session->phase == SESSION_HANDSHAKE) {
@@ -147,11 +153,36 @@ static bool wait_for_client(struct plane *plane, struct session *session)
     return session->phase != SESSION_CLOSED;
 }
 
+/* What follows from a step of the client's handshake. reason: of STEP_FAILED,
+ * with errno; NULL: there is nothing to report. */
+static void follow_client(struct plane *plane, struct session *session,
+                          enum step step, const char *reason)
+{
+    enum cause cause = CAUSE_CLIENT_RESET;
+    char text[ADDR_TEXT_MAX];
+
+    if (step == STEP_FAILED && errno == EPROTO) {
+        cause = CAUSE_TLS_ERROR;
+        if (reason != NULL) {
+            handshake_report_failure(plane, session->service, "client",
+                                     addr_format(&session->client, text),
+                                     reason);
+        }
+    }
+    follow(plane, session, step, cause);
+}
+
+static void await_hello(struct plane *plane, struct session *session)
+{
+    const char *reason = NULL;
+    enum step step = handshake_await_hello(&session->sock[CLIENT], &reason);
+
+    follow_client(plane, session, step, reason);
+}
+
 /* The client was let in. */
 static void begin_handshake(struct plane *plane, struct session *session)
 {
-    struct sock *client = &session->sock[CLIENT];
-
     if (session->service->tls_server == NULL) {
         begin_connect(plane, session);
         return;
@@ -160,27 +191,40 @@ static void begin_handshake(struct plane *plane, struct session *session)
     if (!wait_for_client(plane, session)) {
         return;
     }
-    if (sock_start_tls(client, session->service->tls_server, NULL) < 0) {
-        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+    if (session->opening.preface.has_hello) {
+        follow(plane, session, STEP_RUNNABLE, CAUSE_NONE);
     } else {
-        follow(plane, session,
-               client->ready & SOCK_READABLE ? STEP_RUNNABLE : STEP_WAITS,
-               CAUSE_NONE);
+        await_hello(plane, session);
+    }
+}
+
+/* One that has left does not wait for its turn, unless it sent bytes before,
+ * which may end the handshake and be owed to the upstream. */
+static void client_handshake_event(struct plane *plane, struct session *session)
+{
+    struct sock *client = &session->sock[CLIENT];
+
+    if (!sock_is_tls(client)) {
+        await_hello(plane, session);
+    } else if (client->ready & SOCK_ERROR && !sock_has_bytes(client)) {
+        session_close(plane, session, CAUSE_CLIENT_RESET);
+    } else {
+        follow(plane, session, STEP_RUNNABLE, CAUSE_NONE);
     }
 }
 
 static void run_client_handshake(struct plane *plane, struct session *session)
 {
-    enum step step = handshake_step(&session->sock[CLIENT]);
-    enum cause cause = CAUSE_CLIENT_RESET;
-    char text[ADDR_TEXT_MAX];
+    struct sock *client = &session->sock[CLIENT];
+    enum step step;
 
-    if (step == STEP_FAILED && errno == EPROTO) {
-        cause = CAUSE_TLS_ERROR;
-        handshake_report_failure(plane, session->service, "client",
-                                 addr_format(&session->client, text));
+    if (!sock_is_tls(client) &&
+        sock_start_tls(client, session->service->tls_server, NULL) < 0) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+        return;
     }
-    follow(plane, session, step, cause);
+    step = handshake_step(client);
+    follow_client(plane, session, step, sock_tls_error());
 }
 
 void session_open_run(struct loop *loop, struct list *link)
@@ -189,9 +233,7 @@ void session_open_run(struct loop *loop, struct list *link)
     struct plane *plane = plane_of(loop);
     struct attempt_context context;
 
-    if (!handshake_may_step(plane)) {
-        follow(plane, session, STEP_RUNNABLE, CAUSE_NONE);
-    } else if (session->phase == SESSION_HANDSHAKE) {
+    if (session->phase == SESSION_HANDSHAKE) {
         run_client_handshake(plane, session);
     } else {
         context = attempt_of(plane, session);
@@ -292,7 +334,7 @@ void session_open_event(struct plane *plane, struct session *session,
         read_preface(plane, session);
         break;
     case SESSION_HANDSHAKE:
-        follow(plane, session, STEP_RUNNABLE, CAUSE_NONE);
+        client_handshake_event(plane, session);
         break;
     default:
         connect_event(plane, session, side, events);

@@ -334,6 +334,31 @@ int client_hello_parse(const uint8_t *bytes, size_t count,
     return (int)cursor.at;
 }
 
+enum client_hello_state client_hello_state(const uint8_t *bytes, size_t count)
+{
+    struct cursor cursor = {.bytes = bytes, .count = count, .left = 4};
+    size_t type;
+    size_t length;
+
+    if (!read_number(&cursor, 1, &type)) {
+        return cursor.wrong ? CLIENT_HELLO_NONE : CLIENT_HELLO_INCOMPLETE;
+    }
+    if (type != MESSAGE_CLIENT_HELLO) {
+        return CLIENT_HELLO_NONE;
+    }
+    if (!read_number(&cursor, 3, &length)) {
+        return cursor.wrong ? CLIENT_HELLO_NONE : CLIENT_HELLO_INCOMPLETE;
+    }
+    if (length > CLIENT_HELLO_MAX - 4) {
+        return CLIENT_HELLO_TOO_LONG;
+    }
+    cursor.left = length;
+    if (skip_bytes(&cursor, length)) {
+        return CLIENT_HELLO_WHOLE;
+    }
+    return cursor.wrong ? CLIENT_HELLO_NONE : CLIENT_HELLO_INCOMPLETE;
+}
+
 /* ---- patterns ------------------------------------------------------------ */
 
 const char *client_hello_check_pattern(const char *pattern)

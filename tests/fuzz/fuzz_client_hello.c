@@ -86,6 +86,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int answer = client_hello_parse(data, size, &hello);
 
     assert(answer >= -1 && answer <= (int)size);
+    assert(answer < 0 ||
+           client_hello_state(data, size) ==
+               (answer > 0 ? CLIENT_HELLO_WHOLE : CLIENT_HELLO_INCOMPLETE));
     check_prefix(data, size / 2, answer);
     check_prefix(data, size - (size > 0), answer);
     if (answer > 0) {

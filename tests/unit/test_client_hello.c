@@ -339,6 +339,45 @@ static void bytes_after_the_message_are_not_taken(void **state)
 
 /* ---- what is no hello ---------------------------------------------------- */
 
+static enum client_hello_state state_of(const void *data, size_t count)
+{
+    return client_hello_state(data, count);
+}
+
+static void a_hello_is_whole_at_its_last_byte(void **state)
+{
+    static const size_t fragments[] = {1, 3, 1u << 14};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(fragments) / sizeof(fragments[0]); i++) {
+        make_browser("a.example", fragments[i]);
+        for (size_t count = 0; count < wire.count; count++) {
+            assert_int_equal(state_of(wire.data, count),
+                             CLIENT_HELLO_INCOMPLETE);
+        }
+        assert_int_equal(state_of(wire.data, wire.count), CLIENT_HELLO_WHOLE);
+    }
+}
+
+/* What is in it does not matter, only what says how long it is. */
+static void what_is_no_hello_or_too_long_is_distinguished(void **state)
+{
+    static const uint8_t longest[] = {0x16, 3, 1, 64, 0, 1, 0, 0x3f, 0xfc};
+    static const uint8_t too_long[] = {0x16, 3, 1, 64, 0, 1, 0, 0x3f, 0xfd};
+    static const uint8_t of_a_server[] = {0x16, 3, 1, 64, 0, 2};
+    static const uint8_t nonsense[] = {0x16, 3, 1, 0, 6, 1, 0, 0, 2, 255, 255};
+
+    (void)state;
+    assert_int_equal(state_of(longest, sizeof(longest)),
+                     CLIENT_HELLO_INCOMPLETE);
+    assert_int_equal(state_of(too_long, sizeof(too_long)),
+                     CLIENT_HELLO_TOO_LONG);
+    assert_int_equal(state_of(of_a_server, sizeof(of_a_server)),
+                     CLIENT_HELLO_NONE);
+    assert_int_equal(state_of("GET /", 5), CLIENT_HELLO_NONE);
+    assert_int_equal(state_of(nonsense, sizeof(nonsense)), CLIENT_HELLO_WHOLE);
+}
+
 static void other_protocols_are_refused_at_once(void **state)
 {
     static const struct {
@@ -632,6 +671,8 @@ int main(void)
         cmocka_unit_test(a_message_is_at_most_16_kib),
         cmocka_unit_test(fragments_of_any_size_are_one_message),
         cmocka_unit_test(every_prefix_asks_for_more),
+        cmocka_unit_test(a_hello_is_whole_at_its_last_byte),
+        cmocka_unit_test(what_is_no_hello_or_too_long_is_distinguished),
         cmocka_unit_test(bytes_after_the_message_are_not_taken),
         cmocka_unit_test(other_protocols_are_refused_at_once),
         cmocka_unit_test(records_of_other_types_may_not_come_between),
