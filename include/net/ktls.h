@@ -17,7 +17,8 @@ bool ktls_available(void);
 /*
  * Reads data by recvmsg with these flags from a socket whose reading the kernel
  * has taken over. IO_EOF: a close_notify. IO_ERROR with EPROTO: any other
- * record that is no data, or an end without close_notify. Else as sock_recv.
+ * record that is no data, or too many without any; with ECONNRESET: an end
+ * without close_notify. Else as sock_recv.
  */
 enum io ktls_recv(int fd, void *buffer, size_t size, int flags,
                   size_t *count) WARN_UNUSED;

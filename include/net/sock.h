@@ -52,6 +52,11 @@ struct sock_options {
 enum io sock_recv(struct sock *sock, void *buffer, size_t size,
                   size_t *count) WARN_UNUSED;
 
+/* How much work OpenSSL's reads in this thread were since the last call, as
+ * that of so many bytes. 0 if OpenSSL does not read this socket: then its bytes
+ * are all the work. */
+size_t sock_take_work(const struct sock *sock);
+
 /* As sock_recv, but leaves the bytes, and SOCK_READABLE while there are any. */
 enum io sock_peek(struct sock *sock, void *buffer, size_t size,
                   size_t *count) WARN_UNUSED;

@@ -51,6 +51,7 @@ enum {
                                    kept before TLS starts */
     SOCK_TLS_CROSSED = 1 << 5,  /* reading waits until it is writable */
     SOCK_TLS_FINISHED = 1 << 6, /* our close_notify is sent */
+    SOCK_TLS_VIOLATED = 1 << 7, /* it broke because of what the peer sent */
 };
 
 /*

@@ -36,7 +36,8 @@ int tls_connect(struct sock *sock, const struct tls_context *context,
                 const char *name, size_t place,
                 const struct sock *other) WARN_UNUSED;
 
-/* As those of sock. */
+/* As those of sock. tls_recv fills the buffer from as many records as there
+ * are. tls_handshake stops after TLS_WORK_MAX with IO_BUSY. */
 enum io tls_handshake(struct sock *sock) WARN_UNUSED;
 const char *tls_error(void);
 enum io tls_recv(struct sock *sock, void *buffer, size_t size,
@@ -48,6 +49,9 @@ enum io tls_send(struct sock *sock, const void *bytes, size_t size, bool last,
 
 /* Sends the close_notify unless it is sent. Answers as tls_send. */
 enum io tls_finish(struct sock *sock) WARN_UNUSED;
+
+/* As sock_take_work. */
+size_t tls_take_work(void);
 
 /* Whether there are decrypted bytes that were not read. */
 bool tls_has_bytes(const struct sock *sock);

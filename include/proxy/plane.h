@@ -34,7 +34,8 @@ enum plane_kind {
 /* The loop's queues of what has more to do, and, of the same numbers, of the
  * records that are freed at the end of the turn. */
 enum plane_queue {
-    PLANE_RELAYS, /* of struct relay; deferred: of struct session */
+    PLANE_RELAYS,     /* of struct relay; deferred: of struct session */
+    PLANE_TLS_RELAYS, /* of struct relay whose source OpenSSL reads */
     PLANE_UPSTREAM_HANDSHAKES, /* of struct session; before those of clients */
     PLANE_CLIENT_HANDSHAKES,   /* of struct session */
     PLANE_UDP,                 /* of struct udp_session; deferred too */
@@ -68,6 +69,10 @@ struct generation_hold {
 };
 
 #define PLANE_LISTENER_BUCKETS 64
+
+/* The work of TLS relays in a turn of the loop, about 2 ms: once for those that
+ * have an event, and once more for their queue. */
+#define PLANE_TLS_WORK ((size_t)2 << 20)
 
 struct listener;
 struct udp;
@@ -103,8 +108,10 @@ struct plane {
     bool draining;
     unsigned handshakes;    /* steps of handshakes in this turn of the loop */
     uint64_t handshakes_ns; /* when the first of them began */
-    uint32_t active;        /* sessions that have not ended */
-    struct udp *udp;        /* NULL before the first UDP listener; see udp.h */
+    size_t tls_work; /* of relays: what this turn still may do, see sock.h */
+    bool tls_queue;  /* this turn runs the queue of TLS relays */
+    uint32_t active; /* sessions that have not ended */
+    struct udp *udp; /* NULL before the first UDP listener; see udp.h */
 };
 
 /* -1 with errno. */

@@ -25,8 +25,11 @@ void session_relay_resume(struct plane *plane, struct session *session);
 /* In LINGER: looks again at what the kernel has still to deliver. */
 void session_relay_linger(struct plane *plane, struct session *session);
 
-/* The loop's handler of PLANE_RELAYS: the relay has its turn. */
+/* The loop's handler of both queues of relays: the relay has its turn. */
 void session_relay_run(struct loop *loop, struct list *link);
+
+/* Whether this turn of the loop still runs relays of PLANE_TLS_RELAYS. */
+bool session_relay_may_run(struct loop *loop);
 
 /* Blocks of this direction were granted to services: the relays of each that
  * wait go on, in order. */

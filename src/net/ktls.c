@@ -16,6 +16,9 @@
 enum { RECORD_ALERT = 21, RECORD_DATA = 23 };
 enum { ALERT_WARNING = 1, ALERT_CLOSE_NOTIFY = 0 };
 
+/* Empty records of data that are taken in a row. */
+#define EMPTY_MAX 32u
+
 bool ktls_available(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -55,7 +58,7 @@ static enum io failure(void)
     }
 }
 
-/* The answer to a record that is no data, or the end of the connection. */
+/* The answer to a record that is no data, or to too many without any. */
 static enum io not_data(unsigned char type, const unsigned char *bytes,
                         size_t count)
 {
@@ -75,6 +78,7 @@ enum io ktls_recv(int fd, void *buffer, size_t size, int flags, size_t *count)
     struct iovec vector = {.iov_base = buffer, .iov_len = size};
     struct msghdr header;
     unsigned char type;
+    unsigned empty = 0;
     ssize_t got;
 
     do {
@@ -86,9 +90,14 @@ enum io ktls_recv(int fd, void *buffer, size_t size, int flags, size_t *count)
         got = recvmsg(fd, &header, flags);
         type = got < 0 ? RECORD_DATA : record_type(&header);
     } while ((got < 0 && errno == EINTR) ||
-             (got == 0 && header.msg_controllen > 0 && type == RECORD_DATA));
+             (got == 0 && header.msg_controllen > 0 && type == RECORD_DATA &&
+              empty++ < EMPTY_MAX));
     if (got < 0) {
         return failure();
+    }
+    if (got == 0 && type == RECORD_DATA && empty <= EMPTY_MAX) {
+        errno = ECONNRESET; /* it ended without a close_notify */
+        return IO_ERROR;
     }
     if (got == 0 || type != RECORD_DATA) {
         return not_data(type, buffer, (size_t)got);

@@ -88,6 +88,11 @@ enum io sock_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
     return io;
 }
 
+size_t sock_take_work(const struct sock *sock)
+{
+    return sock->tls & SOCK_TLS_READ ? tls_take_work() : 0;
+}
+
 enum io sock_peek(struct sock *sock, void *buffer, size_t size, size_t *count)
 {
     if (sock->tls & (SOCK_TLS_READ | SOCK_TLS_KERNEL_READ)) {

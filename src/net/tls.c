@@ -1,6 +1,7 @@
 #include "net/tls.h"
 
 #include "net/ktls.h"
+#include "net/tls_bio.h"
 #include "net/tls_client.h"
 #include "net/tls_server.h"
 
@@ -23,20 +24,9 @@
 
 static struct {
     pthread_once_t once;
-    BIO_METHOD *method;
     SSL *_Atomic *connections;
     size_t size;
 } shared = {.once = PTHREAD_ONCE_INIT};
-
-/* The current call of OpenSSL: the input of read_bytes and write_bytes, which
- * it calls back, and their answers. */
-static _Thread_local struct {
-    struct sock *sock;
-    bool more;  /* more bytes will follow */
-    bool busy;  /* a shortage of memory */
-    int error;  /* errno of a failed call, or 0 */
-    bool ended; /* the stream has ended */
-} call;
 
 /* Of this thread's last failed handshake. */
 static _Thread_local const char *handshake_error = "";
@@ -63,110 +53,6 @@ static SSL *ssl_of(const struct sock *sock)
                                 memory_order_relaxed);
 }
 
-/* ---- how OpenSSL reads and writes ---- */
-
-/* After a call failed, other than with EAGAIN. */
-static void record_failure(void)
-{
-    switch (errno) {
-    case ENOBUFS:
-    case ENOMEM:
-        call.busy = true;
-        break;
-    default:
-        call.error = errno;
-        break;
-    }
-}
-
-static int read_bytes(BIO *bio, char *bytes, int size)
-{
-    struct sock *sock = call.sock;
-    ssize_t got = -1;
-
-    BIO_clear_retry_flags(bio);
-    if (sock->tls & SOCK_TLS_INPUT) {
-        do {
-            got = recv(sock->fd, bytes, (size_t)size, 0);
-        } while (got < 0 && errno == EINTR);
-        if ((got < 0 && errno == EAGAIN) ||
-            (got >= 0 && got < size &&
-             !(sock->ready & (SOCK_HANGUP | SOCK_URGENT)))) {
-            sock->tls &= ~SOCK_TLS_INPUT;
-        } else if (got < 0) {
-            record_failure();
-        }
-    }
-    if (got == 0) {
-        call.ended = true;
-    } else if (got < 0 && call.error == 0) {
-        BIO_set_retry_read(bio);
-    }
-    return (int)got;
-}
-
-/* The client does not wait for a ticket, so it may be sent with the first
- * bytes, or after 200 ms. */
-static bool is_ticket(const SSL *ssl)
-{
-    return SSL_get_state(ssl) == TLS_ST_SW_SESSION_TICKET;
-}
-
-static int write_bytes(BIO *bio, const char *bytes, int size)
-{
-    struct sock *sock = call.sock;
-    bool more = call.more || is_ticket(ssl_of(sock));
-    ssize_t put = -1;
-
-    BIO_clear_retry_flags(bio);
-    if (sock->ready & SOCK_WRITABLE) {
-        do {
-            put = send(sock->fd, bytes, (size_t)size,
-                       MSG_NOSIGNAL | (more ? MSG_MORE : 0));
-        } while (put < 0 && errno == EINTR);
-        if (put < 0 && errno == EAGAIN) {
-            sock->ready &= ~SOCK_WRITABLE;
-        } else if (put < 0) {
-            record_failure();
-        }
-    }
-    if (put < 0 && call.error == 0) {
-        BIO_set_retry_write(bio);
-    }
-    return (int)put;
-}
-
-/* OpenSSL's own functions serve a direction of the kernel's TLS: they know its
- * records. */
-static int bio_read(BIO *bio, char *bytes, int size)
-{
-    return BIO_get_ktls_recv(bio)
-               ? BIO_meth_get_read(BIO_s_socket())(bio, bytes, size)
-               : read_bytes(bio, bytes, size);
-}
-
-static int bio_write(BIO *bio, const char *bytes, int size)
-{
-    return BIO_get_ktls_send(bio)
-               ? BIO_meth_get_write(BIO_s_socket())(bio, bytes, size)
-               : write_bytes(bio, bytes, size);
-}
-
-static BIO_METHOD *make_method(void)
-{
-    const BIO_METHOD *model = BIO_s_socket();
-    BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOCKET, "sock");
-
-    if (method != NULL) {
-        BIO_meth_set_create(method, BIO_meth_get_create(model));
-        BIO_meth_set_destroy(method, BIO_meth_get_destroy(model));
-        BIO_meth_set_ctrl(method, BIO_meth_get_ctrl(model));
-        BIO_meth_set_read(method, bio_read);
-        BIO_meth_set_write(method, bio_write);
-    }
-    return method;
-}
-
 static void set_up(void)
 {
     struct rlimit limit = {0};
@@ -177,8 +63,7 @@ static void set_up(void)
     memory = mmap(NULL, shared.size * sizeof(shared.connections[0]),
                   PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    shared.method = make_method();
-    if (memory != MAP_FAILED && shared.method != NULL) {
+    if (memory != MAP_FAILED) {
         shared.connections = memory;
     }
 }
@@ -201,16 +86,12 @@ static bool can_store(const struct sock *sock)
 /* ssl: the connection's state, or NULL: there is no memory for it. */
 static int start(struct sock *sock, SSL *ssl)
 {
-    BIO *bio = ssl == NULL ? NULL : BIO_new(shared.method);
-
-    if (bio == NULL) {
+    if (ssl == NULL || !tls_bio_attach(ssl, sock->fd)) {
         ERR_clear_error();
         SSL_free(ssl);
         errno = ENOMEM;
         return -1;
     }
-    BIO_set_fd(bio, sock->fd, BIO_NOCLOSE);
-    SSL_set_bio(ssl, bio, bio);
     store(sock, ssl);
     changes.recent++;
     sock->tls |= SOCK_TLS_ON | SOCK_TLS_READ | SOCK_TLS_WRITE;
@@ -259,29 +140,25 @@ bool tls_trim(void)
     return changes.earlier >= TRIM_CHANGES_MIN;
 }
 
-static void begin_call(struct sock *sock, bool more)
-{
-    call.sock = sock;
-    call.more = more;
-    call.busy = false;
-    call.error = 0;
-    call.ended = false;
-    ERR_clear_error();
-}
-
-/* The answer when a call of OpenSSL failed: the connection is broken. */
-static enum io failed(struct sock *sock)
+/* The answer when a call of OpenSSL failed: the connection is broken. If
+ * neither the system nor the end of the stream is the reason, it is the
+ * protocol; only the first failure tells. */
+static enum io failed(struct sock *sock, const struct tls_call *call)
 {
     ERR_clear_error();
+    if (!(sock->ready & SOCK_RESET) && call->error == 0 && !call->ended) {
+        sock->tls |= SOCK_TLS_VIOLATED;
+    }
     sock_set_broken(sock);
-    errno = call.error != 0 ? call.error : EPROTO;
+    errno = call->error != 0 ? call->error : EPROTO;
     return IO_ERROR;
 }
 
 /* ---- the handshake ---- */
 
-static const char *error_text(const SSL *ssl)
+static const char *error_text(const struct tls_call *call)
 {
+    const SSL *ssl = call->ssl;
     unsigned long error = ERR_peek_error();
     const char *text = ERR_reason_error_string(error);
 
@@ -289,7 +166,7 @@ static const char *error_text(const SSL *ssl)
         SSL_get_verify_result(ssl) != X509_V_OK) {
         return X509_verify_cert_error_string(SSL_get_verify_result(ssl));
     }
-    if (call.ended) {
+    if (call->ended) {
         return "the connection ended";
     }
     return text == NULL ? "the connection failed" : text;
@@ -325,11 +202,14 @@ static void hand_over(struct sock *sock, SSL *ssl)
 enum io tls_handshake(struct sock *sock)
 {
     SSL *ssl = ssl_of(sock);
+    struct tls_call *call = tls_bio_begin(sock, ssl);
     int result;
 
-    begin_call(sock, false);
+    call->handshake = true;
+    call->work = 0;
     result = SSL_do_handshake(ssl);
     if (result == 1) {
+        tls_bio_had_data(ssl);
         hand_over(sock, ssl);
         sock->ready |= SOCK_READABLE;
         return IO_OK;
@@ -337,10 +217,10 @@ enum io tls_handshake(struct sock *sock)
     switch (SSL_get_error(ssl, result)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
-        return call.busy ? IO_BUSY : IO_AGAIN;
+        return call->busy ? IO_BUSY : IO_AGAIN;
     default:
-        handshake_error = error_text(ssl);
-        return failed(sock);
+        handshake_error = error_text(call);
+        return failed(sock, call);
     }
 }
 
@@ -349,14 +229,17 @@ enum io tls_handshake(struct sock *sock)
 typedef int (*read_fn)(SSL *ssl, void *buffer, size_t size, size_t *count);
 
 /* The answer when OpenSSL read no byte. */
-static enum io nothing_read(struct sock *sock, const SSL *ssl)
+static enum io nothing_read(struct sock *sock, const struct tls_call *call)
 {
-    switch (SSL_get_error(ssl, 0)) {
+    if (call->refused) {
+        return failed(sock, call);
+    }
+    switch (SSL_get_error(call->ssl, 0)) {
     case SSL_ERROR_WANT_WRITE: /* a reply to the peer must be sent first */
         sock->tls |= SOCK_TLS_CROSSED;
         __attribute__((fallthrough));
     case SSL_ERROR_WANT_READ:
-        if (call.busy) {
+        if (call->busy) {
             return IO_BUSY;
         }
         sock->ready &= ~SOCK_READABLE;
@@ -364,18 +247,50 @@ static enum io nothing_read(struct sock *sock, const SSL *ssl)
     case SSL_ERROR_ZERO_RETURN:
         return sock_end(sock);
     default:
-        return failed(sock);
+        return failed(sock, call);
     }
 }
 
 static enum io read_openssl(read_fn read, struct sock *sock, void *buffer,
                             size_t size, size_t *count)
 {
-    SSL *ssl = ssl_of(sock);
+    struct tls_call *call = tls_bio_begin(sock, ssl_of(sock));
 
-    begin_call(sock, false);
-    return read(ssl, buffer, size, count) == 1 ? IO_OK
-                                               : nothing_read(sock, ssl);
+    if (read(call->ssl, buffer, size, count) != 1) {
+        return nothing_read(sock, call);
+    }
+    tls_bio_had_data(call->ssl);
+    return IO_OK;
+}
+
+/* After a read: whether another one may give bytes. */
+static bool may_have_more(const struct sock *sock)
+{
+    return sock->tls & SOCK_TLS_INPUT || SSL_has_pending(ssl_of(sock));
+}
+
+/* Fills the buffer with further records, as each call of tls_send costs a
+ * system call and a segment. How the stream goes on is left to the next call.
+ */
+static void read_further(struct sock *sock, unsigned char *buffer, size_t size,
+                         size_t *count)
+{
+    size_t got;
+
+    while (*count < size && tls_bio_work() < TLS_WORK_MAX &&
+           may_have_more(sock)) {
+        switch (read_openssl(SSL_read_ex, sock, buffer + *count, size - *count,
+                             &got)) {
+        case IO_OK:
+            *count += got;
+            break;
+        case IO_ERROR:
+            sock->ready |= SOCK_READABLE;
+            return;
+        default:
+            return;
+        }
+    }
 }
 
 static enum io read_kernel(struct sock *sock, void *buffer, size_t size,
@@ -390,6 +305,9 @@ static enum io read_kernel(struct sock *sock, void *buffer, size_t size,
     case IO_EOF:
         return sock_end(sock);
     case IO_ERROR:
+        if (errno == EPROTO || errno == EBADMSG) {
+            sock->tls |= SOCK_TLS_VIOLATED;
+        }
         sock_set_broken(sock);
         return io;
     default:
@@ -404,10 +322,13 @@ enum io tls_recv(struct sock *sock, void *buffer, size_t size, size_t *count)
     if (sock->tls & SOCK_TLS_KERNEL_READ) {
         return read_kernel(sock, buffer, size, 0, count);
     }
+    (void)tls_bio_take_work(); /* of a handshake, or a peek */
     io = read_openssl(SSL_read_ex, sock, buffer, size, count);
-    if (io == IO_OK && !(sock->tls & SOCK_TLS_INPUT) &&
-        !SSL_has_pending(ssl_of(sock))) {
-        sock->ready &= ~SOCK_READABLE;
+    if (io == IO_OK) {
+        read_further(sock, buffer, size, count);
+        if (!may_have_more(sock) && !(sock->ready & SOCK_RESET)) {
+            sock->ready &= ~SOCK_READABLE;
+        }
     }
     return io;
 }
@@ -421,12 +342,13 @@ enum io tls_peek(struct sock *sock, void *buffer, size_t size, size_t *count)
 }
 
 /* The answer when OpenSSL wrote nothing. */
-static enum io nothing_written(struct sock *sock, const SSL *ssl, int result)
+static enum io nothing_written(struct sock *sock, const struct tls_call *call,
+                               int result)
 {
-    if (SSL_get_error(ssl, result) != SSL_ERROR_WANT_WRITE) {
-        return failed(sock);
+    if (SSL_get_error(call->ssl, result) != SSL_ERROR_WANT_WRITE) {
+        return failed(sock, call);
     }
-    if (call.busy) {
+    if (call->busy) {
         return IO_BUSY;
     }
     sock->ready &= ~SOCK_WRITABLE;
@@ -436,12 +358,12 @@ static enum io nothing_written(struct sock *sock, const SSL *ssl, int result)
 enum io tls_send(struct sock *sock, const void *bytes, size_t size, bool last,
                  size_t *count)
 {
-    SSL *ssl = ssl_of(sock);
+    struct tls_call *call = tls_bio_begin(sock, ssl_of(sock));
     int result;
 
-    begin_call(sock, last);
-    result = SSL_write_ex(ssl, bytes, size, count);
-    return result == 1 ? IO_OK : nothing_written(sock, ssl, result);
+    call->more = last;
+    result = SSL_write_ex(call->ssl, bytes, size, count);
+    return result == 1 ? IO_OK : nothing_written(sock, call, result);
 }
 
 static enum io finish_kernel(struct sock *sock)
@@ -458,14 +380,15 @@ static enum io finish_kernel(struct sock *sock)
 
 static enum io finish_openssl(struct sock *sock, SSL *ssl)
 {
+    struct tls_call *call = tls_bio_begin(sock, ssl);
     int result;
 
     if (!SSL_is_init_finished(ssl)) {
         return IO_OK; /* no stream was begun that could be cut off */
     }
-    begin_call(sock, true);
+    call->more = true;
     result = SSL_shutdown(ssl);
-    return result >= 0 ? IO_OK : nothing_written(sock, ssl, result);
+    return result >= 0 ? IO_OK : nothing_written(sock, call, result);
 }
 
 enum io tls_finish(struct sock *sock)
@@ -481,6 +404,11 @@ enum io tls_finish(struct sock *sock)
         sock->tls |= SOCK_TLS_FINISHED;
     }
     return io;
+}
+
+size_t tls_take_work(void)
+{
+    return tls_bio_take_work();
 }
 
 bool tls_has_bytes(const struct sock *sock)

@@ -25,6 +25,7 @@ int plane_open(struct plane *plane, const struct loop_owner *owner,
         return -1;
     }
     plane->number = number;
+    plane->tls_work = PLANE_TLS_WORK;
     plane->shared = shared;
     shared->mailboxes[number] = &plane->loop.mailbox;
     plane->random = hash_mix(plane->loop.now_ns + number);

@@ -76,6 +76,8 @@ static void on_batch_end(struct loop *loop)
     struct plane *plane = plane_of(loop);
 
     plane->handshakes = 0;
+    plane->tls_work = PLANE_TLS_WORK;
+    plane->tls_queue = false;
     if (plane->accept_due) {
         acceptor_turn(plane);
     }
@@ -119,10 +121,12 @@ static const struct loop_owner reactor_owner = {
               [PLANE_RETRY] = on_retry_timer,
               [PLANE_ACCEPT] = acceptor_timer},
     .run = {[PLANE_RELAYS] = session_relay_run,
+            [PLANE_TLS_RELAYS] = session_relay_run,
             [PLANE_UPSTREAM_HANDSHAKES] = session_open_run,
             [PLANE_CLIENT_HANDSHAKES] = session_open_run,
             [PLANE_UDP] = udp_session_run},
-    .may_run = {[PLANE_UPSTREAM_HANDSHAKES] = handshake_may_step,
+    .may_run = {[PLANE_TLS_RELAYS] = session_relay_may_run,
+                [PLANE_UPSTREAM_HANDSHAKES] = handshake_may_step,
                 [PLANE_CLIENT_HANDSHAKES] = handshake_may_step},
     .free_deferred = {[PLANE_RELAYS] = session_free_deferred,
                       [PLANE_UDP] = udp_session_free_deferred},

@@ -301,6 +301,29 @@ static enum pump read_throttled(struct relay *relay,
     return answer;
 }
 
+/* What a read has used up. Where OpenSSL reads, that may be more than bytes. */
+static void spend(const struct relay_context *context, size_t count,
+                  size_t *budget)
+{
+    size_t work = sock_take_work(context->from);
+
+    if (work > 0) {
+        context->plane->tls_work -= MIN(context->plane->tls_work, work);
+    }
+    *budget -= MIN(*budget, MAX(count, work));
+}
+
+/* Its turn is over; another one comes. */
+static enum pump wait_for_turn(struct relay *relay,
+                               const struct relay_context *context)
+{
+    enum plane_queue queue =
+        context->from->tls & SOCK_TLS_READ ? PLANE_TLS_RELAYS : PLANE_RELAYS;
+
+    loop_run_later(&context->plane->loop, queue, &relay->link);
+    return wait_for(relay, RELAY_TURN);
+}
+
 /* Reads once, if the source has something, the sink takes it, and the budget
  * is not spent. */
 static enum pump fill(struct relay *relay, const struct relay_context *context,
@@ -321,15 +344,14 @@ static enum pump fill(struct relay *relay, const struct relay_context *context,
         return wait_for(relay, RELAY_SINK);
     }
     if (*budget == 0) {
-        loop_run_later(&context->plane->loop, PLANE_RELAYS, &relay->link);
-        return wait_for(relay, RELAY_TURN);
+        return wait_for_turn(relay, context);
     }
     most =
         in_bulk(relay) ? PIPE_BYTES : context->memory->cache.slab->block_bytes;
     answer = context->throttle == NULL
                  ? read_once(relay, context, most, &count)
                  : read_throttled(relay, context, most, &count);
-    *budget -= MIN(*budget, count);
+    spend(context, count, budget);
     return answer;
 }
 

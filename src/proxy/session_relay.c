@@ -22,12 +22,21 @@ static bool nothing_is_owed(struct sock *sock)
            sock_error(sock) != 0;
 }
 
+static enum direction side_of(const struct session *session, enum cause cause)
+{
+    return cause == CAUSE_CLIENT_RESET ||
+                   (cause == CAUSE_TLS_ERROR &&
+                    session->sock[CLIENT].tls & SOCK_TLS_VIOLATED)
+               ? CLIENT
+               : UPSTREAM;
+}
+
 /* One side was reset, and what it sent before is written to the other: that one
  * is reset too, once its kernel has delivered it. */
 static void linger(struct plane *plane, struct session *session,
                    enum cause cause)
 {
-    enum direction gone = cause == CAUSE_CLIENT_RESET ? CLIENT : UPSTREAM;
+    enum direction gone = side_of(session, cause);
     enum direction left = direction_other(gone);
 
     (void)session_leave_phase(plane, session);
@@ -72,6 +81,7 @@ static void follow(struct plane *plane, struct session *session,
         break;
     case CAUSE_CLIENT_RESET:
     case CAUSE_UPSTREAM_RESET:
+    case CAUSE_TLS_ERROR:
         linger(plane, session, cause);
         break;
     default:
@@ -119,6 +129,17 @@ void session_relay_run(struct loop *loop, struct list *link)
 
     run_relay(plane_of(loop), session_of(relay),
               (enum direction)relay->direction);
+}
+
+bool session_relay_may_run(struct loop *loop)
+{
+    struct plane *plane = plane_of(loop);
+
+    if (!plane->tls_queue) {
+        plane->tls_queue = true;
+        plane->tls_work = PLANE_TLS_WORK;
+    }
+    return plane->tls_work > 0;
 }
 
 /* A block was granted to the service's waiting relays, which go on in order.

@@ -10,8 +10,11 @@ static enum cause fin_of(enum direction side)
     return side == CLIENT ? CAUSE_CLIENT_FIN : CAUSE_UPSTREAM_FIN;
 }
 
-static enum cause reset_of(enum direction side)
+static enum cause reset_of(const struct tunnel *tunnel, enum direction side)
 {
+    if (tunnel->sock[side].tls & SOCK_TLS_VIOLATED) {
+        return CAUSE_TLS_ERROR;
+    }
     return side == CLIENT ? CAUSE_CLIENT_RESET : CAUSE_UPSTREAM_RESET;
 }
 
@@ -71,7 +74,7 @@ static enum cause sink_was_reset(const struct tunnel *tunnel,
     switch (tunnel->relay[sink].wait) {
     case RELAY_ENDED:
     case RELAY_BROKEN:
-        return reset_of(sink);
+        return reset_of(tunnel, sink);
     case RELAY_SOURCE:
         return pump(tunnel, sink);
     default:
@@ -86,12 +89,15 @@ static enum cause pump(const struct tunnel *tunnel, enum direction direction)
                         ? RELAY_BUDGET_BYTES
                         : context.memory->cache.slab->block_bytes;
 
+    if (context.from->tls & SOCK_TLS_READ) {
+        budget = MIN(budget, context.plane->tls_work);
+    }
     plane_trim_later(context.plane);
     switch (relay_pump(&tunnel->relay[direction], &context, budget)) {
     case PUMP_ENDED:
         return stream_ended(tunnel, direction);
     case PUMP_NO_SOURCE:
-        return reset_of(direction);
+        return reset_of(tunnel, direction);
     case PUMP_NO_SINK:
         return sink_was_reset(tunnel, direction);
     default:
@@ -135,7 +141,7 @@ enum cause tunnel_event(const struct tunnel *tunnel, enum direction side,
     /* Nothing reads this side any more, so nothing else meets the error. */
     if (events & EPOLLERR && (wait == RELAY_ENDED || wait == RELAY_BROKEN) &&
         sock_error(sock) != 0) {
-        return reset_of(side);
+        return reset_of(tunnel, side);
     }
     if ((wait == RELAY_SOURCE && sock->ready & SOCK_READABLE) ||
         (wait == RELAY_MEMORY && sock->ready & SOCK_HANGUP)) {

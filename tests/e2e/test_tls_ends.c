@@ -217,7 +217,7 @@ static void send_urgent(struct fixture *fixture,
     socket_send_urgent(pair.client, '!'); /* no record begins with it */
     socket_send_text(pair.client, "behind it");
     expect_reset(pair.upstream);
-    stats_await_cause(fixture->proxy, "client_reset", 1);
+    stats_await_cause(fixture->proxy, "tls_error", 1);
     pair_close(&pair);
 }
 
@@ -238,7 +238,7 @@ static void forge_a_record(struct fixture *fixture,
                      sizeof(record));
     expect_reset(pair.upstream);
     socket_close(pair.upstream);
-    stats_await_cause(fixture->proxy, "client_reset", 1);
+    stats_await_cause(fixture->proxy, "tls_error", 1);
     socket_close(pair.client);
 }
 
