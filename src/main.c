@@ -3,6 +3,7 @@
 #include "control/credentials.h"
 #include "control/daemon.h"
 #include "control/name_check.h"
+#include "control/signals.h"
 #include "control/source.h"
 
 #include <getopt.h>
@@ -265,6 +266,9 @@ static int serve_file(const struct arguments *arguments)
 
 static int run(const struct arguments *arguments)
 {
+    if (arguments->help || arguments->version || arguments->check) {
+        signals_release();
+    }
     if (arguments->help) {
         return print(usage);
     }
@@ -280,8 +284,10 @@ static int run(const struct arguments *arguments)
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.path = NULL};
-    int status = read_arguments(&arguments, argc, argv);
+    int status;
 
+    signals_hold();
+    status = read_arguments(&arguments, argc, argv);
     if (status == 0) {
         status = run(&arguments);
     }

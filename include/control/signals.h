@@ -8,10 +8,18 @@
 #include "base/base.h"
 
 /*
- * Blocks SIGHUP, SIGUSR1, SIGTERM and SIGINT and returns a descriptor that is
- * readable when one is pending. Ignores SIGPIPE and SIGUSR2. Called before any
- * other thread starts: all inherit the mask, so that no signal interrupts a
- * worker. -1 with errno.
+ * Blocks SIGHUP, SIGUSR1, SIGTERM and SIGINT, so that they stay pending until
+ * signals_next takes them, and ignores others whose default would end or stop
+ * the process. Called first of all, before other threads start: all inherit the
+ * mask, so that no signal interrupts a worker.
+ */
+void signals_hold(void);
+
+/* What is pending has its default effect from now on: the end. For a process
+ * that does not become the daemon. */
+void signals_release(void);
+
+/* A descriptor that is readable when a held signal is pending. -1 with errno.
  */
 int signals_open(void) WARN_UNUSED;
 

@@ -4,20 +4,48 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-int signals_open(void)
+static const int handled[] = {SIGHUP, SIGUSR1, SIGTERM, SIGINT};
+
+/* Each of these ends or stops a process by default. */
+static const int ignored[] = {
+    SIGPIPE, /* the reader of a log is gone: write reports EPIPE too */
+    SIGXFSZ, /* a log is as long as RLIMIT_FSIZE allows: EFBIG */
+    SIGTTOU, /* a log on a terminal that another job has; the line is written */
+    SIGUSR2, /* reserved */
+};
+
+static sigset_t handled_set(void)
 {
     sigset_t set;
 
     sigemptyset(&set);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGUSR2, SIG_IGN);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
-        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(handled); i++) {
+        sigaddset(&set, handled[i]);
     }
+    return set;
+}
+
+void signals_hold(void)
+{
+    sigset_t set = handled_set();
+
+    for (size_t i = 0; i < ARRAY_LEN(ignored); i++) {
+        signal(ignored[i], SIG_IGN);
+    }
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+void signals_release(void)
+{
+    sigset_t set = handled_set();
+
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int signals_open(void)
+{
+    sigset_t set = handled_set();
+
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 

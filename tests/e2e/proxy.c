@@ -82,6 +82,9 @@ static void run(const struct proxy_options *options, char *const *arguments,
         setrlimit(RLIMIT_NOFILE, &limit);
     }
     dup2(log_fd, STDERR_FILENO);
+    if (options->prepare != NULL) {
+        options->prepare();
+    }
     execve(proxy_binary(), arguments, environment);
     _exit(127);
 }

@@ -27,6 +27,7 @@ struct proxy_options {
     bool journal;                   /* JOURNAL_STREAM names its stderr */
     bool log_unread; /* nobody reads its log, so no line can be waited for */
     bool no_ready;   /* do not wait for the line that tells it is ready */
+    void (*prepare)(void); /* called in the process before it is evproxy */
 };
 
 /* Runs it with that configuration, and waits until it is ready. */

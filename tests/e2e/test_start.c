@@ -1,0 +1,156 @@
+/*
+ * What a process is started with: signals that come at once, limits, standard
+ * streams, users.
+ */
+#include "expect.h"
+#include "file.h"
+#include "fixture.h"
+#include "loopback.h"
+#include "proxy.h"
+#include "serve.h"
+#include "server.h"
+#include "socket.h"
+#include "teardown.h"
+#include "test.h"
+#include "wait.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- signals ---- */
+
+/* So long that reading it takes a while. */
+static const char *long_config(const struct loopback *front)
+{
+    enum { NETWORKS = 20000 };
+    static char text[NETWORKS * sizeof("allow = 10.255.255.0/24\n") + 256];
+    int at =
+        sprintf(text, "[service web]\nlisten = %s\nupstream = 127.0.0.1:1\n",
+                front->text);
+
+    for (int i = 0; i < NETWORKS; i++) {
+        at += sprintf(text + at, "allow = 10.%d.%d.0/24\n", i / 256, i % 256);
+    }
+    return text;
+}
+
+/* Starts it, and sends the signal as soon as it has opened its configuration.
+ */
+static struct proxy *start_and_signal(int signal)
+{
+    struct loopback front = loopback_new();
+    char path[160];
+    const char *const arguments[] = {"evproxy", "-c", path, NULL};
+    const struct proxy_options options = {.arguments = arguments,
+                                          .no_ready = true};
+    int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    struct proxy *proxy;
+
+    snprintf(path, sizeof(path), "%s",
+             file_write("long.ini", long_config(&front)));
+    assert_true(inotify_add_watch(watch, path, IN_OPEN) >= 0);
+    proxy = proxy_launch(&options, "%s", "");
+    assert_true(wait_events(watch, POLLIN, wait_limit_ms()));
+    proxy_signal(proxy, signal);
+    close(watch);
+    return proxy;
+}
+
+static void a_signal_during_the_start_is_obeyed_after_it(void **state)
+{
+    struct proxy *proxy;
+
+    (void)state;
+    proxy = start_and_signal(SIGHUP);
+    proxy_line(proxy, "^reloaded generation=2 ");
+    proxy_stop(proxy);
+    proxy = start_and_signal(SIGUSR1);
+    proxy_line(proxy, "^stats uptime_s=");
+    proxy_stop(proxy);
+    proxy = start_and_signal(SIGUSR2);
+    proxy_line(proxy, "^ready ");
+    proxy_stop(proxy);
+    proxy = start_and_signal(SIGTERM);
+    assert_int_equal(proxy_wait(proxy), 0);
+    assert_int_equal(proxy_count(proxy, "^ready "), 1);
+    assert_int_equal(proxy_count(proxy, "^stopped"), 1);
+}
+
+#define LOG_BYTES 4096
+
+static char log_path[160];
+
+/* Its log is a file with a limit. */
+static void limit_log(void)
+{
+    const struct rlimit limit = {LOG_BYTES, LOG_BYTES};
+    int fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_TRUNC, 0600);
+
+    dup2(fd, STDERR_FILENO);
+    close(fd);
+    signal(SIGXFSZ, SIG_DFL); /* whatever this program was started with */
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+/* Lines that were lost, by the last line of that log. */
+static uint64_t lost_lines(void)
+{
+    char text[LOG_BYTES + 1] = "";
+    FILE *file = fopen(log_path, "r");
+    const char *found;
+
+    assert_non_null(file);
+    text[fread(text, 1, LOG_BYTES, file)] = '\0';
+    fclose(file);
+    found = strstr(text, " log_lost=");
+    return found == NULL ? 0 : strtoull(found + strlen(" log_lost="), NULL, 10);
+}
+
+static void a_log_at_its_limit_loses_lines_and_no_more(void **state)
+{
+    const struct proxy_options options = {.prepare = limit_log,
+                                          .no_ready = true};
+    struct loopback front = loopback_new(), back = loopback_new();
+    struct server *server = server_start(&back, serve_echo, NULL);
+    struct proxy *proxy;
+    int fd = -1;
+
+    (void)state;
+    snprintf(log_path, sizeof(log_path), "%s", file_path("limited.log"));
+    proxy = proxy_launch(&options,
+                         "[global]\naccess_log = yes\n"
+                         "[service web]\nlisten = %s\nupstream = %s\n",
+                         front.text, back.text);
+    wait_until((fd = socket_try_connect(NULL, &front)) >= 0);
+    for (int i = 0; i < 100; i++) {
+        socket_send_text(fd, "x");
+        expect_text(fd, "x");
+        socket_close(fd);
+        fd = socket_connect(&front);
+    }
+    proxy_signal(proxy, SIGUSR1); /* lines by the thread of the signals too */
+    expect_silence(fd, 100);
+    assert_int_equal(truncate(log_path, 0), 0);
+    proxy_signal(proxy, SIGUSR1);
+    wait_until(lost_lines() >= 50);
+    proxy_stop(proxy);
+    server_stop(server);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        E2E(a_signal_during_the_start_is_obeyed_after_it),
+        E2E(a_log_at_its_limit_loses_lines_and_no_more),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
