@@ -2,6 +2,7 @@
 #include "config/config.h"
 #include "control/credentials.h"
 #include "control/daemon.h"
+#include "control/descriptors.h"
 #include "control/name_check.h"
 #include "control/signals.h"
 #include "control/source.h"
@@ -287,6 +288,10 @@ int main(int argc, char **argv)
     int status;
 
     signals_hold();
+    if (descriptors_fill_standard() < 0) {
+        perror("evproxy: /dev/null");
+        return EXIT_FAILED;
+    }
     status = read_arguments(&arguments, argc, argv);
     if (status == 0) {
         status = run(&arguments);

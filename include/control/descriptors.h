@@ -1,5 +1,6 @@
 /*
- * descriptors: how many connections RLIMIT_NOFILE can hold.
+ * descriptors: the standard streams, and how many connections RLIMIT_NOFILE can
+ * hold.
  *
  * A connection takes two descriptors. The process also has a listening socket
  * for each address and worker, an epoll and an eventfd for each loop, a socket
@@ -12,6 +13,11 @@
 #include "config/config.h"
 
 #include <stdint.h>
+
+/* Opens /dev/null for each of 0, 1 and 2 that the process was started without.
+ * Otherwise the next descriptor has that number, and log lines go into it.
+ * Called before any other is opened. -1 with errno. */
+int descriptors_fill_standard(void) WARN_UNUSED;
 
 /* Raises the soft limit to the hard one. Returns the limit that is in force. */
 uint64_t descriptors_raise(void);

@@ -3,10 +3,12 @@
 #include "control/health_check.h"
 #include "control/resolver.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/param.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum {
     PER_CONNECTION = 2,
@@ -17,6 +19,17 @@ enum {
      * from those that it closes. */
     RESERVED = 24,
 };
+
+int descriptors_fill_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        /* open gives the lowest number that is free. */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
 
 uint64_t descriptors_raise(void)
 {

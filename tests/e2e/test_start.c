@@ -145,11 +145,66 @@ static void a_log_at_its_limit_loses_lines_and_no_more(void **state)
     server_stop(server);
 }
 
+/* ---- standard streams ---- */
+
+static unsigned closed_streams; /* a bit for each */
+
+static void close_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (closed_streams & 1u << fd) {
+            close(fd);
+        }
+    }
+}
+
+static void expect_null(const struct proxy *proxy, int fd)
+{
+    char path[64];
+    char target[64] = "";
+
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)proxy_pid(proxy), fd);
+    assert_true(readlink(path, target, sizeof(target) - 1) > 0);
+    assert_string_equal(target, "/dev/null");
+}
+
+static void a_closed_standard_stream_is_dev_null(void **state)
+{
+    const struct proxy_options options = {.prepare = close_streams,
+                                          .no_ready = true};
+    struct loopback front = loopback_new(), back = loopback_new();
+    int listener = socket_listen(&back);
+
+    (void)state;
+    for (closed_streams = 1; closed_streams <= 7; closed_streams++) {
+        struct proxy *proxy = proxy_launch(
+            &options, "[service web]\nlisten = %s\nupstream = %s\n", front.text,
+            back.text);
+        int fd = -1;
+
+        wait_until((fd = socket_try_connect(NULL, &front)) >= 0);
+        for (int i = 0; i <= 2; i++) {
+            if (closed_streams & 1u << i) {
+                expect_null(proxy, i);
+            }
+        }
+        proxy_signal(proxy, SIGUSR1);
+        socket_send_text(fd, "x");
+        int upstream = socket_accept(listener);
+        expect_text(upstream, "x");
+        socket_close(upstream);
+        socket_close(fd);
+        proxy_signal(proxy, SIGTERM);
+        assert_int_equal(proxy_wait(proxy), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E(a_signal_during_the_start_is_obeyed_after_it),
         E2E(a_log_at_its_limit_loses_lines_and_no_more),
+        E2E(a_closed_standard_stream_is_dev_null),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

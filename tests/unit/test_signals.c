@@ -30,6 +30,7 @@ static int run(void (*body)(void))
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    kill(pid, SIGKILL);
     return status;
 }
 
