@@ -96,7 +96,7 @@ const struct key key_table[] = {
     {GLOBAL("user", user), .set = setter_text, .restart = true,
      .help = "drop root to this user once the listeners are open"},
     {GLOBAL("group", group), .set = setter_text, .restart = true,
-     .help = "and to this group; without it, the user's"},
+     .help = "and to this group; with a user, the default is the user's"},
     {ABSENT(KEY_GLOBAL, "metrics_listen"), .default_text = "off",
      .default_taken = true,
      .help = "HTTP address that answers /metrics and /healthz"},

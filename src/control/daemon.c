@@ -342,11 +342,12 @@ static void close_control(struct daemon *daemon)
     loop_close(&daemon->loop);
 }
 
-static const char *start_workers(struct daemon *daemon)
+static const char *start_workers(struct daemon *daemon,
+                                 const struct identity *identity)
 {
     static char sentence[128];
     const struct config *config = daemon->changes.generations.prepared->config;
-    const char *error = privileges_drop(config->user, config->group);
+    const char *error = privileges_drop(identity);
 
     if (error != NULL) {
         return error;
@@ -366,13 +367,18 @@ static const char *start_workers(struct daemon *daemon)
 static const char *start(struct daemon *daemon, struct config *config,
                          unsigned *line)
 {
-    const char *error;
+    struct identity identity;
+    const char *error = privileges_find(config->user, config->group, &identity);
 
+    if (error != NULL) {
+        config_destroy(config);
+        return error;
+    }
     daemon->changes.limit = descriptors_raise();
     error =
         changes_prepare(&daemon->changes, config, workers_wanted(config), line);
     if (error == NULL) {
-        error = start_workers(daemon);
+        error = start_workers(daemon, &identity);
     }
     if (error == NULL) {
         apply_settings(daemon);

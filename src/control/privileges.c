@@ -4,17 +4,14 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
-
-struct identity {
-    uid_t uid;
-    gid_t gid;
-    const char *name; /* for the supplementary groups; NULL: none */
-};
 
 static PRINTF(1, 2) const char *sentence(const char *format, ...)
 {
@@ -65,14 +62,70 @@ static const char *find_user(const char *user, bool group_given,
     }
     identity->uid = entry->pw_uid;
     identity->gid = entry->pw_gid;
-    identity->name = entry->pw_name;
+    snprintf(identity->name, sizeof(identity->name), "%s", entry->pw_name);
     return NULL;
+}
+
+const char *privileges_find(const char *user, const char *group,
+                            struct identity *identity)
+{
+    const char *error = NULL;
+
+    *identity = (struct identity){
+        .changes = user != NULL || group != NULL,
+        .uid = geteuid(),
+        .gid = getegid(),
+    };
+    if (user != NULL) {
+        error = find_user(user, group != NULL, identity);
+    }
+    if (error == NULL && group != NULL) {
+        error = find_group(group, &identity->gid);
+    }
+    return error;
+}
+
+/* Whether real, effective and saved identity are that one already. */
+static bool is_already(const struct identity *identity)
+{
+    uid_t real_uid, uid, saved_uid;
+    gid_t real_gid, gid, saved_gid;
+
+    return getresuid(&real_uid, &uid, &saved_uid) == 0 &&
+           getresgid(&real_gid, &gid, &saved_gid) == 0 &&
+           real_uid == identity->uid && uid == identity->uid &&
+           saved_uid == identity->uid && real_gid == identity->gid &&
+           gid == identity->gid && saved_gid == identity->gid;
+}
+
+/* Done while the process may. One that may not (a container without
+ * CAP_SETPCAP) relies on no_new_privs alone. */
+static void drop_bounding_set(void)
+{
+    for (unsigned long i = 0; prctl(PR_CAPBSET_READ, i, 0, 0, 0) >= 0; i++) {
+        (void)prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
+    }
+}
+
+/* The change of user clears them too, unless a secure bit says otherwise; but
+ * never the inheritable ones. */
+static int drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {
+        .version = _LINUX_CAPABILITY_VERSION_3,
+    };
+    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+    return (int)syscall(SYS_capset, &header, none);
 }
 
 static const char *become(const struct identity *identity)
 {
-    if ((identity->name != NULL ? initgroups(identity->name, identity->gid)
-                                : setgroups(0, NULL)) < 0) {
+    if (identity->uid != 0) {
+        drop_bounding_set();
+    }
+    if ((identity->name[0] != '\0' ? initgroups(identity->name, identity->gid)
+                                   : setgroups(0, NULL)) < 0) {
         return sentence("cannot set the groups: %s", strerror(errno));
     }
     if (setresgid(identity->gid, identity->gid, identity->gid) < 0) {
@@ -83,32 +136,29 @@ static const char *become(const struct identity *identity)
         return sentence("cannot become user %u: %s", (unsigned)identity->uid,
                         strerror(errno));
     }
-    if (identity->uid != 0 && setuid(0) == 0) {
-        return "root could be regained after dropping it";
-    }
-    return NULL;
-}
-
-const char *privileges_drop(const char *user, const char *group)
-{
-    struct identity identity = {0};
-    const char *error;
-
-    if (user == NULL) {
+    if (identity->uid == 0) {
         return NULL;
     }
-    error = find_user(user, group != NULL, &identity);
-    if (error == NULL && group != NULL) {
-        error = find_group(group, &identity.gid);
+    if (drop_capabilities() < 0) {
+        return sentence("cannot drop the capabilities: %s", strerror(errno));
     }
-    if (error != NULL) {
-        return error;
+    return setuid(0) == 0 ? "root could be regained after dropping it" : NULL;
+}
+
+const char *privileges_drop(const struct identity *identity)
+{
+    const char *error = NULL;
+
+    if (!identity->changes) {
+        return NULL;
     }
     /* A process that is this user already has nothing to drop, and may not
      * change its groups. */
-    if (getuid() == identity.uid && geteuid() == identity.uid &&
-        getgid() == identity.gid && getegid() == identity.gid) {
-        return NULL;
+    if (!is_already(identity)) {
+        error = become(identity);
     }
-    return become(&identity);
+    if (error == NULL && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+        error = sentence("cannot set no_new_privs: %s", strerror(errno));
+    }
+    return error;
 }

@@ -6,6 +6,7 @@
 #include "file.h"
 #include "fixture.h"
 #include "loopback.h"
+#include "proc.h"
 #include "proxy.h"
 #include "serve.h"
 #include "server.h"
@@ -14,8 +15,12 @@
 #include "test.h"
 #include "wait.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +28,7 @@
 #include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* ---- signals ---- */
@@ -199,12 +205,107 @@ static void a_closed_standard_stream_is_dev_null(void **state)
     }
 }
 
+/* ---- users ---- */
+
+static void skip_unless_root(void)
+{
+    if (geteuid() != 0 || getpwnam("nobody") == NULL ||
+        getgrnam("daemon") == NULL) {
+        print_message("skipped: root, nobody and a group daemon are needed\n");
+        skip();
+    }
+}
+
+/* Root with another group and an inheritable capability, as a start by hand may
+ * have. */
+static void have_rights(void)
+{
+    const gid_t group = 4;
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct sets[2];
+
+    syscall(SYS_capget, &header, sets);
+    sets[0].inheritable = sets[0].permitted & 1u << CAP_NET_BIND_SERVICE;
+    syscall(SYS_capset, &header, sets);
+    setgroups(1, &group);
+}
+
+static struct proxy *start_with(const struct proxy_options *options,
+                                const char *global)
+{
+    return proxy_launch(
+        options, "[global]\n%s\n[service web]\nlisten = %s\nupstream = %s\n",
+        global, loopback_new().text, "127.0.0.1:1");
+}
+
+/* The line is in the status of every thread. */
+static void expect_in_threads(const struct proxy *proxy, const char *line)
+{
+    char path[320], text[4096];
+    DIR *list;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)proxy_pid(proxy));
+    list = opendir(path);
+    assert_non_null(list);
+    for (const struct dirent *entry; (entry = readdir(list)) != NULL;) {
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/status",
+                 (int)proxy_pid(proxy), entry->d_name);
+        FILE *file = fopen(path, "re");
+        assert_non_null(file);
+        text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+        fclose(file);
+        if (strstr(text, line) == NULL) {
+            fail_msg("no '%s' in %s", line, path);
+        }
+    }
+    closedir(list);
+}
+
+static void a_dropped_privilege_cannot_be_had_again(void **state)
+{
+    static const char *const lines[] = {
+        "\nCapInh:\t0000000000000000\n", "\nCapPrm:\t0000000000000000\n",
+        "\nCapEff:\t0000000000000000\n", "\nCapBnd:\t0000000000000000\n",
+        "\nCapAmb:\t0000000000000000\n", "\nNoNewPrivs:\t1\n",
+    };
+    const struct proxy_options options = {.prepare = have_rights};
+    struct proxy *proxy;
+
+    (void)state;
+    skip_unless_root();
+    proxy = start_with(&options, "user = nobody");
+    for (unsigned i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+        expect_in_threads(proxy, lines[i]);
+    }
+    proxy_stop(proxy);
+}
+
+static void a_group_without_a_user_is_obeyed(void **state)
+{
+    const struct proxy_options options = {.prepare = have_rights};
+    struct proxy *proxy;
+
+    (void)state;
+    skip_unless_root();
+    proxy = start_with(&options, "group = daemon");
+    assert_int_equal(proc_status(proxy, "Uid"), 0);
+    assert_int_equal(proc_status(proxy, "Gid"), getgrnam("daemon")->gr_gid);
+    assert_int_equal(proc_status(proxy, "Groups"), 0); /* there are none */
+    assert_int_equal(proc_status(proxy, "NoNewPrivs"), 1);
+    proxy_stop(proxy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E(a_signal_during_the_start_is_obeyed_after_it),
         E2E(a_log_at_its_limit_loses_lines_and_no_more),
         E2E(a_closed_standard_stream_is_dev_null),
+        E2E(a_dropped_privilege_cannot_be_had_again),
+        E2E(a_group_without_a_user_is_obeyed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
