@@ -39,6 +39,10 @@ int endpoint_compare_ip(const struct endpoint *a, const struct endpoint *b);
 /* The same address, port, zone or path; IPv4-mapped addresses equal IPv4. */
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 
+/* Whether it has the IP endpoint's port on every address that the other one
+ * has: ":80" covers "127.0.0.1:80" and "[::1]:80". */
+bool endpoint_covers(const struct endpoint *any, const struct endpoint *one);
+
 /*
  * As addr_format, with the zone if there is one ("[fe80::1%2]:80") and the path
  * of a unix socket ("unix:/path"); none: "-".

@@ -118,6 +118,18 @@ bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
     return equal_ip(a, b);
 }
 
+bool endpoint_covers(const struct endpoint *any, const struct endpoint *one)
+{
+    bool all = family_of(any) == AF_INET6
+                   ? IN6_IS_ADDR_UNSPECIFIED(&any->u.in6.sin6_addr)
+                   : family_of(any) == AF_INET && family_of(one) == AF_INET &&
+                         any->u.in.sin_addr.s_addr == INADDR_ANY;
+
+    /* The port is at the same place in both families. */
+    return all && (family_of(one) == AF_INET || family_of(one) == AF_INET6) &&
+           any->u.in.sin_port == one->u.in.sin_port;
+}
+
 const char *endpoint_format(const struct endpoint *endpoint,
                             char text[ADDR_TEXT_MAX])
 {

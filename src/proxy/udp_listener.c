@@ -9,19 +9,27 @@
 
 /* ---- which sockets ---- */
 
-/* Whose clients come to that address now; NULL: nobody's. */
+/* Whose clients come to that address now; NULL: nobody's. A socket of one
+ * address gets the datagrams of that address even if another socket has all. */
 static struct service *service_at(const struct generation *generation,
                                   const struct endpoint *endpoint)
 {
+    struct service *covering = NULL;
+
     for (size_t i = 0; i < generation->listen_count; i++) {
         const struct listen_socket *socket = &generation->listens[i];
 
-        if (socket->service->config->mode == CONFIG_UDP &&
-            endpoint_equal(&socket->endpoint, endpoint)) {
+        if (socket->service->config->mode != CONFIG_UDP) {
+            continue;
+        }
+        if (endpoint_equal(&socket->endpoint, endpoint)) {
             return socket->service;
         }
+        if (endpoint_covers(&socket->endpoint, endpoint)) {
+            covering = socket->service;
+        }
     }
-    return NULL;
+    return covering;
 }
 
 static bool has_tcp(const struct generation *generation)
@@ -47,7 +55,8 @@ void udp_listener_apply(struct plane *plane,
             continue;
         }
         if (!listener->kept) {
-            /* The kernel may give it clients of an address that is back. */
+            /* The kernel may give it clients of an address that is back, or
+             * that a wider one covers. */
             listener->service = service_at(generation, &listener->endpoint);
         }
         listener_watch(plane, listener);

@@ -145,6 +145,35 @@ static void flow_labels_do_not_make_endpoints_differ(void **state)
     assert_true(endpoint_equal(&a.endpoint, &b.endpoint));
 }
 
+static void all_addresses_of_a_port_cover_each(void **state)
+{
+    static const struct {
+        const char *any, *one;
+        bool covers;
+    } cases[] = {
+        {":80", "1.2.3.4:80", true},
+        {":80", "[::1]:80", true},
+        {":80", ":80", true},
+        {":80", "0.0.0.0:80", true},
+        {":80", "1.2.3.4:81", false},
+        {":80", "unix:/a", false},
+        {"0.0.0.0:80", "1.2.3.4:80", true},
+        {"0.0.0.0:80", "[::1]:80", false},
+        {"1.2.3.4:80", ":80", false},
+        {"1.2.3.4:80", "1.2.3.4:80", false},
+        {"unix:/a", "1.2.3.4:80", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct address any = good_address(cases[i].any);
+        struct address one = good_address(cases[i].one);
+
+        assert_int_equal(endpoint_covers(&any.endpoint, &one.endpoint),
+                         cases[i].covers);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +184,7 @@ int main(void)
         cmocka_unit_test(abstract_names_differ_and_are_not_written),
         cmocka_unit_test(endpoints_are_equal_when_every_part_is),
         cmocka_unit_test(flow_labels_do_not_make_endpoints_differ),
+        cmocka_unit_test(all_addresses_of_a_port_cover_each),
     };
 
     return cmocka_run_group_tests_name("endpoint", tests, NULL, NULL);
