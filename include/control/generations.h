@@ -28,6 +28,7 @@ struct generations {
     unsigned applied; /* holders that have the current one: the workers in
                          their order, then health */
 
+    uid_t owner; /* of the sockets: who the process is, or becomes */
     struct generation *prepared; /* NULL: none */
     struct reload_plan plan;     /* of prepared */
 

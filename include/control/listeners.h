@@ -20,11 +20,11 @@
 /*
  * Gives each address of the wanted generation its sockets, by the plan: those
  * of the running generation (NULL at the start), or new ones, bound and
- * listening. -1: all new ones are closed again, *failed is the address and
- * errno the reason.
+ * listening, which belong to the owner. -1: all new ones are closed again,
+ * *failed is the address and errno the reason.
  */
 int listeners_open(struct generation *wanted, const struct generation *running,
-                   const struct reload_plan *plan,
+                   const struct reload_plan *plan, uid_t owner,
                    const struct endpoint **failed) WARN_UNUSED;
 
 /* Closes what was opened for a generation that no worker was given. */

@@ -13,11 +13,15 @@
  * listen yet. An IPv6 endpoint of all addresses takes IPv4 too, and becomes
  * IPv4 on a machine without IPv6. For a unix path, a socket file that nobody
  * answers on is removed first. -1 with errno.
+ *
+ * The kernel lets sockets share a port only if they belong to one user. So a
+ * process that is going to be another user gives them to that one: the owner.
  */
-int listen_bind(const struct endpoint *endpoint) WARN_UNUSED;
+int listen_bind(const struct endpoint *endpoint, uid_t owner) WARN_UNUSED;
 
 /* The same for datagrams, which arrive from now on. */
-int listen_bind_datagram(const struct endpoint *endpoint) WARN_UNUSED;
+int listen_bind_datagram(const struct endpoint *endpoint,
+                         uid_t owner) WARN_UNUSED;
 
 /* Sets the options, which accepted connections inherit, and listens. Called
  * again, it changes them and the backlog. -1 with errno. */

@@ -375,6 +375,7 @@ static const char *start(struct daemon *daemon, struct config *config,
         return error;
     }
     daemon->changes.limit = descriptors_raise();
+    daemon->changes.generations.owner = identity.uid;
     error =
         changes_prepare(&daemon->changes, config, workers_wanted(config), line);
     if (error == NULL) {

@@ -124,7 +124,8 @@ const char *generations_prepare(struct generations *generations,
         error = cannot_load(&errors, line);
         goto free_generation;
     }
-    if (listeners_open(next, running, &generations->plan, &failed) < 0) {
+    if (listeners_open(next, running, &generations->plan, generations->owner,
+                       &failed) < 0) {
         error = cannot_listen(failed);
         goto free_credentials;
     }

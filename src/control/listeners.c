@@ -90,16 +90,16 @@ static void close_all(struct listen_socket *listen, unsigned workers)
     release(listen);
 }
 
-static int bind_one(const struct listen_socket *listen, unsigned i)
+static int bind_one(const struct listen_socket *listen, uid_t owner, unsigned i)
 {
     if (i > 0 && is_unix(&listen->endpoint)) {
         return fcntl(listen->fds[0], F_DUPFD_CLOEXEC, 0);
     }
-    return is_udp(listen) ? listen_bind_datagram(&listen->endpoint)
-                          : listen_bind(&listen->endpoint);
+    return is_udp(listen) ? listen_bind_datagram(&listen->endpoint, owner)
+                          : listen_bind(&listen->endpoint, owner);
 }
 
-static int bind_all(struct listen_socket *listen, unsigned workers)
+static int bind_all(struct listen_socket *listen, uid_t owner, unsigned workers)
 {
     struct listener_set *set =
         calloc(1, sizeof(*set) + workers * sizeof(set->fds[0]));
@@ -111,7 +111,7 @@ static int bind_all(struct listen_socket *listen, unsigned workers)
     memset(set->fds, 0xff, workers * sizeof(set->fds[0]));
     listen->fds = set->fds;
     for (unsigned i = 0; i < workers; i++) {
-        set->fds[i] = bind_one(listen, i);
+        set->fds[i] = bind_one(listen, owner, i);
         if (set->fds[i] < 0) {
             return -1;
         }
@@ -138,7 +138,7 @@ static int listen_all(const struct listen_socket *listen, unsigned workers)
 }
 
 int listeners_open(struct generation *wanted, const struct generation *running,
-                   const struct reload_plan *plan,
+                   const struct reload_plan *plan, uid_t owner,
                    const struct endpoint **failed)
 {
     struct listen_socket *listens = wanted->listens;
@@ -149,7 +149,7 @@ int listeners_open(struct generation *wanted, const struct generation *running,
     for (i = 0; i < plan->listen_count; i++) {
         if (plan->listens[i].action == RELOAD_KEEP) {
             share(&listens[i], &running->listens[plan->listens[i].old_index]);
-        } else if (bind_all(&listens[i], wanted->workers) < 0) {
+        } else if (bind_all(&listens[i], owner, wanted->workers) < 0) {
             goto fail;
         }
     }

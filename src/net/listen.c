@@ -87,7 +87,7 @@ static int bind_socket(int fd, const struct endpoint *endpoint, int type)
     return bind(fd, &endpoint->u.any, endpoint->length);
 }
 
-static int open_bound(const struct endpoint *endpoint, int type)
+static int open_bound(const struct endpoint *endpoint, int type, uid_t owner)
 {
     struct endpoint local = *endpoint;
     int fd = open_socket(&local, type);
@@ -95,6 +95,11 @@ static int open_bound(const struct endpoint *endpoint, int type)
 
     if (fd < 0) {
         return -1;
+    }
+    if (owner != geteuid()) {
+        /* Without the right to do so it works, but for a later socket that
+         * overlaps with this one. */
+        (void)!fchown(fd, owner, (gid_t)-1);
     }
     if (bind_socket(fd, &local, type) < 0) {
         error = errno;
@@ -105,14 +110,14 @@ static int open_bound(const struct endpoint *endpoint, int type)
     return fd;
 }
 
-int listen_bind(const struct endpoint *endpoint)
+int listen_bind(const struct endpoint *endpoint, uid_t owner)
 {
-    return open_bound(endpoint, SOCK_STREAM);
+    return open_bound(endpoint, SOCK_STREAM, owner);
 }
 
-int listen_bind_datagram(const struct endpoint *endpoint)
+int listen_bind_datagram(const struct endpoint *endpoint, uid_t owner)
 {
-    return open_bound(endpoint, SOCK_DGRAM);
+    return open_bound(endpoint, SOCK_DGRAM, owner);
 }
 
 int listen_start(int fd, const struct sock_options *options)

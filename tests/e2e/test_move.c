@@ -208,7 +208,7 @@ static void open_sockets(struct listen_socket *socket)
     socket->fds = calloc(PLANES, sizeof(int));
     must(socket->fds != NULL);
     for (unsigned i = 0; i < PLANES; i++) {
-        socket->fds[i] = listen_bind(&socket->endpoint);
+        socket->fds[i] = listen_bind(&socket->endpoint, geteuid());
         must(socket->fds[i] >= 0);
     }
     for (unsigned i = 0; i < PLANES; i++) {

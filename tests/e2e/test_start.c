@@ -13,6 +13,7 @@
 #include "socket.h"
 #include "teardown.h"
 #include "test.h"
+#include "udp.h"
 #include "wait.h"
 
 #include <dirent.h>
@@ -298,6 +299,64 @@ static void a_group_without_a_user_is_obeyed(void **state)
     proxy_stop(proxy);
 }
 
+/* ---- a reload as another user ---- */
+
+/* The service at all addresses of a port, then at one, and back. exchange sends
+ * from a new client to the upstream's socket. */
+static void
+narrow_and_widen(const char *mode, int upstream, const struct loopback *back,
+                 void (*exchange)(const struct loopback *front, int upstream))
+{
+    static const char text[] = "[global]\nuser = nobody\n[service web]\n"
+                               "mode = %s\nlisten = %s\nupstream = %s\n";
+    struct loopback all = loopback_on(""), one = loopback_at("127.0.0.1", &all);
+    const struct loopback *const listens[] = {&one, &all};
+    struct proxy *proxy = proxy_start(text, mode, all.text, back->text);
+
+    for (unsigned i = 0; i < 2; i++) {
+        proxy_configure(proxy, text, mode, listens[i]->text, back->text);
+        proxy_reload(proxy);
+        /* Before and after each worker has taken it over. */
+        for (unsigned j = 0; j < 20; j++) {
+            exchange(&one, upstream);
+            wait_tick();
+        }
+    }
+    proxy_stop(proxy);
+}
+
+static void exchange_tcp(const struct loopback *front, int upstream)
+{
+    int client = socket_connect(front);
+
+    socket_send_text(client, "x");
+    expect_text(socket_accept(upstream), "x");
+}
+
+static void exchange_udp(const struct loopback *front, int upstream)
+{
+    udp_send(udp_connect(NULL, front), "x", 1);
+    udp_expect(upstream, "x", 1);
+}
+
+static void a_reload_as_another_user_narrows_and_widens_tcp(void **state)
+{
+    struct loopback back = loopback_new();
+
+    (void)state;
+    skip_unless_root();
+    narrow_and_widen("tcp", socket_listen(&back), &back, exchange_tcp);
+}
+
+static void a_reload_as_another_user_narrows_and_widens_udp(void **state)
+{
+    struct loopback back = loopback_new();
+
+    (void)state;
+    skip_unless_root();
+    narrow_and_widen("udp", udp_bind(&back), &back, exchange_udp);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +365,8 @@ int main(void)
         E2E(a_closed_standard_stream_is_dev_null),
         E2E(a_dropped_privilege_cannot_be_had_again),
         E2E(a_group_without_a_user_is_obeyed),
+        E2E(a_reload_as_another_user_narrows_and_widens_tcp),
+        E2E(a_reload_as_another_user_narrows_and_widens_udp),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define ALIVE_MAX 32
 
@@ -76,7 +77,7 @@ static struct generation *prepare(struct config *config, uint32_t connections,
         config_destroy(config);
         return NULL;
     }
-    if (listeners_open(next, control_current(), plan, &failed) < 0) {
+    if (listeners_open(next, control_current(), plan, geteuid(), &failed) < 0) {
         generation_destroy(next);
         return NULL;
     }
