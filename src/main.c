@@ -1,9 +1,9 @@
 /* evproxy, a TCP and UDP proxy: the command line. */
 #include "config/config.h"
-#include "control/credentials.h"
 #include "control/daemon.h"
 #include "control/descriptors.h"
 #include "control/name_check.h"
+#include "control/preflight.h"
 #include "control/signals.h"
 #include "control/source.h"
 
@@ -14,11 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An option without a letter. */
+enum { OPTION_AS_SERVICE = 256 };
+
 enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct arguments {
     const char *path; /* -c; NULL: not given */
     bool check;
+    bool as_service;
     bool version;
     bool help;
     const char *workers; /* -w; NULL: not given */
@@ -30,11 +34,12 @@ struct arguments {
 };
 
 static const char usage[] =
-    "usage: evproxy [-c FILE] [-t] [-V] [-h]\n"
+    "usage: evproxy [-c FILE] [-t [--as-service]] [-V] [-h]\n"
     "       evproxy -l ADDR -u ADDR[,ADDR...] [-w N]\n"
     "\n"
     "  -c, --config FILE    configuration (" CONFIG_DEFAULT_FILE ")\n"
     "  -t, --check          read and check the configuration, and exit\n"
+    "      --as-service     with -t: run by the service's unit, as its user\n"
     "  -l, --listen ADDR    no file: a TCP service on this address "
     "(repeatable)\n"
     "  -u, --upstream ADDR  its upstreams (repeatable, or comma-separated)\n"
@@ -53,6 +58,7 @@ static const char version[] =
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
     {"check", no_argument, NULL, 't'},
+    {"as-service", no_argument, NULL, OPTION_AS_SERVICE},
     {"listen", required_argument, NULL, 'l'},
     {"upstream", required_argument, NULL, 'u'},
     {"workers", required_argument, NULL, 'w'},
@@ -118,6 +124,9 @@ static int read_option(struct arguments *arguments, int option)
     case 't':
         arguments->check = true;
         return 0;
+    case OPTION_AS_SERVICE:
+        arguments->as_service = true;
+        return 0;
     case 'l':
         fprintf(arguments->service, "listen = %s\n", optarg);
         arguments->listens++;
@@ -153,6 +162,9 @@ static int check_together(const struct arguments *arguments)
     }
     if (arguments->listens == 0 && arguments->workers != NULL) {
         return wrong_usage("-w needs -l; in a file it is the key 'workers'");
+    }
+    if (arguments->as_service && !arguments->check) {
+        return wrong_usage("--as-service needs -t");
     }
     return 0;
 }
@@ -211,14 +223,15 @@ static int fail(const struct source *source, struct config_errors *errors)
 }
 
 /* Takes the config. */
-static int check(const struct source *source, struct config *config)
+static int check(const struct source *source, struct config *config,
+                 bool as_service)
 {
     struct config_errors errors = {0};
+    int start = preflight(source, config, as_service, &errors);
     int names = name_check(source, config, &errors);
-    int credentials = credentials_check(config, &errors);
 
     config_destroy(config);
-    if (names < 0 || credentials < 0) {
+    if (start < 0 || names < 0) {
         config_errors_sort(&errors, 0);
         return fail(source, &errors);
     }
@@ -237,7 +250,7 @@ static int serve(const struct arguments *arguments, const struct source *source)
         return fail(source, &errors);
     }
     config_errors_fini(&errors);
-    return arguments->check ? check(source, config)
+    return arguments->check ? check(source, config, arguments->as_service)
                             : daemon_run(source, config);
 }
 

@@ -2,7 +2,9 @@
 # evproxy accepts every configuration in conf.
 #
 # Those with TLS are checked by a build with TLS. The certificates and keys that
-# they name do not exist here, so a temporary one replaces them.
+# they name do not exist here, so a temporary one replaces them. Nor does this
+# machine have their addresses, so each port is replaced by another of loopback,
+# with a 2 before its number.
 #
 #   tests/check_samples.sh EVPROXY
 set -euo pipefail
@@ -18,14 +20,18 @@ uses_tls() {
     grep -qE "^($pem|upstream_tls) *=" "$1"
 }
 
-# with_certificate FILE: a copy in the folder that names the temporary file
-with_certificate() {
+# of_this_machine FILE: its text with addresses and files that are here
+of_this_machine() {
+    sed -E -e "s#^(listen *= *)[^ /]*:([0-9]+)#\1127.77.0.2:2\2#" \
+        -e "s#^($pem *= *)/.*#\1$folder/any.pem#" "$1"
+}
+
+make_certificate() {
     if [ ! -e "$folder/any.pem" ]; then
         openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=any.example \
             -keyout "$folder/any.key" -out "$folder/any.pem" 2>/dev/null
         cat "$folder/any.key" >>"$folder/any.pem"
     fi
-    sed -E "s#^($pem *= *)/.*#\1$folder/any.pem#" "$1" >"$folder/${1##*/}"
 }
 
 with_tls=yes
@@ -38,14 +44,14 @@ fi
 
 status=0
 for file in conf/*.ini; do
-    checked=$file
+    checked=$folder/${file##*/}
     if uses_tls "$file"; then
         if [ $with_tls = no ]; then
             continue
         fi
-        with_certificate "$file"
-        checked=$folder/${file##*/}
+        make_certificate
     fi
+    of_this_machine "$file" >"$checked"
     if ! "$evproxy" -t -c "$checked" >/dev/null; then
         echo "$file: refused by evproxy -t" >&2
         status=1

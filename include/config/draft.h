@@ -57,7 +57,8 @@ void draft_event(void *arg, enum ini_event event, unsigned line,
 void draft_error(struct draft *draft, unsigned line, const char *format, ...)
     PRINTF(3, 4);
 
-/* Sets the values that depend on other keys, after the last event. */
+/* Sets the values that depend on other keys, and the lines of keys, after the
+ * last event. */
 void draft_complete(struct draft *draft);
 
 /* Ends the draft. Returns its snapshot, or NULL if there was any error. */

@@ -170,6 +170,7 @@ struct config_service {
 struct config {
     unsigned workers;         /* 0: auto */
     uint32_t max_connections; /* 0: as many as the descriptors allow */
+    unsigned max_connections_line;
     uint64_t buffer_memory;
     uint32_t buffer_size;
     uint64_t drain_timeout_ns;
@@ -178,6 +179,8 @@ struct config {
     bool access_log;
     char *user;  /* NULL: stay the user of the start */
     char *group; /* NULL: the user's */
+    unsigned user_line;
+    unsigned group_line;
     struct config_service *services;
     size_t service_count;
     unsigned sharers; /* config_share; control thread */

@@ -13,8 +13,9 @@
 #include "service/generation.h"
 
 /* Reads all files. -1: for each service with a file that cannot be read or does
- * not fit, an error is added. */
-int credentials_check(const struct config *config,
+ * not fit, an error is added; with dates, also for each certificate that is not
+ * valid today. */
+int credentials_check(const struct config *config, bool dates,
                       struct config_errors *errors) WARN_UNUSED;
 
 /* Gives each service of a new generation its contexts: those of the running

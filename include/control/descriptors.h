@@ -19,13 +19,16 @@
  * Called before any other is opened. -1 with errno. */
 int descriptors_fill_standard(void) WARN_UNUSED;
 
-/* Raises the soft limit to the hard one. Returns the limit that is in force. */
+/* Raises the soft limit to the hard one. Returns the limit that is in force:
+ * that of the process, or fs.nr_open if this has been lowered below it. */
 uint64_t descriptors_raise(void);
 
 /*
  * Sets *connections to what the limit leaves for connections. Returns NULL, or
  * a sentence without a final stop (in a buffer that lives until the next call)
- * if that is none, or fewer than the configuration's max_connections.
+ * if that is none, or fewer than the configuration's max_connections. It names
+ * the limit to raise: fs.nr_open if no process of this machine may have so many
+ * descriptors.
  */
 const char *descriptors_capacity(uint64_t limit, const struct config *config,
                                  unsigned workers,

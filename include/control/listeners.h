@@ -25,7 +25,7 @@
  */
 int listeners_open(struct generation *wanted, const struct generation *running,
                    const struct reload_plan *plan, uid_t owner,
-                   const struct endpoint **failed) WARN_UNUSED;
+                   const struct listen_socket **failed) WARN_UNUSED;
 
 /* Closes what was opened for a generation that no worker was given. */
 void listeners_abandon(struct generation *wanted,

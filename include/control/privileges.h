@@ -7,6 +7,7 @@
 #define EVPROXY_CONTROL_PRIVILEGES_H
 
 #include "base/base.h"
+#include "config/config.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -23,12 +24,14 @@ struct identity {
 };
 
 /*
- * Looks both up: names or numbers. user NULL: the process stays the user that
- * it is. group NULL: the user's group. Returns NULL, or a sentence without a
- * final stop; it lives until the next call of either function.
+ * Looks up the configured user and group, which are names or numbers. Without a
+ * user the process stays the user that it is; without a group the user's
+ * counts. Returns NULL, or a sentence without a final stop, and sets *line to
+ * that of its key; the sentence lives until the next call of either function.
  */
-const char *privileges_find(const char *user, const char *group,
-                            struct identity *identity) WARN_UNUSED;
+const char *privileges_find(const struct config *config,
+                            struct identity *identity,
+                            unsigned *line) WARN_UNUSED;
 
 /*
  * Becomes that identity. Of a user other than root no capability is left, and

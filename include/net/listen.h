@@ -23,6 +23,14 @@ int listen_bind(const struct endpoint *endpoint, uid_t owner) WARN_UNUSED;
 int listen_bind_datagram(const struct endpoint *endpoint,
                          uid_t owner) WARN_UNUSED;
 
+/*
+ * 0 if a socket of that type (SOCK_STREAM, SOCK_DGRAM) can be bound to the IP
+ * endpoint, else -1 with errno. Nothing is taken from sockets that are there:
+ * one for datagrams does not share the port, since it would get some of theirs.
+ */
+int listen_probe(const struct endpoint *endpoint, int type,
+                 uid_t owner) WARN_UNUSED;
+
 /* Sets the options, which accepted connections inherit, and listens. Called
  * again, it changes them and the backlog. -1 with errno. */
 int listen_start(int fd, const struct sock_options *options) WARN_UNUSED;

@@ -50,4 +50,8 @@ struct bio_st *tls_file_open(const char *path) WARN_UNUSED;
 int tls_file_load_pair(struct ssl_ctx_st *context, const struct tls_pair *pair,
                        struct tls_fault_report *report) WARN_UNUSED;
 
+/* NULL if the certificates in a file are all valid today, or the file cannot be
+ * read; else a sentence that lives until the next call. */
+const char *tls_file_date_fault(const char *path);
+
 #endif

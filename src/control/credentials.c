@@ -1,6 +1,7 @@
 #include "control/credentials.h"
 
 #include "net/tls_client.h"
+#include "net/tls_file.h"
 #include "net/tls_server.h"
 
 #include <stdlib.h>
@@ -100,7 +101,25 @@ static int make_client(const struct config_service *config, size_t upstreams,
     return 0;
 }
 
-int credentials_check(const struct config *config, struct config_errors *errors)
+static int check_dates(const struct config_service *config,
+                       struct config_errors *errors)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < config->tls_certificate_count; i++) {
+        const struct config_file *file = &config->tls_certificates[i];
+        const char *fault = tls_file_date_fault(file->path);
+
+        if (fault != NULL) {
+            config_errors_add(errors, file->line, "tls_certificate: %s", fault);
+            result = -1;
+        }
+    }
+    return result;
+}
+
+int credentials_check(const struct config *config, bool dates,
+                      struct config_errors *errors)
 {
     struct tls_trusts trusts = {0};
     int result = 0;
@@ -112,6 +131,8 @@ int credentials_check(const struct config *config, struct config_errors *errors)
 
         if (make_server(service, &trusts, &server, errors) < 0 ||
             make_client(service, 0, &trusts, &client, errors) < 0) {
+            result = -1;
+        } else if (dates && check_dates(&config->services[i], errors) < 0) {
             result = -1;
         }
         tls_context_destroy(server);

@@ -368,7 +368,7 @@ static const char *start(struct daemon *daemon, struct config *config,
                          unsigned *line)
 {
     struct identity identity;
-    const char *error = privileges_find(config->user, config->group, &identity);
+    const char *error = privileges_find(config, &identity, line);
 
     if (error != NULL) {
         config_destroy(config);

@@ -31,6 +31,21 @@ int descriptors_fill_standard(void)
     return 0;
 }
 
+/* Descriptors that any process may have; UINT64_MAX: not known. */
+static uint64_t machine_limit(void)
+{
+    FILE *file = fopen("/proc/sys/fs/nr_open", "re");
+    uint64_t limit = UINT64_MAX;
+
+    if (file != NULL) {
+        if (fscanf(file, "%" SCNu64, &limit) != 1) {
+            limit = UINT64_MAX;
+        }
+        fclose(file);
+    }
+    return limit;
+}
+
 uint64_t descriptors_raise(void)
 {
     struct rlimit limit;
@@ -46,7 +61,7 @@ uint64_t descriptors_raise(void)
             limit.rlim_cur = soft;
         }
     }
-    return limit.rlim_cur;
+    return MIN(limit.rlim_cur, machine_limit());
 }
 
 static uint64_t count_names(const struct config_service *service)
@@ -82,13 +97,33 @@ static uint32_t connections_within(uint64_t limit, uint64_t others)
     return connections > UINT32_MAX ? UINT32_MAX : (uint32_t)connections;
 }
 
+/* That so many connections are more than the limit holds. */
+static const char *too_many(uint64_t limit, uint32_t connections,
+                            uint64_t others, uint32_t wanted)
+{
+    static char sentence[160];
+    uint64_t machine = machine_limit();
+    const char *name = "RLIMIT_NOFILE";
+
+    if (PER_CONNECTION * (uint64_t)wanted + others > machine) {
+        name = "fs.nr_open";
+        limit = machine;
+        connections = connections_within(machine, others);
+    }
+    snprintf(sentence, sizeof(sentence),
+             "max_connections = %" PRIu32 " is more than %s = %" PRIu64
+             " holds, which is %" PRIu32,
+             wanted, name, limit, connections);
+    return sentence;
+}
+
 const char *descriptors_capacity(uint64_t limit, const struct config *config,
                                  unsigned workers, uint32_t *connections)
 {
-    static char sentence[160];
+    static char sentence[80];
+    uint64_t others = other_descriptors(config, workers);
 
-    *connections =
-        connections_within(limit, other_descriptors(config, workers));
+    *connections = connections_within(limit, others);
     if (*connections == 0) {
         snprintf(sentence, sizeof(sentence),
                  "RLIMIT_NOFILE = %" PRIu64
@@ -96,13 +131,7 @@ const char *descriptors_capacity(uint64_t limit, const struct config *config,
                  limit);
         return sentence;
     }
-    if (config->max_connections > *connections) {
-        snprintf(sentence, sizeof(sentence),
-                 "max_connections = %" PRIu32
-                 " is more than RLIMIT_NOFILE = %" PRIu64
-                 " holds, which is %" PRIu32,
-                 config->max_connections, limit, *connections);
-        return sentence;
-    }
-    return NULL;
+    return config->max_connections <= *connections
+               ? NULL
+               : too_many(limit, *connections, others, config->max_connections);
 }

@@ -5,6 +5,7 @@
 #include "config/errors.h"
 #include "control/credentials.h"
 #include "control/descriptors.h"
+#include "control/holder.h"
 #include "control/listeners.h"
 #include "control/loops.h"
 
@@ -37,14 +38,22 @@ static int reserve(struct generations *generations)
     return 0;
 }
 
-static const char *cannot_listen(const struct endpoint *endpoint)
+static const char *cannot_listen(const struct listen_socket *listen)
 {
     static char sentence[ADDR_TEXT_MAX + 128];
-    char text[ADDR_TEXT_MAX];
+    char text[ADDR_TEXT_MAX], who[HOLDER_TEXT_MAX];
+    struct holder holder = {.kind = HOLDER_UNKNOWN};
     int error = errno;
 
-    snprintf(sentence, sizeof(sentence), "cannot listen on %s: %s",
-             endpoint_format(endpoint, text), strerror(error));
+    if (error == EADDRINUSE) {
+        holder_find(&listen->endpoint,
+                    listen->service->config->mode == CONFIG_UDP ? SOCK_DGRAM
+                                                                : SOCK_STREAM,
+                    &holder);
+    }
+    snprintf(sentence, sizeof(sentence), "cannot listen on %s: %s%s",
+             endpoint_format(&listen->endpoint, text), strerror(error),
+             holder_format(&holder, who));
     return sentence;
 }
 
@@ -95,13 +104,14 @@ const char *generations_prepare(struct generations *generations,
 {
     struct generation *running = generations_current(generations), *next;
     struct config_errors errors = {0};
-    const struct endpoint *failed;
+    const struct listen_socket *failed;
     uint32_t connections;
     const char *error =
         descriptors_capacity(limit, config, workers, &connections);
 
     *line = 0;
     if (error != NULL) {
+        *line = connections == 0 ? 0 : config->max_connections_line;
         goto free_config;
     }
     if ((running == NULL || running->config != config) &&

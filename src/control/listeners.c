@@ -139,7 +139,7 @@ static int listen_all(const struct listen_socket *listen, unsigned workers)
 
 int listeners_open(struct generation *wanted, const struct generation *running,
                    const struct reload_plan *plan, uid_t owner,
-                   const struct endpoint **failed)
+                   const struct listen_socket **failed)
 {
     struct listen_socket *listens = wanted->listens;
     size_t i;
@@ -163,7 +163,7 @@ int listeners_open(struct generation *wanted, const struct generation *running,
 
 fail:
     error = errno;
-    *failed = &listens[i].endpoint;
+    *failed = &listens[i];
     listeners_abandon(wanted, plan);
     errno = error;
     return -1;

@@ -66,21 +66,23 @@ static const char *find_user(const char *user, bool group_given,
     return NULL;
 }
 
-const char *privileges_find(const char *user, const char *group,
-                            struct identity *identity)
+const char *privileges_find(const struct config *config,
+                            struct identity *identity, unsigned *line)
 {
     const char *error = NULL;
 
     *identity = (struct identity){
-        .changes = user != NULL || group != NULL,
+        .changes = config->user != NULL || config->group != NULL,
         .uid = geteuid(),
         .gid = getegid(),
     };
-    if (user != NULL) {
-        error = find_user(user, group != NULL, identity);
+    *line = config->user_line;
+    if (config->user != NULL) {
+        error = find_user(config->user, config->group != NULL, identity);
     }
-    if (error == NULL && group != NULL) {
-        error = find_group(group, &identity->gid);
+    if (error == NULL && config->group != NULL) {
+        *line = config->group_line;
+        error = find_group(config->group, &identity->gid);
     }
     return error;
 }

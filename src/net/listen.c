@@ -60,12 +60,13 @@ static void report_destination(int fd, int family)
     sock_set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
 }
 
-static int bind_socket(int fd, const struct endpoint *endpoint, int type)
+static int bind_socket(int fd, const struct endpoint *endpoint, int type,
+                       bool share)
 {
     if (endpoint->u.any.sa_family != AF_UNIX) {
         /* For datagrams SO_REUSEADDR would let others take the port over. */
         sock_set_int(fd, SOL_SOCKET, SO_REUSEADDR, type == SOCK_STREAM);
-        sock_set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+        sock_set_int(fd, SOL_SOCKET, SO_REUSEPORT, share);
     }
     if (endpoint->u.any.sa_family == AF_INET6) {
         sock_set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY,
@@ -87,7 +88,8 @@ static int bind_socket(int fd, const struct endpoint *endpoint, int type)
     return bind(fd, &endpoint->u.any, endpoint->length);
 }
 
-static int open_bound(const struct endpoint *endpoint, int type, uid_t owner)
+static int open_bound(const struct endpoint *endpoint, int type, uid_t owner,
+                      bool share)
 {
     struct endpoint local = *endpoint;
     int fd = open_socket(&local, type);
@@ -101,7 +103,7 @@ static int open_bound(const struct endpoint *endpoint, int type, uid_t owner)
          * overlaps with this one. */
         (void)!fchown(fd, owner, (gid_t)-1);
     }
-    if (bind_socket(fd, &local, type) < 0) {
+    if (bind_socket(fd, &local, type, share) < 0) {
         error = errno;
         close(fd);
         errno = error;
@@ -112,12 +114,19 @@ static int open_bound(const struct endpoint *endpoint, int type, uid_t owner)
 
 int listen_bind(const struct endpoint *endpoint, uid_t owner)
 {
-    return open_bound(endpoint, SOCK_STREAM, owner);
+    return open_bound(endpoint, SOCK_STREAM, owner, true);
 }
 
 int listen_bind_datagram(const struct endpoint *endpoint, uid_t owner)
 {
-    return open_bound(endpoint, SOCK_DGRAM, owner);
+    return open_bound(endpoint, SOCK_DGRAM, owner, true);
+}
+
+int listen_probe(const struct endpoint *endpoint, int type, uid_t owner)
+{
+    int fd = open_bound(endpoint, type, owner, type == SOCK_STREAM);
+
+    return fd < 0 ? -1 : close(fd);
 }
 
 int listen_start(int fd, const struct sock_options *options)

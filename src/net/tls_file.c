@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Errors of base/file in OpenSSL's queue, with their sentences. */
 #define FILE_ERRORS ERR_LIB_USER
@@ -126,4 +127,40 @@ int tls_file_load_pair(struct ssl_ctx_st *context, const struct tls_pair *pair,
         return -1;
     }
     return 0;
+}
+
+static const char *date_sentence(const char *path, const char *is,
+                                 const ASN1_TIME *time)
+{
+    static char sentence[512];
+    char day[16] = "an unknown day";
+    struct tm tm;
+
+    if (ASN1_TIME_to_tm(time, &tm) == 1) {
+        strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+    }
+    snprintf(sentence, sizeof(sentence), "%s: a certificate %s %s", path, is,
+             day);
+    return sentence;
+}
+
+const char *tls_file_date_fault(const char *path)
+{
+    BIO *file = tls_file_open(path);
+    const char *fault = NULL;
+    X509 *x509;
+
+    while (file != NULL && fault == NULL &&
+           (x509 = PEM_read_bio_X509(file, NULL, NULL, NULL)) != NULL) {
+        if (X509_cmp_current_time(X509_get0_notAfter(x509)) < 0) {
+            fault = date_sentence(path, "expired on", X509_get0_notAfter(x509));
+        } else if (X509_cmp_current_time(X509_get0_notBefore(x509)) > 0) {
+            fault = date_sentence(path, "is not valid before",
+                                  X509_get0_notBefore(x509));
+        }
+        X509_free(x509);
+    }
+    BIO_free(file);
+    ERR_clear_error(); /* the end of the file */
+    return fault;
 }

@@ -40,7 +40,7 @@ static void wrong_usage_is_status_2_and_says_why(void **state)
     static const char *const wrong[][3] = {
         {"-x"},      {"--nonsense"},         {"argument"},
         {"-c"},      {"-l", "127.0.0.1:80"}, {"-u", "127.0.0.1:80"},
-        {"-w", "2"}, {"-t", "more"},
+        {"-w", "2"}, {"-t", "more"},         {"--as-service"},
     };
     struct command_result result;
 

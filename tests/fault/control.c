@@ -69,7 +69,7 @@ static void done(control_step_fn step, const char *what)
 static struct generation *prepare(struct config *config, uint32_t connections,
                                   struct reload_plan *plan)
 {
-    const struct endpoint *failed;
+    const struct listen_socket *failed;
     struct generation *next = generation_create(
         config, control_current(), planes_count(), connections, NULL);
 

@@ -18,7 +18,7 @@ enum { WORKERS = 3 };
 
 static char directory[64];
 static char path[80];
-static const struct endpoint *failed;
+static const struct listen_socket *failed;
 
 static int make_directory(void **state)
 {
@@ -195,7 +195,7 @@ static void one_address_in_use_leaves_none_open(void **state)
     assert_int_equal(listeners_open(first, NULL, &plan, geteuid(), &failed),
                      -1);
     assert_int_equal(errno, EADDRINUSE);
-    assert_ptr_equal(failed, &first->listens[2].endpoint);
+    assert_ptr_equal(failed, &first->listens[2]);
     assert_int_equal(open_descriptors(), before);
     assert_int_equal(access(path, F_OK), -1);
     drop(first, &plan);

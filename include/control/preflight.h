@@ -1,0 +1,27 @@
+/*
+ * preflight: what a start with this configuration would meet, for -t. It takes
+ * nothing from a running evproxy and changes nothing but this process, which
+ * becomes the configured user if it can. Control thread, before any other
+ * starts.
+ *
+ * As the service: the process runs as the unit runs the service, so that what
+ * it may not do the service may not do either. Otherwise whoever checks a file
+ * may have fewer rights than the service: addresses that these do not suffice
+ * for are passed over. The dates of certificates are left out as the service,
+ * since a reload takes any.
+ */
+#ifndef EVPROXY_CONTROL_PREFLIGHT_H
+#define EVPROXY_CONTROL_PREFLIGHT_H
+
+#include "config/config.h"
+#include "config/errors.h"
+#include "control/source.h"
+
+#include <stdbool.h>
+
+/* The configuration is what the source has. -1: errors are added (none only if
+ * there is no memory for any). */
+int preflight(const struct source *source, const struct config *config,
+              bool as_service, struct config_errors *errors) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,135 @@
+#include "control/preflight.h"
+
+#include "control/credentials.h"
+#include "control/descriptors.h"
+#include "control/holder.h"
+#include "control/privileges.h"
+#include "control/workers.h"
+#include "net/listen.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* 0, or what a start would fail with. No connection to a listener is made: it
+ * would be one of its clients. */
+static int probe_unix(const struct endpoint *endpoint)
+{
+    struct stat status;
+    struct holder holder;
+
+    if (lstat(endpoint->u.un.sun_path, &status) < 0) {
+        return 0; /* its folder may be made at the start (RuntimeDirectory=) */
+    }
+    if (!S_ISSOCK(status.st_mode)) {
+        return EEXIST;
+    }
+    holder_find(endpoint, SOCK_STREAM, &holder);
+    /* A start removes the file of a socket that nobody has any more. */
+    return holder.kind == HOLDER_UNKNOWN ? 0 : EADDRINUSE;
+}
+
+/* Whether the error may be of this process alone. */
+static bool is_pardoned(int error, const struct holder *holder, bool as_service)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return holder->kind == HOLDER_OURS ||
+               (holder->kind == HOLDER_UNKNOWN && !as_service);
+    case EACCES:
+        return !as_service && geteuid() != 0;
+    default:
+        return false;
+    }
+}
+
+static void check_listen(const struct config_listen *listen, int type,
+                         uid_t owner, bool as_service,
+                         struct config_errors *errors)
+{
+    const struct endpoint *endpoint = &listen->address.endpoint;
+    struct holder holder = {.kind = HOLDER_UNKNOWN};
+    char text[ADDR_TEXT_MAX], who[HOLDER_TEXT_MAX];
+    int error;
+
+    if (endpoint->u.any.sa_family == AF_UNIX) {
+        error = probe_unix(endpoint);
+    } else {
+        error = listen_probe(endpoint, type, owner) < 0 ? errno : 0;
+    }
+    if (error == EADDRINUSE) {
+        holder_find(endpoint, type, &holder);
+    }
+    if (error != 0 && !is_pardoned(error, &holder, as_service)) {
+        config_errors_add(errors, listen->line, "cannot listen on %s: %s%s",
+                          endpoint_format(endpoint, text), strerror(error),
+                          holder_format(&holder, who));
+    }
+}
+
+static void check_listens(const struct config *config, uid_t owner,
+                          bool as_service, struct config_errors *errors)
+{
+    for (size_t i = 0; i < config->service_count; i++) {
+        const struct config_service *service = &config->services[i];
+
+        for (size_t j = 0; j < service->listen_count; j++) {
+            if (config_listen_is_first(config, i, j)) {
+                check_listen(&service->listens[j],
+                             service->mode == CONFIG_UDP ? SOCK_DGRAM
+                                                         : SOCK_STREAM,
+                             owner, as_service, errors);
+            }
+        }
+    }
+}
+
+static void check_capacity(const struct config *config,
+                           struct config_errors *errors)
+{
+    uint32_t connections;
+    const char *error = descriptors_capacity(
+        descriptors_raise(), config, workers_wanted(config), &connections);
+
+    if (error != NULL) {
+        config_errors_add(errors,
+                          connections == 0 ? 0 : config->max_connections_line,
+                          "%s", error);
+    }
+}
+
+/* What a reload as that user meets: it reads all files again. */
+static void become(const struct source *source, const struct identity *identity,
+                   struct config_errors *errors)
+{
+    const char *error = privileges_drop(identity);
+
+    if (error != NULL) {
+        config_errors_add(errors, 0, "%s", error);
+    } else if (identity->changes) {
+        config_destroy(source_load(source, errors));
+    }
+}
+
+/* In the order of a start. */
+int preflight(const struct source *source, const struct config *config,
+              bool as_service, struct config_errors *errors)
+{
+    size_t before = errors->count;
+    struct identity identity;
+    unsigned line;
+    const char *unknown = privileges_find(config, &identity, &line);
+    int result;
+
+    if (unknown != NULL) {
+        config_errors_add(errors, line, "%s", unknown);
+    }
+    check_capacity(config, errors);
+    check_listens(config, identity.uid, as_service, errors);
+    if (unknown == NULL && (as_service || geteuid() == 0)) {
+        become(source, &identity, errors);
+    }
+    result = credentials_check(config, !as_service, errors);
+    return errors->count == before ? result : -1;
+}
