@@ -36,10 +36,10 @@ int reactor_prepare(struct reactor_change *change,
 
 /*
  * New connections belong to the change's generation from now on, and come by
- * its sockets, which the plane owns. TCP sockets that it does not have are
- * emptied and closed; UDP sockets when their last session has ended. Uses the
- * change up. REPORT_GENERATION_DONE is sent when the generation is no longer
- * the current one and its last session here has ended.
+ * its sockets, which the plane owns. Sockets that it does not have are emptied
+ * and closed, UDP sockets when their last session has ended. Uses the change
+ * up. REPORT_GENERATION_DONE is sent when the generation is no longer the
+ * current one and its last session here has ended.
  */
 void reactor_apply(struct reactor *reactor, struct reactor_change *change);
 

@@ -17,7 +17,7 @@
 void udp_listener_apply(struct plane *plane,
                         const struct generation *generation);
 
-/* Closes those that are not kept and have no session. */
+/* Empties and closes those that are not kept and have no session. */
 void udp_listener_close_unused(struct plane *plane);
 
 /* At the end of a turn. */

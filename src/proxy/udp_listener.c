@@ -64,29 +64,6 @@ void udp_listener_apply(struct plane *plane,
     udp_listener_close_unused(plane);
 }
 
-void udp_listener_close_unused(struct plane *plane)
-{
-    struct listener *listener = listener_next(plane, NULL);
-
-    while (listener != NULL) {
-        struct listener *next = listener_next(plane, listener);
-
-        if (listener->udp && !listener->kept && listener->sessions == 0) {
-            listener_close(plane, listener);
-        }
-        listener = next;
-    }
-}
-
-void udp_listener_turn(struct plane *plane)
-{
-    udp_session_flush(plane);
-    if (plane->udp->listener_unused) {
-        plane->udp->listener_unused = false;
-        udp_listener_close_unused(plane);
-    }
-}
-
 /* ---- from clients to upstreams ---- */
 
 /* Datagrams of one session that follow one another. */
@@ -198,19 +175,13 @@ static void pass_up(struct plane *plane, struct listener *listener,
     }
 }
 
-void udp_listener_event(struct loop *loop, uint32_t id, uint32_t instance,
-                        uint32_t events)
+/* Takes what has arrived, as far as one turn may. */
+static void receive(struct plane *plane, struct listener *listener)
 {
-    struct plane *plane = plane_of(loop);
     struct udp *udp = plane->udp;
-    struct listener *listener = listener_at(plane, id);
     struct run run = {.session = NULL};
     unsigned count;
 
-    (void)instance, (void)events;
-    if (listener == NULL) {
-        return;
-    }
     plane_trim_later(plane);
     for (int call = 0; call < RECEIVE_CALLS; call++) {
         if (datagram_receive(&udp->up, &listener->datagram, DATAGRAM_BATCH) <
@@ -226,5 +197,52 @@ void udp_listener_event(struct loop *loop, uint32_t id, uint32_t instance,
         if (count < DATAGRAM_BATCH) {
             return;
         }
+    }
+}
+
+void udp_listener_event(struct loop *loop, uint32_t id, uint32_t instance,
+                        uint32_t events)
+{
+    struct plane *plane = plane_of(loop);
+    struct listener *listener = listener_at(plane, id);
+
+    (void)instance, (void)events;
+    if (listener != NULL) {
+        receive(plane, listener);
+    }
+}
+
+/* ---- which sockets close ---- */
+
+static bool is_unused(const struct listener *listener)
+{
+    return listener->udp && !listener->kept && listener->sessions == 0;
+}
+
+void udp_listener_close_unused(struct plane *plane)
+{
+    struct listener *listener = listener_next(plane, NULL);
+
+    while (listener != NULL) {
+        struct listener *next = listener_next(plane, listener);
+
+        /* Datagrams that arrived before its clients came to another socket
+         * would be lost with it; they may begin a session. */
+        if (is_unused(listener) && listener->service != NULL) {
+            receive(plane, listener);
+        }
+        if (is_unused(listener)) {
+            listener_close(plane, listener);
+        }
+        listener = next;
+    }
+}
+
+void udp_listener_turn(struct plane *plane)
+{
+    udp_session_flush(plane);
+    if (plane->udp->listener_unused) {
+        plane->udp->listener_unused = false;
+        udp_listener_close_unused(plane);
     }
 }
