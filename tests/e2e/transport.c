@@ -88,15 +88,20 @@ int transport_send_all(int fd, const void *bytes, size_t count)
 
 ssize_t transport_recv_wait(int fd, void *buffer, size_t size)
 {
-    for (;;) {
-        ssize_t count = transport_recv(fd, buffer, size);
+    /* A plain socket may be a blocking one, and then recv has no deadline. What
+     * TLS has read already makes no event. */
+    bool wait = transport_is_plain(fd);
 
-        if (count >= 0 || (errno != EAGAIN && errno != EINTR)) {
-            return count;
-        }
-        if (!wait_events(fd, POLLIN, wait_limit_ms())) {
+    for (;; wait = true) {
+        ssize_t count;
+
+        if (wait && !wait_events(fd, POLLIN, wait_limit_ms())) {
             errno = ETIMEDOUT;
             return -1;
+        }
+        count = transport_recv(fd, buffer, size);
+        if (count >= 0 || (errno != EAGAIN && errno != EINTR)) {
+            return count;
         }
     }
 }

@@ -37,7 +37,8 @@ int transport_finish(int fd);
  * the deadline. */
 int transport_send_all(int fd, const void *bytes, size_t count);
 
-/* As recv(2), but waits until the deadline, also on a non-blocking socket. */
+/* As recv(2), but waits, and only until the deadline, whether the socket blocks
+ * or not. */
 ssize_t transport_recv_wait(int fd, void *buffer, size_t size);
 
 /* Closes. What is not plain finishes its stream first. */
