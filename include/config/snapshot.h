@@ -46,6 +46,7 @@ struct config_upstream {
     struct address address;
     uint32_t weight; /* 1 to 256 */
     bool backup;
+    bool drain;               /* no new connections */
     uint32_t max_connections; /* 0: no limit */
     enum config_proxy proxy_protocol;
     unsigned line;
@@ -174,6 +175,8 @@ struct config {
     uint64_t buffer_memory;
     uint32_t buffer_size;
     uint64_t drain_timeout_ns;
+    uint64_t drain_delay_ns;
+    bool drain_spread;
     uint64_t stats_interval_ns;
     enum log_level log_level;
     bool access_log;

@@ -31,6 +31,10 @@ void systemd_ready(const struct systemd *systemd, const char *status);
 /* RELOADING=1 with MONOTONIC_USEC; systemd_ready must follow. */
 void systemd_reloading(const struct systemd *systemd, uint64_t now_ns);
 void systemd_stopping(const struct systemd *systemd);
+/* The drain goes on: beyond TimeoutStopSec= the manager waits so long for the
+ * next sign of it. */
+void systemd_extend(const struct systemd *systemd, uint64_t extend_ns,
+                    uint32_t connections);
 void systemd_watchdog(const struct systemd *systemd);
 
 /* Whether fd is the journal: JOURNAL_STREAM names its device and inode. */

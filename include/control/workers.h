@@ -37,6 +37,8 @@ void workers_fini(struct workers *workers);
 
 void workers_drain(struct workers *workers);
 void workers_reset_all(struct workers *workers);
+/* Ends what is left evenly until the deadline. Once. */
+void workers_reset_evenly(struct workers *workers, uint64_t deadline_ns);
 
 /* A worker reported REPORT_DRAINED. Returns whether it was the last. */
 bool workers_drained(struct workers *workers);

@@ -29,6 +29,7 @@ enum plane_kind {
     PLANE_TRIM,   /* timer: idle memory goes back to the system */
     PLANE_RETRY,  /* timer: what met a shortage runs again */
     PLANE_ACCEPT, /* timer: accepting was paused */
+    PLANE_RESET,  /* timer: some of the sessions left in a drain end */
 };
 
 /* The loop's queues of what has more to do, and, of the same numbers, of the

@@ -13,6 +13,12 @@
 struct reactor {
     struct plane plane;
     loop_message_fn command; /* NULL: none come */
+
+    struct wheel_timer reset_timer; /* of reactor_reset_evenly, and what it has
+                                       still to look at: */
+    uint64_t reset_deadline_ns;
+    uint32_t reset_next;
+    uint32_t reset_next_udp;
 };
 
 /* An open plane without listeners. -1 with errno. */
@@ -48,6 +54,9 @@ void reactor_drain(struct reactor *reactor);
 
 /* Ends all sessions with cause drain. */
 void reactor_reset_all(struct reactor *reactor);
+
+/* The same, evenly until the deadline. In a drain, once. */
+void reactor_reset_evenly(struct reactor *reactor, uint64_t deadline_ns);
 
 static inline struct reactor *reactor_of(struct loop *loop)
 {

@@ -168,7 +168,10 @@ void session_log_end(const struct plane *plane, const struct session *session,
 void session_close(struct plane *plane, struct session *session,
                    enum cause cause);
 
-/* Ends all sessions with cause drain, but for frozen ones. */
-void session_reset_all(struct plane *plane);
+/* Ends at most count sessions with cause drain, but for frozen ones, in the
+ * order of their numbers from *next on, which it moves behind them. Returns how
+ * many. */
+uint32_t session_reset_some(struct plane *plane, uint32_t *next,
+                            uint32_t count);
 
 #endif

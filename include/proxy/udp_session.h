@@ -46,8 +46,9 @@ void udp_session_flush(struct plane *plane);
 /* The plane drains from now on. */
 void udp_session_drain_all(struct plane *plane);
 
-/* Ends all sessions with cause drain. */
-void udp_session_reset_all(struct plane *plane);
+/* As session_reset_some. */
+uint32_t udp_session_reset_some(struct plane *plane, uint32_t *next,
+                                uint32_t count);
 
 /* PLANE_UDP_EVICT: another plane asks for the end of sessions of ours.
  * PLANE_UDP_EVICTED: it has done what this one asked for. */

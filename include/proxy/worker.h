@@ -33,6 +33,9 @@ void worker_drain(struct worker *worker);
  */
 void worker_reset_all(struct worker *worker);
 
+/* Resets them evenly until the deadline. Once. */
+void worker_reset_evenly(struct worker *worker, uint64_t deadline_ns);
+
 /* Answered by REPORT_BEAT when the loop comes round. */
 void worker_beat(struct worker *worker);
 

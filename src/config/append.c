@@ -72,6 +72,16 @@ static const char *option_backup(struct config_upstream *upstream,
     return NULL;
 }
 
+static const char *option_drain(struct config_upstream *upstream,
+                                const char *value)
+{
+    if (value != NULL) {
+        return "it takes no value";
+    }
+    upstream->drain = true;
+    return NULL;
+}
+
 static const char *option_max_connections(struct config_upstream *upstream,
                                           const char *value)
 {
@@ -105,6 +115,7 @@ static const struct option {
 } options[] = {
     {.name = "weight", .set = option_weight},
     {.name = "backup", .set = option_backup, .bare = true},
+    {.name = "drain", .set = option_drain, .bare = true},
     {.name = "max_connections", .set = option_max_connections},
     {.name = "proxy_protocol", .set = option_proxy_protocol},
 };
@@ -135,7 +146,7 @@ static const char *set_option(struct config_upstream *upstream, char *word,
         return why == NULL ? NULL : setter_about(word, why);
     }
     return value_sentence("unknown option " VALUE_QUOTE
-                          " (options: weight=N, backup, "
+                          " (options: weight=N, backup, drain, "
                           "max_connections=N, proxy_protocol=off|v1|v2)",
                           word);
 }

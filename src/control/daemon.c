@@ -5,9 +5,9 @@
 #include "control/changes.h"
 #include "control/descriptors.h"
 #include "control/health.h"
-#include "control/listeners.h"
 #include "control/privileges.h"
 #include "control/report.h"
+#include "control/shutdown.h"
 #include "control/signals.h"
 #include "control/systemd.h"
 #include "control/workers.h"
@@ -27,7 +27,8 @@ enum {
     DAEMON_HEALTH,
     DAEMON_STATS,
     DAEMON_WATCHDOG,
-    DAEMON_DRAIN,
+    DAEMON_SHUTDOWN,
+    DAEMON_EXTEND,
     DAEMON_CHANGES,
     DAEMON_LOOKUPS,
 };
@@ -43,10 +44,9 @@ struct daemon {
     struct changes changes;
     int signal_fd;
     uint64_t started_ns;
-    bool stopping;
+    struct shutdown shutdown;
     struct wheel_timer stats_timer;
     struct wheel_timer watchdog_timer;
-    struct wheel_timer drain_timer;
 };
 
 static struct daemon *daemon_of(struct loop *loop)
@@ -120,29 +120,11 @@ static void reload(struct daemon *daemon)
 
 static void stop(struct daemon *daemon, int signal)
 {
-    const struct generation *current = changes_current(&daemon->changes);
-    uint64_t timeout_ns = current->config->drain_timeout_ns;
-
-    if (daemon->stopping) {
+    if (shutdown_begun(&daemon->shutdown)) {
         (void)log_stop();
         _exit(0);
     }
-    daemon->stopping = true;
-    log_write(LOG_INFO,
-              "stopping signal=SIG%s connections=%" PRIu32
-              " drain_timeout_ms=%" PRIu64,
-              sigabbrev_np(signal), shared_active(&daemon->workers.shared),
-              timeout_ns / NS_PER_MS);
-    systemd_stopping(&daemon->systemd);
-    listeners_unlink(current);
-    changes_stop(&daemon->changes);
-    workers_drain(&daemon->workers);
-    if (timeout_ns == 0) {
-        workers_reset_all(&daemon->workers);
-    } else {
-        wheel_arm(&daemon->loop.wheel, &daemon->drain_timer,
-                  daemon->loop.now_ns + timeout_ns);
-    }
+    shutdown_begin(&daemon->shutdown, signal);
 }
 
 /* ---- handlers of the loop ---- */
@@ -157,7 +139,7 @@ static void handle_signal(struct daemon *daemon, int signal)
 {
     switch (signal) {
     case SIGHUP:
-        if (!daemon->stopping) {
+        if (!shutdown_begun(&daemon->shutdown)) {
             reload(daemon);
         }
         break;
@@ -211,10 +193,16 @@ static void on_watchdog_timer(struct loop *loop, struct wheel_timer *timer)
               loop->now_ns + daemon->systemd.watchdog_ns / 2);
 }
 
-static void on_drain_timer(struct loop *loop, struct wheel_timer *timer)
+static void on_shutdown_timer(struct loop *loop, struct wheel_timer *timer)
 {
     (void)timer;
-    workers_reset_all(&daemon_of(loop)->workers);
+    shutdown_timer(&daemon_of(loop)->shutdown);
+}
+
+static void on_extend_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    (void)timer;
+    shutdown_extend(&daemon_of(loop)->shutdown);
 }
 
 static void on_changes_timer(struct loop *loop, struct wheel_timer *timer)
@@ -272,7 +260,8 @@ static const struct loop_owner daemon_owner = {
             [DAEMON_HEALTH] = on_health_timer,
             [DAEMON_STATS] = on_stats_timer,
             [DAEMON_WATCHDOG] = on_watchdog_timer,
-            [DAEMON_DRAIN] = on_drain_timer,
+            [DAEMON_SHUTDOWN] = on_shutdown_timer,
+            [DAEMON_EXTEND] = on_extend_timer,
             [DAEMON_CHANGES] = on_changes_timer,
             [DAEMON_LOOKUPS] = on_lookups_timer,
         },
@@ -300,7 +289,13 @@ static int open_control(struct daemon *daemon)
 {
     daemon->stats_timer.kind = DAEMON_STATS;
     daemon->watchdog_timer.kind = DAEMON_WATCHDOG;
-    daemon->drain_timer.kind = DAEMON_DRAIN;
+    daemon->shutdown = (struct shutdown){
+        .loop = &daemon->loop,
+        .changes = &daemon->changes,
+        .workers = &daemon->workers,
+        .systemd = &daemon->systemd,
+    };
+    shutdown_init(&daemon->shutdown, DAEMON_SHUTDOWN, DAEMON_EXTEND);
     if (loop_open(&daemon->loop, &daemon_owner) < 0) {
         return -1;
     }

@@ -57,8 +57,18 @@ static bool newer_has_upstream(const struct generations *generations,
     return false;
 }
 
+static const char *state_of(const struct upstream *upstream,
+                            const struct config_upstream *line)
+{
+    if (!upstream_up(upstream)) {
+        return "down";
+    }
+    return line->drain ? "drain" : "up";
+}
+
 static void add_upstream(struct log_burst *burst, const char *service,
-                         const struct upstream *upstream)
+                         const struct upstream *upstream,
+                         const struct config_upstream *line)
 {
     char name[REPORT_NAME_MAX];
     struct upstream_sums sums;
@@ -69,7 +79,7 @@ static void add_upstream(struct log_burst *burst, const char *service,
                   " total=%" PRIu64 " failed=%" PRIu64 " bytes_up=%" PRIu64
                   " bytes_down=%" PRIu64,
                   service, log_quote(upstream->text, name, sizeof(name)),
-                  upstream_up(upstream) ? "up" : "down",
+                  state_of(upstream, line),
                   atomic_load_explicit(&upstream->active, memory_order_relaxed),
                   sums.total, sums.failed, sums.bytes[UP], sums.bytes[DOWN]);
 }
@@ -112,7 +122,7 @@ static void add_service_lines(struct log_burst *burst,
 
         if (current || (used && !newer_has_upstream(generations, index, state,
                                                     upstream))) {
-            add_upstream(burst, quoted, upstream);
+            add_upstream(burst, quoted, upstream, service->lines[i]);
         }
     }
 }

@@ -113,6 +113,14 @@ void systemd_stopping(const struct systemd *systemd)
     notify(systemd, "STOPPING=1\nSTATUS=stopping\n");
 }
 
+void systemd_extend(const struct systemd *systemd, uint64_t extend_ns,
+                    uint32_t connections)
+{
+    notify(systemd,
+           "EXTEND_TIMEOUT_USEC=%llu\nSTATUS=stopping, connections: %lu\n",
+           (unsigned long long)(extend_ns / 1000), (unsigned long)connections);
+}
+
 void systemd_watchdog(const struct systemd *systemd)
 {
     notify(systemd, "WATCHDOG=1\n");

@@ -92,6 +92,13 @@ void workers_reset_all(struct workers *workers)
     }
 }
 
+void workers_reset_evenly(struct workers *workers, uint64_t deadline_ns)
+{
+    for (unsigned i = 0; i < workers->count; i++) {
+        worker_reset_evenly(workers->list[i], deadline_ns);
+    }
+}
+
 bool workers_drained(struct workers *workers)
 {
     return ++workers->drained == workers->count;

@@ -15,8 +15,12 @@ static bool upstream_usable(void *arg, uint32_t i)
 {
     const struct choice *choice = arg;
     const struct upstream *upstream = choice->service->upstreams[i];
-    uint32_t max = choice->service->lines[i]->max_connections;
+    const struct config_upstream *line = choice->service->lines[i];
+    uint32_t max = line->max_connections;
 
+    if (line->drain) {
+        return false;
+    }
     if (choice->tried != NULL && (choice->tried[i / 64] >> (i % 64) & 1)) {
         return false;
     }

@@ -16,6 +16,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/param.h>
+
+/* How often sessions end at the most when they end evenly. */
+#define RESET_EVERY_NS (20 * NS_PER_MS)
 
 /* ---- handlers ---- */
 
@@ -109,6 +113,49 @@ static void on_long_turn(struct loop *loop, uint64_t took_ns)
     }
 }
 
+/* ---- what is left in a drain ---- */
+
+/* Returns how many have ended. */
+static uint32_t reset_some(struct plane *plane, uint32_t *next,
+                           uint32_t *next_udp, uint32_t count)
+{
+    uint32_t ended = session_reset_some(plane, next, count);
+
+    if (plane->udp != NULL && ended < count) {
+        ended += udp_session_reset_some(plane, next_udp, count - ended);
+    }
+    return ended;
+}
+
+/* Ends what is due now of the sessions that are left: they end one by one, or
+ * many at a time if they are more than the moments until the deadline. */
+static void reset_share(struct reactor *reactor)
+{
+    struct plane *plane = &reactor->plane;
+    uint64_t now_ns = plane->loop.now_ns;
+    uint64_t left_ns = reactor->reset_deadline_ns > now_ns
+                           ? reactor->reset_deadline_ns - now_ns
+                           : 0;
+    uint64_t moments = MIN(left_ns / RESET_EVERY_NS + 1, plane->active);
+    uint32_t count;
+
+    if (moments == 0) {
+        return;
+    }
+    count = (uint32_t)((plane->active + moments - 1) / moments);
+    if (reset_some(plane, &reactor->reset_next, &reactor->reset_next_udp,
+                   count) == count) {
+        wheel_arm(&plane->loop.wheel, &reactor->reset_timer,
+                  now_ns + left_ns / moments);
+    }
+}
+
+static void on_reset_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    (void)timer;
+    reset_share(reactor_of(loop));
+}
+
 static const struct loop_owner reactor_owner = {
     .event = {[PLANE_LISTENER] = acceptor_event,
               [PLANE_SESSION] = session_dispatch_event,
@@ -119,7 +166,8 @@ static const struct loop_owner reactor_owner = {
               [PLANE_UDP_SESSION] = udp_session_timer,
               [PLANE_TRIM] = on_trim_timer,
               [PLANE_RETRY] = on_retry_timer,
-              [PLANE_ACCEPT] = acceptor_timer},
+              [PLANE_ACCEPT] = acceptor_timer,
+              [PLANE_RESET] = on_reset_timer},
     .run = {[PLANE_RELAYS] = session_relay_run,
             [PLANE_TLS_RELAYS] = session_relay_run,
             [PLANE_UPSTREAM_HANDSHAKES] = session_open_run,
@@ -267,10 +315,14 @@ void reactor_drain(struct reactor *reactor)
 
 void reactor_reset_all(struct reactor *reactor)
 {
-    struct plane *plane = &reactor->plane;
+    uint32_t next = 0, next_udp = 0;
 
-    session_reset_all(plane);
-    if (plane->udp != NULL) {
-        udp_session_reset_all(plane);
-    }
+    (void)reset_some(&reactor->plane, &next, &next_udp, UINT32_MAX);
+}
+
+void reactor_reset_evenly(struct reactor *reactor, uint64_t deadline_ns)
+{
+    reactor->reset_timer.kind = PLANE_RESET;
+    reactor->reset_deadline_ns = deadline_ns;
+    reset_share(reactor);
 }

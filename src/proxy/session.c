@@ -280,17 +280,21 @@ void session_close(struct plane *plane, struct session *session,
     session_release(plane, session);
 }
 
-void session_reset_all(struct plane *plane)
+uint32_t session_reset_some(struct plane *plane, uint32_t *next, uint32_t count)
 {
     struct session *session;
+    uint32_t ended = 0;
 
-    for (uint32_t i = 0; (session = pool_next(&plane->sessions, &i)) != NULL;
-         i++) {
+    for (;
+         ended < count && (session = pool_next(&plane->sessions, next)) != NULL;
+         ++*next) {
         if (session->phase != SESSION_FROZEN &&
             session->phase != SESSION_CLOSED) {
             session_close(plane, session, CAUSE_DRAIN);
+            ended++;
         }
     }
+    return ended;
 }
 
 void session_free_deferred(struct loop *loop, struct list *link)

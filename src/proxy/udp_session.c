@@ -420,15 +420,20 @@ void udp_session_drain_all(struct plane *plane)
     }
 }
 
-void udp_session_reset_all(struct plane *plane)
+uint32_t udp_session_reset_some(struct plane *plane, uint32_t *next,
+                                uint32_t count)
 {
     struct udp_session *session;
+    uint32_t ended = 0;
 
     udp_session_flush(plane);
-    for (uint32_t i = 0;
-         (session = pool_next(&plane->udp->sessions, &i)) != NULL; i++) {
+    for (; ended < count &&
+           (session = pool_next(&plane->udp->sessions, next)) != NULL;
+         ++*next) {
         if (!session->closed) {
             end(plane, session, CAUSE_DRAIN);
+            ended++;
         }
     }
+    return ended;
 }

@@ -11,6 +11,7 @@ enum command_type {
     COMMAND_APPLY = PLANE_MESSAGE_TYPES,
     COMMAND_DRAIN,
     COMMAND_RESET_ALL,
+    COMMAND_RESET_EVENLY,
     COMMAND_BEAT,
     COMMAND_STOP,
 };
@@ -26,6 +27,8 @@ struct worker {
     struct reactor reactor;
     struct message drain;
     struct message reset_all;
+    struct message reset_evenly;
+    uint64_t reset_deadline_ns; /* of reset_evenly */
     struct message beat;
     struct message stop;
     pthread_t thread;
@@ -56,6 +59,11 @@ static void on_command(struct loop *loop, struct message *message)
         break;
     case COMMAND_RESET_ALL:
         reactor_reset_all(reactor);
+        break;
+    case COMMAND_RESET_EVENLY:
+        reactor_reset_evenly(reactor,
+                             container_of(message, struct worker, reset_evenly)
+                                 ->reset_deadline_ns);
         break;
     case COMMAND_BEAT:
         answer_beat(&reactor->plane);
@@ -101,6 +109,7 @@ struct worker *worker_start(unsigned number, struct shared *shared)
     *worker = (struct worker){
         .drain.type = COMMAND_DRAIN,
         .reset_all.type = COMMAND_RESET_ALL,
+        .reset_evenly.type = COMMAND_RESET_EVENLY,
         .beat.type = COMMAND_BEAT,
         .stop.type = COMMAND_STOP,
     };
@@ -149,6 +158,12 @@ void worker_drain(struct worker *worker)
 void worker_reset_all(struct worker *worker)
 {
     post(worker, &worker->reset_all);
+}
+
+void worker_reset_evenly(struct worker *worker, uint64_t deadline_ns)
+{
+    worker->reset_deadline_ns = deadline_ns;
+    post(worker, &worker->reset_evenly);
 }
 
 void worker_beat(struct worker *worker)

@@ -149,6 +149,7 @@ static void the_service_manager_is_told_each_step(void **state)
     assert_non_null(strstr(manager.message, "STATUS="));
     proxy_signal(manager.proxy, SIGTERM);
     manager_expect(&manager, "STOPPING=1");
+    manager_expect(&manager, "EXTEND_TIMEOUT_USEC=30000000");
     assert_int_equal(proxy_wait(manager.proxy), 0);
 }
 

@@ -52,7 +52,7 @@ static void upstreams_take_options_in_any_order(void **state)
         parse_good("[service a]\n"
                    "listen = :80\n"
                    "upstream = 10.0.0.1:80\n"
-                   "upstream = db.example:5432 backup weight=256\n"
+                   "upstream = db.example:5432 backup drain weight=256\n"
                    "upstream = unix:/run/a\tmax_connections=9  "
                    "proxy_protocol=off weight=1\n"
                    "upstream = [::1]:1 max_connections=off\n");
@@ -62,6 +62,7 @@ static void upstreams_take_options_in_any_order(void **state)
     assert_int_equal(config->services[0].upstream_count, 4);
     assert_int_equal(upstreams[0].weight, 1);
     assert_false(upstreams[0].backup);
+    assert_false(upstreams[0].drain);
     assert_int_equal(upstreams[0].max_connections, 0);
     assert_int_equal(upstreams[0].line, 3);
     assert_int_equal(upstreams[1].address.kind, ADDRESS_NAME);
@@ -69,6 +70,7 @@ static void upstreams_take_options_in_any_order(void **state)
     assert_int_equal(upstreams[1].address.port, 5432);
     assert_int_equal(upstreams[1].weight, 256);
     assert_true(upstreams[1].backup);
+    assert_true(upstreams[1].drain);
     assert_int_equal(upstreams[2].max_connections, 9);
     assert_string_equal(address_of(&upstreams[2].address), "unix:/run/a");
     assert_int_equal(upstreams[3].max_connections, 0);
@@ -128,11 +130,13 @@ static void bad_upstream_options_are_refused(void **state)
                         "upstream: 'weight': the option needs a value");
     assert_line_refused("upstream = a.b:1 backup=yes",
                         "upstream: 'backup=yes': it takes no value");
+    assert_line_refused("upstream = a.b:1 drain=no",
+                        "upstream: 'drain=no': it takes no value");
     assert_line_refused("upstream = a.b:1 backup backup",
                         "upstream: 'backup': the option is given twice");
     assert_line_refused("upstream = a.b:1 weigh=1",
                         "upstream: unknown option 'weigh=1' (options: "
-                        "weight=N, backup, max_connections=N, "
+                        "weight=N, backup, drain, max_connections=N, "
                         "proxy_protocol=off|v1|v2)");
     assert_line_refused("upstream = a.b:1 max_connections=x",
                         "upstream: 'max_connections=x': 'x' is neither off nor "
