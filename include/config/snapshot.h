@@ -173,6 +173,7 @@ struct config {
     uint32_t max_connections; /* 0: as many as the descriptors allow */
     unsigned max_connections_line;
     uint64_t buffer_memory;
+    unsigned buffer_memory_line; /* 0: it is the default */
     uint32_t buffer_size;
     uint64_t drain_timeout_ns;
     uint64_t drain_delay_ns;

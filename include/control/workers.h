@@ -19,8 +19,13 @@ struct workers {
 };
 
 /* How many workers the configuration asks for: `auto` is one for each CPU that
- * the process may use. */
+ * the process may use, by its affinity and by the quota of its control group.
+ */
 unsigned workers_wanted(const struct config *config);
+
+/* Bytes of memory that may be lent. If the configuration does not say, it is at
+ * most a quarter of what the control group allows. */
+uint64_t workers_buffer_memory(const struct config *config);
 
 /*
  * Starts workers_wanted workers, which report to the control mailbox. -1 with

@@ -49,6 +49,7 @@ void draft_complete(struct draft *draft)
     config->max_connections_line = draft_global_line(draft, "max_connections");
     config->user_line = draft_global_line(draft, "user");
     config->group_line = draft_global_line(draft, "group");
+    config->buffer_memory_line = draft_global_line(draft, "buffer_memory");
     for (size_t i = 0; i < config->service_count; i++) {
         if (config->services[i].mode == CONFIG_UDP) {
             set_udp_defaults(draft, i);

@@ -1,11 +1,18 @@
 #include "control/workers.h"
 
 #include "base/direction.h"
+#include "control/cgroup.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/param.h>
 #include <unistd.h>
+
+/* The part of a control group's memory that the default of buffer_memory may
+ * be, and the least that it may become. */
+#define CGROUP_PART       4
+#define BUFFER_MEMORY_MIN (UINT64_C(1) << 20)
 
 /* Processors in the affinity mask. The kernel refuses a set that is smaller
  * than its own. */
@@ -32,7 +39,26 @@ static unsigned processors(void)
 
 unsigned workers_wanted(const struct config *config)
 {
-    return config->workers > 0 ? config->workers : processors();
+    struct cgroup_limits limits;
+
+    if (config->workers > 0) {
+        return config->workers;
+    }
+    cgroup_read_own(&limits);
+    return (unsigned)MIN(limits.processors, processors());
+}
+
+uint64_t workers_buffer_memory(const struct config *config)
+{
+    struct cgroup_limits limits;
+    uint64_t least = MAX(BUFFER_MEMORY_MIN, 2 * (uint64_t)config->buffer_size);
+
+    if (config->buffer_memory_line != 0) {
+        return config->buffer_memory;
+    }
+    cgroup_read_own(&limits);
+    return MIN(config->buffer_memory,
+               MAX(limits.memory_bytes / CGROUP_PART, least));
 }
 
 int workers_start(struct workers *workers, const struct config *config,
@@ -42,7 +68,7 @@ int workers_start(struct workers *workers, const struct config *config,
 
     *workers = (struct workers){.count = 0};
     if (shared_init(&workers->shared, config->buffer_size,
-                    config->buffer_memory, count, control) < 0) {
+                    workers_buffer_memory(config), count, control) < 0) {
         return -1;
     }
     workers->list = calloc(count, sizeof(struct worker *));
