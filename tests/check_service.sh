@@ -19,3 +19,12 @@ if grep -n 'evproxy.service:' <<<"$report" | grep -v 'Overall' >&2; then
     exit 1
 fi
 grep 'Overall' <<<"$report"
+
+# The example of a socket unit, beside the service that it needs.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+sed 's|^Exec\(Start\|Reload\)=[^ ]*|Exec\1=/bin/true|' conf/evproxy.service \
+    >"$folder/evproxy.service"
+cp conf/evproxy.socket "$folder"
+SYSTEMD_UNIT_PATH="$folder:" systemd-analyze verify --man=no \
+    "$folder/evproxy.socket"

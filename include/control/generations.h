@@ -16,6 +16,7 @@
 
 #include "config/reload.h"
 #include "control/health.h"
+#include "control/listeners.h"
 #include "control/names.h"
 #include "control/workers.h"
 #include "service/generation.h"
@@ -28,9 +29,9 @@ struct generations {
     unsigned applied; /* holders that have the current one: the workers in
                          their order, then health */
 
-    uid_t owner; /* of the sockets: who the process is, or becomes */
-    struct generation *prepared; /* NULL: none */
-    struct reload_plan plan;     /* of prepared */
+    struct listeners_origin origin; /* of the sockets */
+    struct generation *prepared;    /* NULL: none */
+    struct reload_plan plan;        /* of prepared */
 
     struct service_sums removed; /* accepted and bytes of the services that no
                                     generation has any more */

@@ -13,7 +13,8 @@
 
 enum holder_kind {
     HOLDER_UNKNOWN, /* none, or /proc does not show it to us */
-    HOLDER_OURS, /* a process of this program, or an unseen one of our user */
+    HOLDER_OURS, /* a process of this program, an unseen one of our user, or the
+                    service manager, which may pass it on to us */
     HOLDER_OTHER,
 };
 

@@ -7,6 +7,11 @@
  * get all early connections. A unix path has one socket, of which each worker
  * has a descriptor.
  *
+ * Sockets that the service manager passed on are used instead. Of a stream's
+ * each worker has a duplicate of one. A socket for datagrams belongs to one
+ * worker, since the datagrams of a session must come to the same one; workers
+ * for which there is none have none.
+ *
  * A socket is the control thread's until its worker has been given a generation
  * with the address. From then on the worker owns it, and closes it when it gets
  * a generation without the address.
@@ -15,16 +20,24 @@
 #define EVPROXY_CONTROL_LISTENERS_H
 
 #include "config/reload.h"
+#include "control/inherited.h"
 #include "service/generation.h"
+
+/* Where new sockets come from. */
+struct listeners_origin {
+    uid_t owner;                 /* of those that are opened */
+    struct inherited *inherited; /* these go first; NULL: none */
+};
 
 /*
  * Gives each address of the wanted generation its sockets, by the plan: those
  * of the running generation (NULL at the start), or new ones, bound and
- * listening, which belong to the owner. -1: all new ones are closed again,
+ * listening. -1: all new ones are closed again,
  * *failed is the address and errno the reason.
  */
 int listeners_open(struct generation *wanted, const struct generation *running,
-                   const struct reload_plan *plan, uid_t owner,
+                   const struct reload_plan *plan,
+                   const struct listeners_origin *origin,
                    const struct listen_socket **failed) WARN_UNUSED;
 
 /* Closes what was opened for a generation that no worker was given. */

@@ -23,6 +23,10 @@ int listen_bind(const struct endpoint *endpoint, uid_t owner) WARN_UNUSED;
 int listen_bind_datagram(const struct endpoint *endpoint,
                          uid_t owner) WARN_UNUSED;
 
+/* The same of a socket that another process has bound, before it listens to any
+ * datagram that has not come yet. */
+void listen_adopt_datagram(int fd, const struct endpoint *endpoint);
+
 /*
  * 0 if a socket of that type (SOCK_STREAM, SOCK_DGRAM) can be bound to the IP
  * endpoint, else -1 with errno. Nothing is taken from sockets that are there:

@@ -24,9 +24,11 @@ struct listener {
     uint32_t id;            /* in the token; not used again soon */
     int fd;
     bool udp;
-    bool watched; /* by the poller */
-    bool kept;    /* the current generation has its socket */
-    bool shared;  /* a unix socket: other planes watch the same one */
+    bool watched;   /* by the poller */
+    bool kept;      /* the current generation has its socket */
+    bool shared;    /* other planes watch the same socket: of a unix path, or
+                       inherited */
+    bool inherited; /* the service manager has it too */
     const struct listen_socket *socket; /* TCP: of the current generation */
 
     /* Of UDP; see udp_listener.h. */

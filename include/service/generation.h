@@ -19,6 +19,7 @@
 #include "service/resolution.h"
 #include "service/service.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,9 +30,13 @@ struct listen_socket {
                                 the first of the named ones if all have names */
     struct service **named;  /* services with server names (sni) */
     size_t named_count;
-    int *fds; /* one for each worker (of a unix socket: duplicates), which
-                 closes it when it stops listening; shared with the generations
-                 before and after that keep it open */
+
+    /* One for each worker (of a unix socket: duplicates), which closes it when
+     * it stops listening; shared with the generations before and after that
+     * keep it open. -1: the worker has none, as fewer sockets for datagrams
+     * were inherited. */
+    int *fds;
+    bool inherited; /* the service manager has the sockets too */
 };
 
 struct generation {

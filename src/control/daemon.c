@@ -5,6 +5,7 @@
 #include "control/changes.h"
 #include "control/descriptors.h"
 #include "control/health.h"
+#include "control/inherited.h"
 #include "control/privileges.h"
 #include "control/report.h"
 #include "control/shutdown.h"
@@ -42,6 +43,7 @@ struct daemon {
     struct workers workers;
     struct health *health;
     struct changes changes;
+    struct inherited inherited;
     int signal_fd;
     uint64_t started_ns;
     struct shutdown shutdown;
@@ -370,13 +372,15 @@ static const char *start(struct daemon *daemon, struct config *config,
         return error;
     }
     daemon->changes.limit = descriptors_raise();
-    daemon->changes.generations.owner = identity.uid;
+    daemon->changes.generations.origin = (struct listeners_origin){
+        .owner = identity.uid, .inherited = &daemon->inherited};
     error =
         changes_prepare(&daemon->changes, config, workers_wanted(config), line);
     if (error == NULL) {
         error = start_workers(daemon, &identity);
     }
     if (error == NULL) {
+        inherited_close_unused(&daemon->inherited);
         apply_settings(daemon);
     }
     return error;
@@ -442,7 +446,7 @@ int daemon_run(const struct source *source, struct config *config)
     daemon.started_ns = clock_now_ns();
     log_open(STDERR_FILENO, systemd_journal_is(STDERR_FILENO));
     log_set_level(config->log_level);
-    if (open_control(&daemon) < 0) {
+    if (inherited_open(&daemon.inherited) < 0 || open_control(&daemon) < 0) {
         log_write(LOG_ERROR, "evproxy: cannot start: %s", strerror(errno));
         config_destroy(config);
         return 1;
@@ -451,6 +455,7 @@ int daemon_run(const struct source *source, struct config *config)
     status = run(&daemon, config);
     systemd_close(&daemon.systemd);
     close_control(&daemon);
+    inherited_fini(&daemon.inherited);
     (void)log_stop();
     return status;
 }

@@ -134,7 +134,7 @@ const char *generations_prepare(struct generations *generations,
         error = cannot_load(&errors, line);
         goto free_generation;
     }
-    if (listeners_open(next, running, &generations->plan, generations->owner,
+    if (listeners_open(next, running, &generations->plan, &generations->origin,
                        &failed) < 0) {
         error = cannot_listen(failed);
         goto free_credentials;

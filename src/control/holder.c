@@ -185,6 +185,12 @@ static void read_name(const char *pid, char name[16])
     }
 }
 
+/* It holds the sockets that it passes on to a service, which may be ours. */
+static bool is_manager(const char *name)
+{
+    return strcmp(name, "systemd") == 0;
+}
+
 /* Any process of another program goes before ours. */
 static void find_process(const struct sockets *sockets, struct holder *holder)
 {
@@ -200,7 +206,9 @@ static void find_process(const struct sockets *sockets, struct holder *holder)
             holder->pid = (pid_t)strtol(entry->d_name, NULL, 10);
             read_name(entry->d_name, holder->name);
             holder->kind =
-                strcmp(holder->name, ours) == 0 ? HOLDER_OURS : HOLDER_OTHER;
+                strcmp(holder->name, ours) == 0 || is_manager(holder->name)
+                    ? HOLDER_OURS
+                    : HOLDER_OTHER;
         }
     }
     if (list != NULL) {

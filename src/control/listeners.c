@@ -53,6 +53,7 @@ static void share(struct listen_socket *listen,
                   const struct listen_socket *from)
 {
     listen->fds = from->fds;
+    listen->inherited = from->inherited;
     set_of(listen)->holders++;
 }
 
@@ -99,10 +100,75 @@ static int bind_one(const struct listen_socket *listen, uid_t owner, unsigned i)
                           : listen_bind(&listen->endpoint, owner);
 }
 
-static int bind_all(struct listen_socket *listen, uid_t owner, unsigned workers)
+static int bind_all(const struct listen_socket *listen, uid_t owner,
+                    unsigned workers)
+{
+    for (unsigned i = 0; i < workers; i++) {
+        listen->fds[i] = bind_one(listen, owner, i);
+        if (listen->fds[i] < 0) {
+            return -1;
+        }
+        if (i == 0) {
+            remember_path(set_of(listen), &listen->endpoint);
+        }
+    }
+    return 0;
+}
+
+static int type_of(const struct listen_socket *listen)
+{
+    return is_udp(listen) ? SOCK_DGRAM : SOCK_STREAM;
+}
+
+/* Each socket must have a worker, or what comes to it would wait for ever. */
+static int check_count(const struct listen_socket *listen, size_t count,
+                       unsigned workers)
+{
+    char text[ADDR_TEXT_MAX];
+
+    if (count <= workers) {
+        return 0;
+    }
+    log_write(LOG_ERROR,
+              "inherited address=%s error=\"%zu sockets, but workers = %u\"",
+              endpoint_format(&listen->endpoint, text), count, workers);
+    errno = EUSERS;
+    return -1;
+}
+
+/* Takes the sockets that were passed on for the address, of which there are
+ * some. */
+static int take_inherited(const struct listen_socket *listen,
+                          struct inherited *inherited, size_t count,
+                          unsigned workers)
+{
+    int type = type_of(listen);
+
+    if (check_count(listen, count, workers) < 0) {
+        return -1;
+    }
+    for (unsigned i = 0; i < workers; i++) {
+        if (is_udp(listen) && i >= count) {
+            break;
+        }
+        listen->fds[i] =
+            inherited_take(inherited, type, &listen->endpoint, i % count);
+        if (listen->fds[i] < 0) {
+            return -1;
+        }
+        if (is_udp(listen)) {
+            listen_adopt_datagram(listen->fds[i], &listen->endpoint);
+        }
+    }
+    return 0;
+}
+
+static int open_address(struct listen_socket *listen,
+                        const struct listeners_origin *origin, unsigned workers)
 {
     struct listener_set *set =
         calloc(1, sizeof(*set) + workers * sizeof(set->fds[0]));
+    size_t count = 0;
 
     if (set == NULL) {
         return -1;
@@ -110,16 +176,13 @@ static int bind_all(struct listen_socket *listen, uid_t owner, unsigned workers)
     set->holders = 1;
     memset(set->fds, 0xff, workers * sizeof(set->fds[0]));
     listen->fds = set->fds;
-    for (unsigned i = 0; i < workers; i++) {
-        set->fds[i] = bind_one(listen, owner, i);
-        if (set->fds[i] < 0) {
-            return -1;
-        }
-        if (i == 0) {
-            remember_path(set, &listen->endpoint);
-        }
+    if (origin->inherited != NULL) {
+        count = inherited_count(origin->inherited, type_of(listen),
+                                &listen->endpoint);
     }
-    return 0;
+    listen->inherited = count > 0;
+    return count > 0 ? take_inherited(listen, origin->inherited, count, workers)
+                     : bind_all(listen, origin->owner, workers);
 }
 
 static int listen_all(const struct listen_socket *listen, unsigned workers)
@@ -138,7 +201,8 @@ static int listen_all(const struct listen_socket *listen, unsigned workers)
 }
 
 int listeners_open(struct generation *wanted, const struct generation *running,
-                   const struct reload_plan *plan, uid_t owner,
+                   const struct reload_plan *plan,
+                   const struct listeners_origin *origin,
                    const struct listen_socket **failed)
 {
     struct listen_socket *listens = wanted->listens;
@@ -149,7 +213,7 @@ int listeners_open(struct generation *wanted, const struct generation *running,
     for (i = 0; i < plan->listen_count; i++) {
         if (plan->listens[i].action == RELOAD_KEEP) {
             share(&listens[i], &running->listens[plan->listens[i].old_index]);
-        } else if (bind_all(&listens[i], owner, wanted->workers) < 0) {
+        } else if (open_address(&listens[i], origin, wanted->workers) < 0) {
             goto fail;
         }
     }

@@ -122,6 +122,11 @@ int listen_bind_datagram(const struct endpoint *endpoint, uid_t owner)
     return open_bound(endpoint, SOCK_DGRAM, owner, true);
 }
 
+void listen_adopt_datagram(int fd, const struct endpoint *endpoint)
+{
+    report_destination(fd, endpoint->u.any.sa_family);
+}
+
 int listen_probe(const struct endpoint *endpoint, int type, uid_t owner)
 {
     int fd = open_bound(endpoint, type, owner, type == SOCK_STREAM);

@@ -182,7 +182,8 @@ void acceptor_apply(struct plane *plane)
         struct listener *next = listener_next(plane, listener);
 
         if (!listener->udp && !listener->kept) {
-            while (accept_one(plane, listener)) {
+            /* What the manager has too it keeps for the next process. */
+            while (!listener->inherited && accept_one(plane, listener)) {
             }
             listener_close(plane, listener);
         } else if (!listener->udp && !list_linked(&listener->ready)) {

@@ -94,7 +94,9 @@ static struct listener *take(struct plane *plane,
     listener->id = plane_next_instance(plane) & ID_MASK;
     listener->fd = socket->fds[plane->number];
     listener->udp = socket->service->config->mode == CONFIG_UDP;
-    listener->shared = socket->endpoint.u.any.sa_family == AF_UNIX;
+    listener->inherited = socket->inherited;
+    listener->shared = socket->endpoint.u.any.sa_family == AF_UNIX ||
+                       (socket->inherited && !listener->udp);
     listener->endpoint = socket->endpoint;
     list_append(&plane->listeners, &listener->link);
     bucket = bucket_of(plane, listener->id);
@@ -114,8 +116,13 @@ void listener_apply(struct plane *plane, const struct generation *generation,
     listener_keep_none(plane);
     for (size_t i = 0; i < generation->listen_count; i++) {
         const struct listen_socket *socket = &generation->listens[i];
-        struct listener *listener = find_fd(plane, socket->fds[plane->number]);
+        int fd = socket->fds[plane->number];
+        struct listener *listener;
 
+        if (fd < 0) {
+            continue;
+        }
+        listener = find_fd(plane, fd);
         if (listener == NULL) {
             listener = take(plane, socket, spare);
         }

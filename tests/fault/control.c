@@ -69,6 +69,7 @@ static void done(control_step_fn step, const char *what)
 static struct generation *prepare(struct config *config, uint32_t connections,
                                   struct reload_plan *plan)
 {
+    const struct listeners_origin origin = {.owner = geteuid()};
     const struct listen_socket *failed;
     struct generation *next = generation_create(
         config, control_current(), planes_count(), connections, NULL);
@@ -77,7 +78,7 @@ static struct generation *prepare(struct config *config, uint32_t connections,
         config_destroy(config);
         return NULL;
     }
-    if (listeners_open(next, control_current(), plan, geteuid(), &failed) < 0) {
+    if (listeners_open(next, control_current(), plan, &origin, &failed) < 0) {
         generation_destroy(next);
         return NULL;
     }

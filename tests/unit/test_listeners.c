@@ -18,6 +18,7 @@ enum { WORKERS = 3 };
 
 static char directory[64];
 static char path[80];
+static struct listeners_origin origin; /* set by main */
 static const struct listen_socket *failed;
 
 static int make_directory(void **state)
@@ -73,7 +74,7 @@ static struct generation *open_first(struct reload_plan *plan, const char *keys)
 {
     struct generation *generation = make(NULL, plan, keys);
 
-    assert_int_equal(listeners_open(generation, NULL, plan, geteuid(), &failed),
+    assert_int_equal(listeners_open(generation, NULL, plan, &origin, &failed),
                      0);
     return generation;
 }
@@ -141,8 +142,8 @@ static void an_address_that_stays_keeps_its_sockets(void **state)
                                    "listen = 127.0.0.1:21932\nbacklog = 5\n");
 
     (void)state;
-    assert_int_equal(
-        listeners_open(next, first, &next_plan, geteuid(), &failed), 0);
+    assert_int_equal(listeners_open(next, first, &next_plan, &origin, &failed),
+                     0);
     assert_ptr_equal(next->listens[1].fds, first->listens[1].fds);
     assert_int_equal(open_descriptors(), before + 3 * WORKERS);
     listeners_commit(next, first, &next_plan);
@@ -165,8 +166,8 @@ static void what_is_abandoned_leaves_the_running_ones_open(void **state)
     unsigned before = open_descriptors();
 
     (void)state;
-    assert_int_equal(
-        listeners_open(next, first, &next_plan, geteuid(), &failed), 0);
+    assert_int_equal(listeners_open(next, first, &next_plan, &origin, &failed),
+                     0);
     assert_int_equal(access(path, F_OK), 0);
     listeners_abandon(next, &next_plan);
     drop(next, &next_plan);
@@ -192,8 +193,7 @@ static void one_address_in_use_leaves_none_open(void **state)
 
     (void)state;
     assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-    assert_int_equal(listeners_open(first, NULL, &plan, geteuid(), &failed),
-                     -1);
+    assert_int_equal(listeners_open(first, NULL, &plan, &origin, &failed), -1);
     assert_int_equal(errno, EADDRINUSE);
     assert_ptr_equal(failed, &first->listens[2]);
     assert_int_equal(open_descriptors(), before);
@@ -210,8 +210,8 @@ static void a_path_that_is_gone_is_unlinked(void **state)
         make(first, &next_plan, "listen = 127.0.0.1:21931\n");
 
     (void)state;
-    assert_int_equal(
-        listeners_open(next, first, &next_plan, geteuid(), &failed), 0);
+    assert_int_equal(listeners_open(next, first, &next_plan, &origin, &failed),
+                     0);
     assert_int_equal(access(path, F_OK), 0);
     listeners_commit(next, first, &next_plan);
     assert_int_equal(access(path, F_OK), -1);
@@ -252,5 +252,6 @@ int main(void)
         cmocka_unit_test(a_path_that_another_took_over_is_left_alone),
     };
 
+    origin.owner = geteuid();
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

@@ -25,6 +25,7 @@
 static struct generation *open_generation(struct generation *former,
                                           const char *listen)
 {
+    const struct listeners_origin origin = {.owner = geteuid()};
     const struct listen_socket *failed;
     struct config_errors errors = {0};
     struct generation *generation;
@@ -42,7 +43,7 @@ static struct generation *open_generation(struct generation *former,
     generation = generation_create(config, former, 1, 100, NULL);
     assert_non_null(generation);
     assert_int_equal(
-        listeners_open(generation, former, &plan, geteuid(), &failed), 0);
+        listeners_open(generation, former, &plan, &origin, &failed), 0);
     if (former != NULL) {
         listeners_commit(generation, former, &plan);
     }
