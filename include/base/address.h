@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "base/endpoint.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum address_kind {
@@ -36,5 +37,8 @@ struct address {
  */
 const char *address_parse(const char *text,
                           struct address *address) WARN_UNUSED;
+
+/* Whether the text is a host name, as above. */
+bool address_is_host(const char *text);
 
 #endif

@@ -169,6 +169,11 @@ static bool name_is_valid(const char *name)
     return true;
 }
 
+bool address_is_host(const char *text)
+{
+    return name_is_valid(text) && !name_is_number(text);
+}
+
 /* address->host is an IPv4 address, a name, or empty. */
 static const char *parse_host(struct address *address)
 {
