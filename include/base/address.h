@@ -16,14 +16,17 @@ enum address_kind {
     ADDRESS_ANY,  /* :80, all addresses of both families: [::]:80 */
     ADDRESS_UNIX, /* unix:/path */
     ADDRESS_NAME, /* name:80: has host and port, but no endpoint */
+    ADDRESS_SRV,  /* srv:_name._proto.domain: has a host only */
 };
 
 struct address {
     enum address_kind kind;
     struct endpoint endpoint;
-    char host[ADDR_HOST_MAX]; /* ADDRESS_NAME, else empty */
-    uint16_t port;            /* ADDRESS_UNIX: 0 */
+    char host[ADDR_HOST_MAX]; /* ADDRESS_NAME, ADDRESS_SRV; else empty */
+    uint16_t port;            /* ADDRESS_UNIX, ADDRESS_SRV: 0 */
 };
+
+#define ADDRESS_NAME_MAX (ADDR_HOST_MAX + 8)
 
 /*
  * NULL, or a sentence that says what is wrong ("port 70000 is not between 1 and
@@ -37,6 +40,16 @@ struct address {
  */
 const char *address_parse(const char *text,
                           struct address *address) WARN_UNUSED;
+
+/* Whether the address is a name, which stands for what it is looked up as. */
+static inline bool address_is_name(const struct address *address)
+{
+    return address->kind == ADDRESS_NAME || address->kind == ADDRESS_SRV;
+}
+
+/* "name:80" or "srv:_name._proto.domain". Answers text. */
+const char *address_format_name(const struct address *address,
+                                char text[ADDRESS_NAME_MAX]);
 
 /* Whether the text is a host name, as above. */
 bool address_is_host(const char *text);

@@ -7,6 +7,7 @@
 #include "base/addr.h"
 
 #include <stdint.h>
+#include <string.h>
 
 struct srv_record {
     uint16_t priority;          /* the lowest goes first */
@@ -15,5 +16,14 @@ struct srv_record {
     char target[ADDR_HOST_MAX]; /* a host name in lower case, without a final
                                    dot */
 };
+
+/* Compares where they lead to, target and port: <0, 0, >0. */
+static inline int srv_record_compare(const struct srv_record *a,
+                                     const struct srv_record *b)
+{
+    int order = strcmp(a->target, b->target);
+
+    return order != 0 ? order : (a->port > b->port) - (a->port < b->port);
+}
 
 #endif

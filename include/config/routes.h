@@ -53,7 +53,7 @@ int routes_add(struct routes *routes, size_t service,
 /* Whether an upstream names its address, and is not a name to be looked up. */
 static inline bool routes_known(const struct config_upstream *upstream)
 {
-    return upstream->address.kind != ADDRESS_NAME;
+    return !address_is_name(&upstream->address);
 }
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * resolver: host names to addresses by the system's resolver, so that its hosts
- * files and its order of sources count. It can block for as long as a name
- * server is silent, so each look-up is made by a thread of this room.
+ * files and its order of sources count, and SRV names to records by its name
+ * servers. It can block for as long as a name server is silent, so each look-up
+ * is made by a thread of this room.
  *
  * A thread begins with a look-up for which there is none and ends when no
  * look-up waits. There are at most RESOLVER_THREADS. Look-ups that are expected
@@ -13,7 +14,9 @@
 #ifndef EVPROXY_CONTROL_RESOLVER_H
 #define EVPROXY_CONTROL_RESOLVER_H
 
+#include "base/address.h"
 #include "base/endpoint.h"
+#include "base/srv_record.h"
 #include "net/mailbox.h"
 
 #include <stdbool.h>
@@ -28,12 +31,17 @@
 /* A question, then its answer. */
 struct lookup {
     struct message message;
-    bool slow; /* is expected to be */
+    bool slow;              /* is expected to be */
+    enum address_kind kind; /* ADDRESS_NAME, ADDRESS_SRV */
     char host[ADDR_HOST_MAX];
 
-    struct endpoint *found; /* TCP addresses without a port, sorted by
-                               endpoint_compare_ip, each once; NULL: none */
+    struct endpoint *found;     /* ADDRESS_NAME: TCP addresses without a port,
+                                   sorted by endpoint_compare_ip, each once;
+                                   NULL: none */
+    struct srv_record *records; /* ADDRESS_SRV: sorted by srv_record_compare,
+                                   each once; NULL: none */
     size_t count;
+    uint32_t ttl_s; /* of the records */
     uint64_t took_ns;
     char error[LOOKUP_ERROR_MAX]; /* why there is none */
 };
@@ -47,15 +55,16 @@ struct resolver *resolver_create(struct mailbox *mailbox, int type) WARN_UNUSED;
  * any more, and the last of them frees the resolver. */
 void resolver_destroy(struct resolver *resolver);
 
-/* Looks the host up. -1 with errno: there is no memory or no thread for it. */
-int resolver_ask(struct resolver *resolver, const char *host,
-                 bool slow) WARN_UNUSED;
+/* Looks the name up. -1 with errno: there is no memory or no thread for it. */
+int resolver_ask(struct resolver *resolver, enum address_kind kind,
+                 const char *host, bool slow) WARN_UNUSED;
 
 /* The look-up that came as a message, which its receiver frees. */
 struct lookup *lookup_of(struct message *message);
 void lookup_free(struct lookup *lookup);
 
-/* What a thread does: finds the addresses of lookup->host. It blocks. */
+/* What a thread does: finds the addresses or records of lookup->host. It
+ * blocks. */
 void lookup_run(struct lookup *lookup);
 
 #endif

@@ -62,7 +62,11 @@ struct service {
     struct generation *generation; /* that it belongs to */
     struct service_state *state;
     struct upstream **upstreams;          /* one for each resolved address */
-    const struct config_upstream **lines; /* the options of each */
+    const struct config_upstream **lines; /* the options of each, but for its
+                                             weight and whether it is a backup:
+                                             see balance */
+    char **targets; /* by upstream: the target of its SRV record, or NULL; NULL:
+                       there are none */
     uint32_t upstream_count;
     struct balance balance;
     struct rate_limit rate[DIRECTIONS];         /* of one connection */
@@ -80,9 +84,9 @@ struct service {
  * Initialises memory that is all-zero except `generation`. Takes the state and
  * the upstreams of previous, the newest service of that name or NULL, and
  * creates those that previous lacks. A name stands for all its addresses, each
- * with the weight of its line. A name that does not resolve becomes one
- * upstream that is down, with "name:port" as its text. Of two lines with one
- * address the first counts.
+ * with the weight of its line; for SRV names see service/resolution.h. A name
+ * that does not resolve becomes one upstream that is down, with "name:port" or
+ * "srv:name" as its text. Of two lines with one address the first counts.
  *
  * -1 with errno: ENOMEM, or E2BIG for more than CONFIG_UPSTREAMS_MAX upstreams.
  * The caller calls service_fini in either case. Control thread.
@@ -93,5 +97,9 @@ int service_init(struct service *service, const struct config_service *config,
 
 /* Also destroys the state and the upstreams that no other service has. */
 void service_fini(struct service *service);
+
+/* The host name by which the upstream was found: the target of its SRV record,
+ * or the name in its line. NULL: its line has an address. Any thread. */
+const char *service_host(const struct service *service, uint32_t upstream);
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef EVPROXY_SERVICE_UPSTREAM_H
 #define EVPROXY_SERVICE_UPSTREAM_H
 
+#include "base/address.h"
 #include "base/endpoint.h"
 #include "service/stats.h"
 
@@ -24,7 +25,7 @@ enum {
     UPSTREAM_LOOP = 8        /* its name's address leads back to the service */
 };
 
-#define UPSTREAM_TEXT_MAX (ADDR_HOST_MAX + 8)
+#define UPSTREAM_TEXT_MAX ADDRESS_NAME_MAX
 
 struct upstream {
     struct endpoint endpoint;

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #define DIGITS  "0123456789"
@@ -234,6 +235,37 @@ static const char *parse_plain(const char *text, struct address *address)
     return parse_host(address);
 }
 
+/* Skips a label that begins with '_', and its dot; NULL: there is none. */
+static const char *skip_service_label(const char *name)
+{
+    const char *dot = strchr(name, '.');
+
+    return dot == NULL || name[0] != '_' || dot == name + 1 ? NULL : dot + 1;
+}
+
+static const char *parse_srv(const char *name, struct address *address)
+{
+    const char *rest = skip_service_label(name);
+
+    if (rest != NULL) {
+        rest = skip_service_label(rest);
+    }
+    if (strchr(name, ':') != NULL) {
+        return value_sentence(
+            VALUE_QUOTE " has a ':'; SRV records tell the port", name);
+    }
+    if (rest == NULL || *rest == '\0' ||
+        strlen(name) >= sizeof(address->host) || !name_is_valid(name)) {
+        return value_sentence(VALUE_QUOTE
+                              " is not the name of a service"
+                              " (example: srv:_http._tcp.a.example)",
+                              name);
+    }
+    strcpy(address->host, name);
+    address->kind = ADDRESS_SRV;
+    return NULL;
+}
+
 const char *address_parse(const char *text, struct address *address)
 {
     memset(address, 0, sizeof(*address));
@@ -241,10 +273,22 @@ const char *address_parse(const char *text, struct address *address)
         return parse_unix(text + 5, address);
     }
     if (strncmp(text, "srv:", 4) == 0) {
-        return "srv: names are not available in this build";
+        return parse_srv(text + 4, address);
     }
     if (text[0] == '[') {
         return parse_bracketed(text, address);
     }
     return parse_plain(text, address);
+}
+
+const char *address_format_name(const struct address *address,
+                                char text[ADDRESS_NAME_MAX])
+{
+    if (address->kind == ADDRESS_SRV) {
+        (void)snprintf(text, ADDRESS_NAME_MAX, "srv:%s", address->host);
+    } else {
+        (void)snprintf(text, ADDRESS_NAME_MAX, "%s:%u", address->host,
+                       address->port);
+    }
+    return text;
 }

@@ -22,7 +22,7 @@ const char *append_listen(const struct key *key, void *section,
     if (why != NULL) {
         return setter_about(text, why);
     }
-    if (address.kind == ADDRESS_NAME) {
+    if (address_is_name(&address)) {
         return value_sentence(
             VALUE_QUOTE ": listen needs an address, not a name", text);
     }
@@ -111,9 +111,10 @@ static const char *option_proxy_protocol(struct config_upstream *upstream,
 static const struct option {
     const char *name;
     const char *(*set)(struct config_upstream *upstream, const char *value);
-    bool bare; /* it needs no value */
+    bool bare;    /* it needs no value */
+    bool not_srv; /* SRV records say it */
 } options[] = {
-    {.name = "weight", .set = option_weight},
+    {.name = "weight", .set = option_weight, .not_srv = true},
     {.name = "backup", .set = option_backup, .bare = true},
     {.name = "drain", .set = option_drain, .bare = true},
     {.name = "max_connections", .set = option_max_connections},
@@ -141,6 +142,11 @@ static const char *set_option(struct config_upstream *upstream, char *word,
         if (value == NULL && !options[i].bare) {
             return value_sentence(VALUE_QUOTE ": the option needs a value",
                                   word);
+        }
+        if (options[i].not_srv && upstream->address.kind == ADDRESS_SRV) {
+            return value_sentence(
+                VALUE_QUOTE ": an srv: name takes its weights from its records",
+                word);
         }
         why = options[i].set(upstream, value == NULL ? NULL : value + 1);
         return why == NULL ? NULL : setter_about(word, why);

@@ -102,19 +102,16 @@ void conflicts_check_names(struct draft *draft)
 /* A text that is equal for equal addresses; NULL: out of memory. */
 static char *address_text(const struct address *address)
 {
-    char text[ADDR_TEXT_MAX];
-    char *name;
+    char text[ADDR_TEXT_MAX], name[ADDRESS_NAME_MAX];
 
-    if (address->kind != ADDRESS_NAME) {
+    if (!address_is_name(address)) {
         return strdup(endpoint_format(&address->endpoint, text));
     }
-    if (asprintf(&name, "%s:%u", address->host, address->port) < 0) {
-        return NULL;
-    }
+    address_format_name(address, name);
     for (char *c = name; *c != '\0'; c++) {
         *c = (char)tolower((unsigned char)*c);
     }
-    return name;
+    return strdup(name);
 }
 
 /* The same for a server name at an address. */
@@ -134,19 +131,22 @@ static char *name_text(const char *address, const char *name)
 static void check_upstreams(struct draft *draft, size_t index)
 {
     const struct config_service *service = &draft->config->services[index];
-    struct entries upstreams = {0};
+    struct entries upstreams = {0}, srv = {0};
 
     for (size_t i = 0; i < service->upstream_count; i++) {
         const struct config_upstream *upstream = &service->upstreams[i];
 
-        add_entry(draft, &upstreams, address_text(&upstream->address),
-                  upstream->line, index);
+        add_entry(draft,
+                  upstream->address.kind == ADDRESS_SRV ? &srv : &upstreams,
+                  address_text(&upstream->address), upstream->line, index);
     }
     /* All that is known of an upstream goes by its address: whether it is up,
      * its connections, and the hash. */
     check_unique(draft, &upstreams, "upstream",
                  "; weight= gives it a larger share");
+    check_unique(draft, &srv, "upstream", "");
     entries_fini(&upstreams);
+    entries_fini(&srv);
 }
 
 /* Adds the service's listen addresses to listens. Adds what it takes there to

@@ -5,6 +5,7 @@
 #include "net/tls_server.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Adds the error, at the key that names the file. */
 static void add_error(const struct config_service *config,
@@ -161,8 +162,20 @@ static int load_all(struct generation *generation, struct config_errors *errors)
     return result;
 }
 
-/* Gives each upstream that stays its TLS session. Both services mostly have
- * them in one order, so the search goes on where the last one ended. */
+/* Whether their certificates must have the same name. */
+static bool same_host(const struct service *service, uint32_t i,
+                      const struct service *before, uint32_t j)
+{
+    const char *host = service_host(service, i);
+    const char *other = service_host(before, j);
+
+    return host == NULL ? other == NULL
+                        : other != NULL && strcmp(host, other) == 0;
+}
+
+/* Gives each upstream that stays its TLS session, unless it is found by another
+ * name now. Both services mostly have them in one order, so the search goes on
+ * where the last one ended. */
 static void move_sessions(const struct service *service,
                           const struct service *before)
 {
@@ -175,7 +188,7 @@ static void move_sessions(const struct service *service,
             at = (at + 1) % before->upstream_count;
             tries--;
         }
-        if (tries > 0) {
+        if (tries > 0 && same_host(service, i, before, at)) {
             tls_context_move_session(service->tls_client, i, before->tls_client,
                                      at);
         }

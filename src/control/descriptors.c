@@ -64,12 +64,18 @@ uint64_t descriptors_raise(void)
     return MIN(limit.rlim_cur, machine_limit());
 }
 
+/* How many look-ups its names may need at a time. The targets of an SRV name
+ * are not known yet. */
 static uint64_t count_names(const struct config_service *service)
 {
     uint64_t count = 0;
 
     for (size_t i = 0; i < service->upstream_count; i++) {
-        count += service->upstreams[i].address.kind == ADDRESS_NAME;
+        enum address_kind kind = service->upstreams[i].address.kind;
+
+        count += kind == ADDRESS_NAME  ? 1
+                 : kind == ADDRESS_SRV ? RESOLVER_THREADS
+                                       : 0;
     }
     return count;
 }

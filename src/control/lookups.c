@@ -48,8 +48,8 @@ void lookups_begin(struct lookups *lookups)
             continue;
         }
         if (name->due_ns <= now_ns) {
-            name->asked =
-                resolver_ask(lookups->resolver, name->host, name->slow) == 0;
+            name->asked = resolver_ask(lookups->resolver, name->kind,
+                                       name->host, name->slow) == 0;
         }
         if (!name->asked && name->due_ns <= now_ns) {
             name->due_ns = now_ns + NAMES_RETRY_NS;
@@ -60,12 +60,24 @@ void lookups_begin(struct lookups *lookups)
     }
 }
 
+static bool has_changed(const struct name *name)
+{
+    return name->changed || name->added + name->removed > 0;
+}
+
 static void report(struct name *name)
 {
-    log_write(LOG_INFO, "resolve name=%s addresses=%zu added=%zu removed=%zu",
-              name->host, name->count, name->added, name->removed);
+    if (name->kind == ADDRESS_SRV) {
+        log_write(LOG_INFO, "resolve name=%s records=%zu added=%zu removed=%zu",
+                  name->host, name->count, name->added, name->removed);
+    } else {
+        log_write(LOG_INFO,
+                  "resolve name=%s addresses=%zu added=%zu removed=%zu",
+                  name->host, name->count, name->added, name->removed);
+    }
     name->added = 0;
     name->removed = 0;
+    name->changed = false;
 }
 
 void lookups_applied(struct lookups *lookups)
@@ -73,7 +85,7 @@ void lookups_applied(struct lookups *lookups)
     for (size_t i = 0; lookups->changed && i < lookups->names.count; i++) {
         struct name *name = lookups->names.list[i];
 
-        if (name->added + name->removed > 0) {
+        if (has_changed(name)) {
             report(name);
         }
     }
@@ -83,13 +95,18 @@ void lookups_applied(struct lookups *lookups)
 static void take_good(struct lookups *lookups, struct name *name,
                       const struct lookup *lookup)
 {
+    uint64_t now_ns = lookups->loop->now_ns;
     bool failed = name->failures > 0;
+    int result = name->kind == ADDRESS_SRV
+                     ? names_answer_records(&lookups->names, name,
+                                            lookup->records, lookup->count,
+                                            lookup->ttl_s * NS_PER_S, now_ns)
+                     : names_answer(name, lookup->found, lookup->count, now_ns);
 
-    if (names_answer(name, lookup->found, lookup->count,
-                     lookups->loop->now_ns) < 0) {
+    if (result < 0) {
         return;
     }
-    if (name->added + name->removed > 0) {
+    if (has_changed(name)) {
         lookups->changed = true;
     } else if (failed) {
         report(name);
@@ -109,7 +126,7 @@ static void take_failed(struct lookups *lookups, struct name *name,
 void lookups_take(struct lookups *lookups, struct message *message)
 {
     struct lookup *lookup = lookup_of(message);
-    struct name *name = names_find(&lookups->names, lookup->host);
+    struct name *name = names_find(&lookups->names, lookup->kind, lookup->host);
 
     /* A reload may have removed the name meanwhile. */
     if (name != NULL && lookups->resolver != NULL) {
@@ -120,7 +137,11 @@ void lookups_take(struct lookups *lookups, struct message *message)
         } else {
             take_failed(lookups, name, lookup);
         }
-        arm(lookups, name);
+        if (name->kind == ADDRESS_SRV) {
+            lookups_begin(lookups); /* its targets may be due */
+        } else {
+            arm(lookups, name);
+        }
     }
     lookup_free(lookup);
 }

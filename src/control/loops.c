@@ -74,8 +74,7 @@ static bool check_endpoint(const struct check *check, size_t service,
                            const struct config_upstream *upstream,
                            const struct endpoint *endpoint)
 {
-    const struct address *address = &upstream->address;
-    char text[ADDR_TEXT_MAX];
+    char text[ADDR_TEXT_MAX], name[ADDRESS_NAME_MAX];
     char why[ROUTES_TEXT_MAX];
 
     switch (routes_add(check->routes, service, endpoint, upstream->line, why)) {
@@ -93,29 +92,14 @@ static bool check_endpoint(const struct check *check, size_t service,
                           why);
     } else {
         config_errors_add(check->errors, upstream->line,
-                          "upstream %s:%u resolves to %s, which %s",
-                          address->host, address->port, text, why);
+                          "upstream %s resolves to %s, which %s",
+                          address_format_name(&upstream->address, name), text,
+                          why);
     }
     return false;
 }
 
-static void check_name(const struct check *check, size_t service,
-                       const struct config_upstream *upstream)
-{
-    const struct address *address = &upstream->address;
-    const struct endpoint *found;
-    size_t count = check->names->find(check->names, address->host, &found);
-    bool good = true;
-
-    for (size_t i = 0; i < count && good; i++) {
-        struct endpoint endpoint = found[i];
-
-        endpoint_set_port(&endpoint, address->port);
-        good = check_endpoint(check, service, upstream, &endpoint);
-    }
-}
-
-static void check_upstreams(const struct check *check, bool known)
+static void check_known(const struct check *check)
 {
     for (size_t i = 0; i < check->config->service_count; i++) {
         const struct config_service *service = &check->config->services[i];
@@ -123,17 +107,35 @@ static void check_upstreams(const struct check *check, bool known)
         for (size_t j = 0; j < service->upstream_count; j++) {
             const struct config_upstream *upstream = &service->upstreams[j];
 
-            if (routes_known(upstream) != known) {
-                continue;
-            }
-            if (known) {
+            if (routes_known(upstream)) {
                 (void)check_endpoint(check, i, upstream,
                                      &upstream->address.endpoint);
-            } else {
-                check_name(check, i, upstream);
             }
         }
     }
+}
+
+/* Of a name the first address that leads back is an error. */
+static void check_names(const struct check *check, size_t service)
+{
+    const struct config_upstream *bad = NULL;
+    struct resolution resolution;
+
+    if (resolution_init(&resolution, &check->config->services[service],
+                        check->names) < 0) {
+        config_errors_add(check->errors, 0, "out of memory");
+    }
+    for (size_t i = 0; i < resolution.count; i++) {
+        const struct resolved *resolved = &resolution.list[i];
+
+        if (!routes_known(resolved->line) && resolved->line != bad &&
+            resolved->endpoint.length > 0 &&
+            !check_endpoint(check, service, resolved->line,
+                            &resolved->endpoint)) {
+            bad = resolved->line;
+        }
+    }
+    resolution_fini(&resolution);
 }
 
 int loops_check(const struct config *config,
@@ -152,9 +154,9 @@ int loops_check(const struct config *config,
         config_errors_add(errors, 0, "out of memory");
         return -1;
     }
-    check_upstreams(&check, true);
-    if (names != NULL) {
-        check_upstreams(&check, false);
+    check_known(&check);
+    for (size_t i = 0; names != NULL && i < config->service_count; i++) {
+        check_names(&check, i);
     }
     routes_destroy(check.routes);
     return errors->count == before ? 0 : -1;
@@ -165,7 +167,7 @@ int loops_check(const struct config *config,
 static void take_out(const struct service *service, struct upstream *upstream,
                      const struct config_upstream *line, const char *why)
 {
-    char name[UPSTREAM_TEXT_MAX + 2];
+    char text[UPSTREAM_TEXT_MAX + 2], name[ADDRESS_NAME_MAX];
 
     if (atomic_load_explicit(&upstream->down, memory_order_relaxed) &
         UPSTREAM_LOOP) {
@@ -175,9 +177,9 @@ static void take_out(const struct service *service, struct upstream *upstream,
     log_write(
         LOG_WARN,
         "upstream service=%s address=%s state=down cause=%s "
-        "reason=\"%s:%u %s\"",
-        service->config->name, log_quote(upstream->text, name, sizeof(name)),
-        cause_name(CAUSE_LOOP), line->address.host, line->address.port, why);
+        "reason=\"%s %s\"",
+        service->config->name, log_quote(upstream->text, text, sizeof(text)),
+        cause_name(CAUSE_LOOP), address_format_name(&line->address, name), why);
 }
 
 static void put_back(const struct service *service, struct upstream *upstream)

@@ -14,7 +14,8 @@
 #define CHECK_NS  (5 * NS_PER_S)
 #define NO_ANSWER "no answer within 5 s"
 
-/* Returns how many answers will come. */
+/* Asks for all that was not asked for yet. Returns how many answers will come.
+ */
 static size_t ask_all(struct names *names, struct resolver *resolver)
 {
     size_t asked = 0;
@@ -22,7 +23,11 @@ static size_t ask_all(struct names *names, struct resolver *resolver)
     for (size_t i = 0; i < names->count; i++) {
         struct name *name = names->list[i];
 
-        if (resolver_ask(resolver, name->host, false) == 0) {
+        if (name->asked) {
+            continue;
+        }
+        name->asked = true;
+        if (resolver_ask(resolver, name->kind, name->host, false) == 0) {
             names_fail(name, NO_ANSWER, 0);
             asked++;
         } else {
@@ -34,19 +39,30 @@ static size_t ask_all(struct names *names, struct resolver *resolver)
 
 static void take(struct names *names, struct lookup *lookup)
 {
-    struct name *name = names_find(names, lookup->host);
+    struct name *name = names_find(names, lookup->kind, lookup->host);
+    int result;
 
     if (lookup->count == 0) {
         names_fail(name, lookup->error, 0);
-    } else if (names_answer(name, lookup->found, lookup->count, 0) < 0) {
+        lookup_free(lookup);
+        return;
+    }
+    if (lookup->kind == ADDRESS_SRV) {
+        result = names_answer_records(names, name, lookup->records,
+                                      lookup->count, 0, 0);
+    } else {
+        result = names_answer(name, lookup->found, lookup->count, 0);
+    }
+    if (result < 0) {
         names_fail(name, strerror(errno), 0);
     }
     lookup_free(lookup);
 }
 
 static void await_answers(struct names *names, struct mailbox *mailbox,
-                          size_t count)
+                          struct resolver *resolver)
 {
+    size_t count = ask_all(names, resolver);
     uint64_t end_ns = clock_now_ns() + CHECK_NS;
     struct pollfd poll_fd = {.fd = mailbox->fd, .events = POLLIN};
 
@@ -56,7 +72,7 @@ static void await_answers(struct names *names, struct mailbox *mailbox,
 
         if (message != NULL) {
             take(names, lookup_of(message));
-            count--;
+            count += ask_all(names, resolver) - 1; /* targets of records */
         } else if (now_ns >= end_ns) {
             return;
         } else {
@@ -76,7 +92,7 @@ static void look_up(struct names *names)
     }
     resolver = resolver_create(&mailbox, 0);
     if (resolver != NULL) {
-        await_answers(names, &mailbox, ask_all(names, resolver));
+        await_answers(names, &mailbox, resolver);
         resolver_destroy(resolver);
     }
     while ((message = mailbox_next(&mailbox)) != NULL) {
@@ -85,16 +101,40 @@ static void look_up(struct names *names)
     mailbox_close(&mailbox);
 }
 
+/* what: "a.example", or "srv:_a._tcp.example: its target a.example". */
 static void warn(const struct source *source,
-                 const struct config_upstream *line, const struct name *name)
+                 const struct config_upstream *line, const char *what,
+                 const struct name *name)
 {
     char sentence[LOG_LINE_MAX], text[LOG_LINE_MAX];
     const struct config_error error = {.line = line->line, .message = sentence};
 
     snprintf(sentence, sizeof(sentence), "warning: %s does not resolve: %s",
-             name->host, name->error);
+             what, name->error);
     source_format_error(source, &error, text, sizeof(text));
     log_write(LOG_WARN, "%s", text);
+}
+
+static void warn_srv(const struct source *source,
+                     const struct config_upstream *line,
+                     const struct names *names, const struct name *name)
+{
+    char what[2 * ADDRESS_NAME_MAX + 16];
+
+    if (!name->answered) {
+        snprintf(what, sizeof(what), "srv:%s", name->host);
+        warn(source, line, what, name);
+    }
+    for (size_t i = 0; i < name->count; i++) {
+        const char *host = name->records[i].target;
+        const struct name *target = names_find(names, ADDRESS_NAME, host);
+
+        if (target != NULL && !target->answered) {
+            snprintf(what, sizeof(what), "srv:%s: its target %s", name->host,
+                     host);
+            warn(source, line, what, target);
+        }
+    }
 }
 
 static void warn_all(const struct source *source, const struct config *config,
@@ -105,10 +145,13 @@ static void warn_all(const struct source *source, const struct config *config,
 
         for (size_t j = 0; j < service->upstream_count; j++) {
             const struct config_upstream *line = &service->upstreams[j];
-            const struct name *name = names_find(names, line->address.host);
+            const struct name *name =
+                names_find(names, line->address.kind, line->address.host);
 
-            if (name != NULL && !name->answered) {
-                warn(source, line, name);
+            if (name != NULL && name->kind == ADDRESS_SRV) {
+                warn_srv(source, line, names, name);
+            } else if (name != NULL && !name->answered) {
+                warn(source, line, name->host, name);
             }
         }
     }
@@ -122,6 +165,7 @@ int name_check(const struct source *source, const struct config *config,
 
     names_init(&names);
     if (names_add(&names, config) == 0) {
+        names_keep(&names, config, 0);
         look_up(&names);
     }
     warn_all(source, config, &names);

@@ -2,14 +2,17 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "wire/dns_answer.h"
 
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <resolv.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 /* Of a thread. The resolver's modules run on it; the default of 8 MB would
  * count against a memory limit. */
@@ -25,14 +28,14 @@ struct resolver {
     unsigned slow_threads; /* in a slow look-up */
 };
 
-/* ---- one look-up ---- */
+/* ---- host names ---- */
 
-static int endpoint_order(const void *a, const void *b)
+static int address_order(const void *a, const void *b)
 {
     return endpoint_compare_ip(a, b);
 }
 
-static size_t unique(struct endpoint *list, size_t count)
+static size_t unique_addresses(struct endpoint *list, size_t count)
 {
     size_t kept = 0;
 
@@ -73,12 +76,12 @@ static void collect(struct lookup *lookup, const struct addrinfo *answer)
         free(list);
         return;
     }
-    qsort(list, count, sizeof(*list), endpoint_order);
+    qsort(list, count, sizeof(*list), address_order);
     lookup->found = list;
-    lookup->count = unique(list, count);
+    lookup->count = unique_addresses(list, count);
 }
 
-void lookup_run(struct lookup *lookup)
+static void find_addresses(struct lookup *lookup)
 {
     /* AI_ADDRCONFIG: only families of which this machine has an address. */
     const struct addrinfo hints = {
@@ -86,7 +89,6 @@ void lookup_run(struct lookup *lookup)
         .ai_socktype = SOCK_STREAM,
         .ai_flags = AI_ADDRCONFIG,
     };
-    uint64_t begun_ns = clock_now_ns();
     struct addrinfo *answer;
     int error = getaddrinfo(lookup->host, NULL, &hints, &answer);
 
@@ -96,6 +98,108 @@ void lookup_run(struct lookup *lookup)
     } else {
         fail(lookup,
              error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
+    }
+}
+
+/* ---- SRV names ---- */
+
+enum { CLASS_IN = 1, TYPE_SRV = 33 }; /* RFC 1035, 2782 */
+
+/* Of two that lead to the same place the one of the lower priority comes first.
+ */
+static int record_order(const void *a, const void *b)
+{
+    const struct srv_record *left = a, *right = b;
+    int order = srv_record_compare(left, right);
+
+    if (order == 0) {
+        order = (int)left->priority - (int)right->priority;
+    }
+    return order != 0 ? order : (int)right->weight - (int)left->weight;
+}
+
+static size_t unique_records(struct srv_record *list, size_t count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (kept == 0 || srv_record_compare(&list[kept - 1], &list[i]) != 0) {
+            list[kept++] = list[i];
+        }
+    }
+    return kept;
+}
+
+static void collect_records(struct lookup *lookup, const uint8_t *bytes,
+                            size_t length)
+{
+    struct dns_answer answer = {
+        .records = calloc(DNS_ANSWER_RECORDS(length), sizeof(*answer.records)),
+    };
+
+    if (answer.records == NULL) {
+        fail(lookup, "out of memory");
+    } else if (dns_answer_parse(bytes, length, lookup->host, &answer) < 0) {
+        fail(lookup, "malformed answer");
+    } else if (answer.count == 0) {
+        fail(lookup, "no usable SRV record");
+    } else {
+        qsort(answer.records, answer.count, sizeof(*answer.records),
+              record_order);
+        lookup->count = unique_records(answer.records, answer.count);
+        lookup->records = answer.records;
+        lookup->ttl_s = answer.ttl_s;
+        return;
+    }
+    free(answer.records);
+}
+
+static const char *query_error(int error)
+{
+    switch (error) {
+    case HOST_NOT_FOUND:
+        return "Name or service not known";
+    case NO_DATA:
+        return "no SRV record";
+    case TRY_AGAIN:
+        return "Temporary failure in name resolution";
+    default:
+        return "the name server refuses or fails";
+    }
+}
+
+/* res_query has a state of its own for each thread in glibc, which follows
+ * /etc/resolv.conf, and none in musl. It asks again by TCP if the answer is too
+ * long for UDP. */
+static void find_records(struct lookup *lookup)
+{
+    uint8_t *bytes = malloc(DNS_ANSWER_MAX);
+    int length;
+
+    if (bytes == NULL) {
+        fail(lookup, "out of memory");
+        return;
+    }
+    length = res_query(lookup->host, CLASS_IN, TYPE_SRV, bytes, DNS_ANSWER_MAX);
+    if (length < 0) {
+        fail(lookup, query_error(h_errno));
+    } else {
+        collect_records(lookup, bytes,
+                        MIN((size_t)length, (size_t)DNS_ANSWER_MAX));
+    }
+    free(bytes);
+}
+
+/* ---- one look-up ---- */
+
+void lookup_run(struct lookup *lookup)
+{
+    uint64_t begun_ns = clock_now_ns();
+
+    if (lookup->kind == ADDRESS_SRV) {
+        find_records(lookup);
+    } else {
+        find_addresses(lookup);
     }
     lookup->took_ns = clock_now_ns() - begun_ns;
 }
@@ -108,6 +212,7 @@ struct lookup *lookup_of(struct message *message)
 void lookup_free(struct lookup *lookup)
 {
     free(lookup->found);
+    free(lookup->records);
     free(lookup);
 }
 
@@ -247,7 +352,8 @@ static int provide_thread(struct resolver *resolver)
     return 0;
 }
 
-int resolver_ask(struct resolver *resolver, const char *host, bool slow)
+int resolver_ask(struct resolver *resolver, enum address_kind kind,
+                 const char *host, bool slow)
 {
     struct lookup *lookup = calloc(1, sizeof(*lookup));
     int result;
@@ -257,6 +363,7 @@ int resolver_ask(struct resolver *resolver, const char *host, bool slow)
     }
     lookup->message.type = resolver->type;
     lookup->slow = slow;
+    lookup->kind = kind;
     snprintf(lookup->host, sizeof(lookup->host), "%s", host);
     pthread_mutex_lock(&resolver->lock);
     result = provide_thread(resolver);

@@ -64,15 +64,12 @@ static bool send_header(const struct attempt *attempt,
 static const char *upstream_name(const struct choice *choice,
                                  char text[ADDR_TEXT_MAX])
 {
-    const struct address *address = &choice_line(choice)->address;
     const char *configured = choice->service->config->upstream_tls_name;
+    const char *host = service_host(choice->service, choice->place);
     struct addr addr;
 
-    if (configured != NULL) {
-        return configured;
-    }
-    if (address->kind == ADDRESS_NAME) {
-        return address->host;
+    if (configured != NULL || host != NULL) {
+        return configured != NULL ? configured : host;
     }
     addr_from_sockaddr(&addr, &choice->upstream->endpoint.u.any);
     return addr.family == AF_UNIX ? NULL : addr_format_ip(&addr, text);

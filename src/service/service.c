@@ -96,11 +96,27 @@ static struct index_slot *index_find(const struct index *index,
 
 /* ---- the upstreams ------------------------------------------------------- */
 
+/* The array is made for the first one. */
+static int set_target(struct service *service, uint32_t i, size_t count,
+                      const struct resolved *resolved)
+{
+    if (resolved->record == NULL) {
+        return 0;
+    }
+    if (service->targets == NULL) {
+        service->targets = calloc(count, sizeof(char *));
+        if (service->targets == NULL) {
+            return -1;
+        }
+    }
+    service->targets[i] = strdup(resolved->record->target);
+    return service->targets[i] == NULL ? -1 : 0;
+}
+
 static int add_upstream(struct service *service, const struct index *index,
                         const struct resolved *resolved,
                         struct balance_node *nodes)
 {
-    const struct config_upstream *line = resolved->line;
     const struct endpoint *endpoint =
         resolved->endpoint.length == 0 ? NULL : &resolved->endpoint;
     uint32_t i = service->upstream_count;
@@ -126,10 +142,10 @@ static int add_upstream(struct service *service, const struct index *index,
     slot->listed = true;
     slot->upstream->holders++;
     service->upstreams[i] = slot->upstream;
-    service->lines[i] = line;
+    service->lines[i] = resolved->line;
     nodes[i] = (struct balance_node){.id = slot->upstream->id,
-                                     .weight = line->weight,
-                                     .backup = line->backup};
+                                     .weight = resolved->weight,
+                                     .backup = resolved->backup};
     service->upstream_count++;
     return 0;
 }
@@ -156,7 +172,12 @@ static int add_upstreams(struct service *service,
         index_find(&index, upstream->text)->upstream = upstream;
     }
     for (size_t i = 0; i < count; i++) {
-        if (add_upstream(service, &index, &resolution->list[i], nodes) < 0) {
+        const struct resolved *resolved = &resolution->list[i];
+        uint32_t at = service->upstream_count;
+
+        if (add_upstream(service, &index, resolved, nodes) < 0 ||
+            (service->upstream_count > at &&
+             set_target(service, at, count, resolved) < 0)) {
             goto free_scratch;
         }
     }
@@ -230,10 +251,25 @@ void service_fini(struct service *service)
             upstream_destroy(service->upstreams[i]);
         }
     }
+    for (uint32_t i = 0;
+         service->targets != NULL && i < service->upstream_count; i++) {
+        free(service->targets[i]);
+    }
     balance_fini(&service->balance);
+    free(service->targets);
     free(service->lines);
     free(service->upstreams);
     if (service->state != NULL && --service->state->holders == 0) {
         state_destroy(service->state);
     }
+}
+
+const char *service_host(const struct service *service, uint32_t upstream)
+{
+    const struct address *address = &service->lines[upstream]->address;
+
+    if (service->targets != NULL && service->targets[upstream] != NULL) {
+        return service->targets[upstream];
+    }
+    return address_is_name(address) ? address->host : NULL;
 }

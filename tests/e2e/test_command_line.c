@@ -120,19 +120,6 @@ static void every_error_is_reported_with_its_line(void **state)
     }
 }
 
-static void keys_of_later_builds_are_refused_by_name(void **state)
-{
-    static const char *const keys[] = {
-        "upstream = srv:_http._tcp.a.example",
-    };
-
-    (void)state;
-    for (unsigned i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-        command_expect_error(keys[i], ":4: ");
-        command_expect_error(keys[i], "not available in this build");
-    }
-}
-
 static void without_a_file_addresses_come_from_the_command_line(void **state)
 {
     struct loopback front[2] = {loopback_new(), loopback_new()};
@@ -186,7 +173,6 @@ int main(void)
         E2E(a_file_that_is_not_there_is_status_1),
         E2E(a_good_file_is_ok),
         E2E(every_error_is_reported_with_its_line),
-        E2E(keys_of_later_builds_are_refused_by_name),
         E2E(without_a_file_addresses_come_from_the_command_line),
         E2E(an_address_in_use_prevents_the_start),
     };

@@ -7,13 +7,17 @@
 #include "pair.h"
 #include "proxy.h"
 #include "socket.h"
+#include "stats.h"
 #include "teardown.h"
 #include "tls_fixture.h"
 #include "tls_options.h"
 #include "tls_socket.h"
 #include "tls_upstream.h"
+#include "wait.h"
 
 #include <openssl/ssl.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define ADDED "^resolve name=up.example addresses=2 added=1"
@@ -94,6 +98,56 @@ static void an_upstream_that_stays_resumes_its_session(void **state)
     SSL_CTX_free(upstream.context);
 }
 
+/* An upstream in an SRV record with the target at-127-1-0-5.example. */
+static struct pair connect_srv(struct proxy **proxy,
+                               const struct tls_options *upstream,
+                               const char *service)
+{
+    struct loopback front = loopback_new();
+    struct loopback back = loopback_on("127.1.0.5");
+    int listener = socket_listen(&back);
+    char records[100];
+
+    snprintf(records, sizeof(records), "1 1 at-127-1-0-5.example:%s",
+             strrchr(back.text, ':') + 1);
+    nameserver_answer_records(records, 60);
+    *proxy = proxy_start(
+        "[service web]\nlisten = %s\nupstream = srv:_web._tcp.example\n%s",
+        front.text, tls_upstream_keys(identity_authority(), service));
+    wait_until(stats_listed(*proxy, "web", back.text));
+
+    struct pair pair = {.client = socket_connect(&front)};
+    pair.upstream = tls_socket_accept(listener, upstream);
+    return pair;
+}
+
+static void an_srv_upstream_has_the_name_of_its_target(void **state)
+{
+    struct identity identity =
+        identity_for("target", "DNS:at-127-1-0-5.example");
+    struct tls_options upstream = {.identity = &identity};
+    struct proxy *proxy;
+    struct pair pair = connect_srv(&proxy, &upstream, "");
+
+    (void)state;
+    assert_string_equal(tls_socket_server_name(pair.upstream),
+                        "at-127-1-0-5.example");
+    pair_ping(&pair);
+    proxy_stop(proxy);
+}
+
+static void or_the_name_that_is_set(void **state)
+{
+    struct tls_options upstream = tls_upstream_options(0);
+    struct proxy *proxy;
+    struct pair pair = connect_srv(&proxy, &upstream, TLS_UPSTREAM_NAMED);
+
+    (void)state;
+    assert_string_equal(tls_socket_server_name(pair.upstream), "up.example");
+    pair_ping(&pair);
+    proxy_stop(proxy);
+}
+
 #define NAMES(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -101,6 +155,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         NAMES(new_answers_read_no_file),
         NAMES(an_upstream_that_stays_resumes_its_session),
+        NAMES(an_srv_upstream_has_the_name_of_its_target),
+        NAMES(or_the_name_that_is_set),
     };
 
     available = nameserver_start();

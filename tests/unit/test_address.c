@@ -42,6 +42,8 @@ static const struct {
     {"a-b_c.example.:8080", ADDRESS_NAME, "-"},
     {"1.2.3.example:80", ADDRESS_NAME, "-"},
     {"0xcafe.example:80", ADDRESS_NAME, "-"},
+    {"srv:_web._tcp.example", ADDRESS_SRV, "-"},
+    {"srv:_a-b._x.a.example.", ADDRESS_SRV, "-"},
 };
 
 static void addresses_of_the_manual_are_taken(void **state)
@@ -91,6 +93,53 @@ static void a_name_is_kept_with_its_port_and_no_endpoint(void **state)
     assert_int_equal(ip.port, 80);
 }
 
+static void names_are_written_as_they_were(void **state)
+{
+    static const char *const names[] = {"web.example:8080",
+                                        "srv:_web._tcp.a.example"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct address address = good_address(names[i]);
+        char text[ADDRESS_NAME_MAX];
+
+        assert_true(address_is_name(&address));
+        assert_string_equal(address_format_name(&address, text), names[i]);
+    }
+}
+
+static void the_name_of_a_service_has_its_form(void **state)
+{
+    static const char *const wrong[] = {
+        "",        "_web._tcp",  "web._tcp.a",   "_web.tcp.a",    "_._tcp.a",
+        "_web..a", "_web._tcp.", "_web._tcp..a", "_web._tcp.a b",
+    };
+    char name[300] = "_web._tcp.", text[310], sentence[200];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        snprintf(text, sizeof(text), "srv:%s", wrong[i]);
+        snprintf(sentence, sizeof(sentence),
+                 "'%s' is not the name of a service (example: "
+                 "srv:_http._tcp.a.example)",
+                 wrong[i]);
+        check_refused(text, sentence);
+    }
+    check_refused("srv:_web._tcp.a:80",
+                  "'_web._tcp.a:80' has a ':'; SRV records tell the port");
+    for (size_t i = 10; i < 253; i++) {
+        name[i] = i % 60 == 0 ? '.' : 'a';
+    }
+    snprintf(text, sizeof(text), "srv:%s", name);
+    assert_string_equal(good_address(text).host, name);
+    snprintf(text, sizeof(text), "srv:%sa", name);
+    snprintf(sentence, sizeof(sentence),
+             "'%.40s' is not the name of a service (example: "
+             "srv:_http._tcp.a.example)",
+             name);
+    check_refused(text, sentence);
+}
+
 static void what_is_wrong_with_a_port_is_said(void **state)
 {
     (void)state;
@@ -126,8 +175,6 @@ static void what_would_be_right_is_said(void **state)
     check_refused("[::1:80", "'[::1:80' has no ']'");
     check_refused("[1.2.3.4]:80", "'1.2.3.4' is not an IPv6 address");
     check_refused("[]:80", "'' is not an IPv6 address");
-    check_refused("srv:_web._tcp.example",
-                  "srv: names are not available in this build");
     check_refused("a b:80", "'a b' is not a host name");
     check_refused("[fe80::1%eth0]:80", "zone 'eth0' is not an interface number"
                                        " (example: [fe80::1%2]:80)");
@@ -254,7 +301,7 @@ static void check_answer(const char *text)
     struct addr addr;
     char written[ADDR_TEXT_MAX];
 
-    if (parse_address(text, &address) == NULL && address.kind != ADDRESS_NAME) {
+    if (parse_address(text, &address) == NULL && !address_is_name(&address)) {
         again = good_address(endpoint_format(&address.endpoint, written));
         assert_true(endpoint_equal(&address.endpoint, &again.endpoint));
         assert_int_equal(address.kind, again.kind);
@@ -358,6 +405,8 @@ int main(void)
         cmocka_unit_test(addresses_of_the_manual_are_taken),
         cmocka_unit_test(an_address_is_what_the_socket_calls_want),
         cmocka_unit_test(a_name_is_kept_with_its_port_and_no_endpoint),
+        cmocka_unit_test(names_are_written_as_they_were),
+        cmocka_unit_test(the_name_of_a_service_has_its_form),
         cmocka_unit_test(what_is_wrong_with_a_port_is_said),
         cmocka_unit_test(what_would_be_right_is_said),
         cmocka_unit_test(numbers_are_addresses_only_in_dotted_quad_form),

@@ -128,6 +128,12 @@ static void bad_upstream_options_are_refused(void **state)
                         "1 and 256");
     assert_line_refused("upstream = a.b:1 weight",
                         "upstream: 'weight': the option needs a value");
+    assert_line_refused("upstream = srv:_a._tcp.b weight=2",
+                        "upstream: 'weight=2': an srv: name takes its weights "
+                        "from its records");
+    assert_line_refused("listen = srv:_a._tcp.b",
+                        "listen: 'srv:_a._tcp.b': listen needs an address, not "
+                        "a name");
     assert_line_refused("upstream = a.b:1 backup=yes",
                         "upstream: 'backup=yes': it takes no value");
     assert_line_refused("upstream = a.b:1 drain=no",

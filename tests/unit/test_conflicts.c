@@ -60,6 +60,9 @@ static void bad_upstreams_are_refused(void **state)
                    5,
                    "upstream db.example:1 is already used in line 4; weight= "
                    "gives it a larger share");
+    assert_refused(SERVICE "upstream = srv:_a._tcp.b\n"
+                           "upstream = srv:_A._tcp.b\n",
+                   5, "upstream srv:_a._tcp.b is already used in line 4");
 }
 
 static void thousands_of_upstreams_are_compared_in_little_time(void **state)

@@ -52,7 +52,31 @@ static size_t find(const struct resolution_names *names, const char *host,
     return strcmp(host, "many.example") == 0 ? CONFIG_UPSTREAMS_MAX + 1 : 0;
 }
 
-static const struct resolution_names names = {.find = find};
+/* The records of every SRV name: "PRIORITY WEIGHT TARGET:PORT" each. */
+static const char *records = "";
+
+static size_t find_records(const struct resolution_names *known,
+                           const char *host, const struct srv_record **found)
+{
+    static struct srv_record list[16];
+    const char *at = records;
+    size_t count = 0;
+    int length;
+
+    (void)known;
+    (void)host;
+    while (sscanf(at, " %hu %hu %253[^:]:%hu%n", &list[count].priority,
+                  &list[count].weight, list[count].target, &list[count].port,
+                  &length) == 4) {
+        at += length;
+        count++;
+    }
+    *found = list;
+    return count;
+}
+
+static const struct resolution_names names = {.find = find,
+                                              .find_records = find_records};
 
 static struct generation *make(const char *text, struct generation *previous)
 {
@@ -218,6 +242,109 @@ static void a_name_without_addresses_is_an_upstream_that_is_down(void **state)
     assert_string_equal(web->upstreams[0]->text, "none.example:80");
     assert_int_equal(atomic_load(&web->upstreams[0]->down),
                      UPSTREAM_UNRESOLVED);
+    generation_destroy(generation);
+}
+
+/* ---- SRV names ---- */
+
+#define SRV                                                                    \
+    "[service web]\n"                                                          \
+    "listen = 127.0.0.1:80\n"                                                  \
+    "upstream = srv:_web._tcp.example"
+
+/* The upstreams of the service as "ADDRESS WEIGHT [backup], ". */
+static void expect_upstreams(const char *config, const char *expected)
+{
+    struct generation *generation = make(config, NULL);
+    const struct service *web = &generation->services[0];
+    char text[1024] = "";
+    size_t used = 0;
+
+    for (uint32_t i = 0; i < web->upstream_count; i++) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s %u%s, ",
+                                 web->upstreams[i]->text,
+                                 web->balance.nodes[i].weight,
+                                 web->balance.nodes[i].backup ? " backup" : "");
+    }
+    generation_destroy(generation);
+    assert_string_equal(text, expected);
+}
+
+static void an_srv_name_stands_for_all_addresses_of_its_targets(void **state)
+{
+    (void)state;
+    records = "10 5 two.example:81 20 0 two.example:82 10 7 none.example:83";
+    expect_upstreams(SRV, "10.9.0.1:81 5, 10.9.0.2:81 5, none.example:83 7, "
+                          "10.9.0.1:82 1 backup, 10.9.0.2:82 1 backup, ");
+    expect_upstreams(SRV " backup\nupstream = 10.0.0.1:80",
+                     "10.9.0.1:81 5 backup, 10.9.0.2:81 5 backup, "
+                     "none.example:83 7 backup, 10.9.0.1:82 1 backup, "
+                     "10.9.0.2:82 1 backup, 10.0.0.1:80 1, ");
+    records = "";
+    expect_upstreams(SRV, "srv:_web._tcp.example 1, ");
+}
+
+static void options_of_an_srv_line_are_for_all_its_upstreams(void **state)
+{
+    struct generation *generation;
+    const struct service *web;
+
+    (void)state;
+    records = "1 1 two.example:81";
+    generation = make(SRV " max_connections=9 proxy_protocol=v2", NULL);
+    web = &generation->services[0];
+    assert_int_equal(web->upstream_count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(web->lines[i]->max_connections, 9);
+        assert_int_equal(web->lines[i]->proxy_protocol, PROXY_V2);
+        assert_string_equal(service_host(web, i), "two.example");
+    }
+    generation_destroy(generation);
+}
+
+/* Of two records with one address the primary counts. */
+static void a_backup_is_no_second_place_of_a_primary(void **state)
+{
+    (void)state;
+    records = "2 4 TWO.example:80 2 3 two.example:80 1 2 two.example:80";
+    expect_upstreams(SRV, "10.9.0.1:80 2, 10.9.0.2:80 2, "
+                          "TWO.example:80 4 backup, ");
+}
+
+static void great_weights_are_scaled(void **state)
+{
+    (void)state;
+    records = "1 256 a:1 1 100 b:1 1 0 c:1";
+    expect_upstreams(SRV, "a:1 256, b:1 100, c:1 1, ");
+    records = "1 300 a:1 1 200 b:1 1 100 c:1"; /* exact */
+    expect_upstreams(SRV, "a:1 3, b:1 2, c:1 1, ");
+    records = "1 65535 a:1 1 32768 b:1 1 0 c:1";
+    expect_upstreams(SRV, "a:1 256, b:1 128, c:1 1, ");
+    records = "1 257 a:1 1 1 b:1 1 128 c:1";
+    expect_upstreams(SRV, "a:1 256, b:1 1, c:1 128, ");
+    records = "1 10 a:1 1 20 b:1 2 3000 c:1 3 1000 d:1"; /* each class */
+    expect_upstreams(SRV, "a:1 10, b:1 20, c:1 3 backup, d:1 1 backup, ");
+    records = "1 65535 a:1";
+    expect_upstreams(SRV, "a:1 1, ");
+}
+
+static void hosts_are_known_by_which_upstreams_were_found(void **state)
+{
+    struct generation *generation;
+    const struct service *web;
+
+    (void)state;
+    records = "1 1 two.example:81";
+    generation = make("[service web]\nlisten = 127.0.0.1:80\n"
+                      "upstream = 10.0.0.1:80\n"
+                      "upstream = srv:_web._tcp.example\n"
+                      "upstream = none.example:80\n",
+                      NULL);
+    web = &generation->services[0];
+    assert_null(service_host(web, 0));
+    assert_string_equal(service_host(web, 1), "two.example");
+    assert_string_equal(service_host(web, 2), "two.example");
+    assert_string_equal(service_host(web, 3), "none.example");
     generation_destroy(generation);
 }
 
@@ -449,6 +576,11 @@ int main(void)
         cmocka_unit_test(a_service_has_one_share_of_blocks_over_all_workers),
         cmocka_unit_test(a_name_stands_for_all_its_addresses),
         cmocka_unit_test(a_name_without_addresses_is_an_upstream_that_is_down),
+        cmocka_unit_test(an_srv_name_stands_for_all_addresses_of_its_targets),
+        cmocka_unit_test(options_of_an_srv_line_are_for_all_its_upstreams),
+        cmocka_unit_test(a_backup_is_no_second_place_of_a_primary),
+        cmocka_unit_test(great_weights_are_scaled),
+        cmocka_unit_test(hosts_are_known_by_which_upstreams_were_found),
         cmocka_unit_test(of_two_lines_with_one_address_the_first_counts),
         cmocka_unit_test(a_reload_keeps_states_and_upstreams),
         cmocka_unit_test(the_table_of_sources_is_created_when_needed_and_kept),

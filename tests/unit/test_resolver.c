@@ -154,7 +154,8 @@ static void each_question_is_answered_once(void **state)
         char host[32];
 
         snprintf(host, sizeof(host), "127.0.0.%u", i);
-        assert_int_equal(resolver_ask(resolver, host, i % 2 == 0), 0);
+        assert_int_equal(resolver_ask(resolver, ADDRESS_NAME, host, i % 2 == 0),
+                         0);
     }
     for (unsigned i = 0; i < COUNT; i++) {
         struct lookup *lookup = next_answer(&mailbox);
@@ -184,7 +185,8 @@ static void it_can_be_left_at_any_time(void **state)
         resolver = resolver_create(&mailbox, MESSAGE);
         assert_non_null(resolver);
         for (unsigned i = 0; i < round % 20; i++) {
-            assert_int_equal(resolver_ask(resolver, "127.0.0.1", i % 2), 0);
+            assert_int_equal(
+                resolver_ask(resolver, ADDRESS_NAME, "127.0.0.1", i % 2), 0);
         }
         resolver_destroy(resolver);
         while ((message = mailbox_next(&mailbox)) != NULL) {
