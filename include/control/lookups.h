@@ -23,6 +23,7 @@ struct lookups {
     struct resolver *resolver; /* NULL: closed */
     struct wheel_timer timer;  /* to the next look-up */
     bool changed; /* the current generation lacks an answer of the table */
+    bool failed;  /* a name has begun to fail; cleared by the caller */
 };
 
 /* timer_kind: in the loop; message_type: of its messages. -1 with errno. */

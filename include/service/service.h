@@ -55,6 +55,9 @@ struct service_state {
     struct limits *limits; /* by source; NULL until a generation needs it */
     struct census *census; /* of UDP sessions; NULL until it has mode = udp */
     uint32_t holders;      /* services that have it; control thread */
+    bool down; /* all upstreams are, and the log says so; control/outages.h
+                  has these two */
+    uint32_t seen_up; /* number of the upstream that was up */
 };
 
 struct service {

@@ -1,6 +1,7 @@
 #include "control/changes.h"
 
 #include "base/log.h"
+#include "control/outages.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,6 +53,11 @@ static void arm(struct changes *changes, uint64_t delay_ns)
     }
 }
 
+static void check_outages(const struct changes *changes)
+{
+    outages_check_all(changes_current(changes), &changes->lookups.names);
+}
+
 /* Makes the prepared generation the current one, or abandons it: -1 with errno.
  */
 static int commit(struct changes *changes)
@@ -67,6 +73,7 @@ static int commit(struct changes *changes)
         return -1;
     }
     lookups_applied(&changes->lookups);
+    check_outages(changes);
     if (!generations_distributed(generations)) {
         arm(changes, DISTRIBUTE_RETRY_NS);
     }
@@ -181,6 +188,10 @@ void changes_timer(struct changes *changes)
 void changes_answer(struct changes *changes, struct message *message)
 {
     lookups_take(&changes->lookups, message);
+    if (changes->lookups.failed) {
+        changes->lookups.failed = false;
+        check_outages(changes);
+    }
     if (changes->lookups.changed) {
         arm(changes, GATHER_NS);
     }

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "control/outages.h"
 #include "net/connect.h"
 
 #include <errno.h>
@@ -77,6 +78,7 @@ static void log_up(const struct health_check *check)
     log_write(LOG_INFO, "upstream service=%s address=%s state=up",
               log_quote(check->service->config->name, name, sizeof(name)),
               log_quote(check->upstream->text, address, sizeof(address)));
+    outages_check(check->service);
 }
 
 static void log_down(const struct health_check *check, enum cause cause,
@@ -89,6 +91,7 @@ static void log_down(const struct health_check *check, enum cause cause,
               log_quote(check->service->config->name, name, sizeof(name)),
               log_quote(check->upstream->text, address, sizeof(address)),
               cause_name(cause), connect_format_reason(error, reason));
+    outages_check(check->service);
 }
 
 static void clear_down(struct health_check *check, uint32_t reason)
@@ -291,6 +294,7 @@ void health_check_upstream_failed(struct health_checks *checks,
 {
     uint64_t latest_ns = checks->loop->now_ns + interval_ns(check);
 
+    outages_check(check->service);
     if (is_connecting(check) || list_linked(&check->waiting) ||
         !is_wanted(check)) {
         return;

@@ -119,6 +119,7 @@ static void take_failed(struct lookups *lookups, struct name *name,
     if (name->failures == 0) {
         log_write(LOG_WARN, "resolve name=%s error=\"%s\"", name->host,
                   lookup->error);
+        lookups->failed = true;
     }
     names_fail(name, lookup->error, lookups->loop->now_ns);
 }
