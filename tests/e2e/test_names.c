@@ -152,14 +152,14 @@ static void answers_that_take_turns_lose_no_address(void **state)
     struct scene scene;
 
     (void)state;
-    nameserver_answer("127.1.0.1");
+    nameserver_answer_in_turns("127.1.0.1 127.1.0.2");
     scene_open(&scene, "");
     proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
-    nameserver_answer("127.1.0.2");
     proxy_line(scene.proxy, " addresses=2 ");
     proxy_mark(scene.proxy);
-    nameserver_answer("127.1.0.1 127.1.0.2");
-    await_answers();
+    for (unsigned i = 0; i < 5; i++) {
+        await_answers();
+    }
     assert_true(stats_listed(scene.proxy, "web", scene.back[0].text));
     assert_true(stats_listed(scene.proxy, "web", scene.back[1].text));
     assert_int_equal(proxy_count(scene.proxy, "^resolve "), 0);
@@ -261,6 +261,100 @@ static void a_name_that_fails_is_told_once(void **state)
     proxy_line(scene.proxy, "^resolve name=up.example addresses=1 added=1 ");
     struct pair pair = scene_connect(&scene, 1);
     pair_close(&pair);
+    proxy_stop(scene.proxy);
+}
+
+/* Each state is told once, and none of them loses a connection. */
+static void a_server_that_flaps_loses_nothing(void **state)
+{
+    struct scene scene;
+    struct pair pair;
+
+    (void)state;
+    nameserver_answer("127.1.0.1");
+    scene_open(&scene, "");
+    proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
+    pair = scene_connect(&scene, 0);
+    for (unsigned i = 0; i < 5; i++) {
+        proxy_mark(scene.proxy);
+        nameserver_refuse(i % 2 ? NAMESERVER_SERVFAIL : NAMESERVER_NXDOMAIN);
+        proxy_line(scene.proxy, "^resolve name=up.example error=\"");
+        nameserver_answer("127.1.0.1");
+        proxy_line(scene.proxy,
+                   "^resolve name=up.example addresses=1 added=0 removed=0$");
+        struct pair new = scene_connect(&scene, 0);
+        pair_close(&new);
+        pair_ping(&pair);
+    }
+    proxy_stop(scene.proxy);
+}
+
+/* Answers that are none: with another id, for another name, garbage. */
+static void lies_change_nothing(void **state)
+{
+    static const enum nameserver_lie lies[] = {
+        NAMESERVER_OTHER_ID, NAMESERVER_OTHER_QUESTION, NAMESERVER_OTHER_OWNER,
+        NAMESERVER_GARBAGE};
+    struct scene scene;
+
+    (void)state;
+    nameserver_be_given_up_soon(true);
+    nameserver_answer("127.1.0.1");
+    scene_open(&scene, "");
+    proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
+    for (unsigned i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
+        proxy_mark(scene.proxy);
+        nameserver_answer("127.1.0.2");
+        nameserver_lie(lies[i]);
+        proxy_line(scene.proxy, "^resolve name=up.example error=\"");
+        struct pair pair = scene_connect(&scene, 0);
+        pair_close(&pair);
+        nameserver_answer("127.1.0.1");
+        proxy_line(scene.proxy,
+                   "^resolve name=up.example addresses=1 added=0 removed=0$");
+    }
+    proxy_stop(scene.proxy);
+    nameserver_be_given_up_soon(false);
+}
+
+static void a_server_that_falls_silent_changes_nothing(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    nameserver_be_given_up_soon(true);
+    nameserver_answer("127.1.0.1");
+    scene_open(&scene, "");
+    proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
+    nameserver_be_silent();
+    proxy_line(scene.proxy, "^resolve name=up.example error=\"");
+    proxy_reload(scene.proxy);
+    struct pair pair = scene_connect(&scene, 0);
+    nameserver_answer("127.1.0.2");
+    proxy_line(scene.proxy, "^resolve name=up.example addresses=2 added=1 ");
+    proxy_line(scene.proxy, "^resolve name=up.example .* removed=1$");
+    struct pair new = scene_connect(&scene, 1);
+    pair_ping(&pair);
+    pair_ping(&new);
+    proxy_stop(scene.proxy);
+    nameserver_be_given_up_soon(false);
+}
+
+static void a_service_without_any_address_is_told(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    nameserver_answer("127.1.0.1");
+    scene_open(&scene, "upstream = silent.example:80\n");
+    proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
+    proxy_stop(scene.proxy);
+    assert_int_equal(proxy_count(scene.proxy, "^service "), 0);
+    nameserver_refuse(NAMESERVER_NXDOMAIN);
+    scene_open(&scene, "");
+    proxy_line(scene.proxy, "^service service=web state=down upstreams=1$");
+    nameserver_answer("127.1.0.2");
+    proxy_line(scene.proxy, "^service service=web state=up$");
     proxy_stop(scene.proxy);
 }
 
@@ -430,6 +524,10 @@ int main(void)
         NAMES(no_such_name_keeps_the_last_good_answer),
         NAMES(an_empty_answer_keeps_the_last_good_one),
         NAMES(a_name_that_fails_is_told_once),
+        NAMES(a_server_that_flaps_loses_nothing),
+        NAMES(lies_change_nothing),
+        NAMES(a_server_that_falls_silent_changes_nothing),
+        NAMES(a_service_without_any_address_is_told),
         NAMES(a_silent_server_delays_nothing),
         NAMES(the_watchdog_goes_on_beside_a_silent_server),
         NAMES(silent_names_hold_up_no_other),
