@@ -184,10 +184,15 @@ static void ask(struct plane *plane, struct udp_group *group, unsigned worker,
     mailbox_post(plane->shared->mailboxes[worker], &request->message);
 }
 
-/* Whether one that is idle since then may go instead of the other. */
-static bool is_alike(uint64_t since_ns, uint64_t other_ns)
+/* Whether one that is idle since then may go instead of the other. Without a
+ * new session to be spared it must be the older one: it may itself be the new
+ * session whose place was asked for, and have no answer yet. */
+static bool may_go(uint64_t since_ns, uint64_t other_ns,
+                   const struct udp_session *spared)
 {
-    return since_ns <= other_ns || since_ns - other_ns <= ALIKE_NS;
+    uint64_t alike_ns = spared == NULL ? 0 : ALIKE_NS;
+
+    return since_ns <= other_ns || since_ns - other_ns <= alike_ns;
 }
 
 struct udp_session *udp_eviction_pick(struct plane *plane,
@@ -208,7 +213,7 @@ struct udp_session *udp_eviction_pick(struct plane *plane,
         session = NULL;
     }
     if (session != NULL &&
-        is_alike(idle_since(session, group->scope), other_ns)) {
+        may_go(idle_since(session, group->scope), other_ns, spared)) {
         if (!census_claim(census, max)) {
             return NULL;
         }
