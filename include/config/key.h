@@ -21,10 +21,11 @@ const char *key_section_name(enum key_section section);
 
 /* What one value is. */
 enum key_type {
-    KEY_PLAIN, /* bytes without a pointer in them */
-    KEY_TEXT,  /* char *, owned; NULL: none */
-    KEY_FILE,  /* struct config_file, which owns its path */
-    KEY_RULE,  /* struct config_rule, likewise; in lists only */
+    KEY_PLAIN,    /* bytes without a pointer in them */
+    KEY_TEXT,     /* char *, owned; NULL: none */
+    KEY_FILE,     /* struct config_file, which owns its path */
+    KEY_RULE,     /* struct config_rule, likewise; in lists only */
+    KEY_EXCHANGE, /* struct config_exchange, which owns its bytes; likewise */
 };
 
 /* Where the value is kept in the struct of its section. */

@@ -34,6 +34,9 @@ enum config_balance {
     BALANCE_RANDOM,
 };
 
+/* What a check of an upstream does; see control/health_talk.h. */
+enum config_health { HEALTH_OFF, HEALTH_TCP, HEALTH_HTTP, HEALTH_EXPECT };
+
 struct config_listen {
     struct address address; /* never a name */
     unsigned line;
@@ -81,6 +84,25 @@ struct config_file {
     unsigned line; /* where the key is set */
 };
 
+/* Bytes of any value; NULL: none. */
+struct config_bytes {
+    char *bytes;
+    size_t count;
+};
+
+/* One question and answer of health_check = expect. */
+struct config_exchange {
+    struct config_bytes send;   /* none: nothing is sent */
+    struct config_bytes expect; /* none: not given yet, an error */
+    unsigned line;
+};
+
+#define CONFIG_STATUS_END 1000 /* HTTP statuses are 100 to 999 */
+
+struct config_statuses {
+    uint64_t bits[(CONFIG_STATUS_END + 63) / 64]; /* bit n: status n is one */
+};
+
 enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
 
 /* Times are in nanoseconds, sizes in bytes, and 0 is off, unless said
@@ -123,7 +145,14 @@ struct config_service {
     size_t rule_count;
     struct access access; /* made of them */
 
-    bool health_check;
+    enum config_health health_check;
+    uint32_t health_port; /* 0: the upstream's */
+    bool health_tls;
+    char *health_path;
+    char *health_host; /* NULL: the upstream's */
+    struct config_statuses health_status;
+    struct config_exchange *health_exchanges; /* health_send, health_expect */
+    size_t health_exchange_count;
     uint64_t health_interval_ns;
     uint64_t health_timeout_ns;
     uint32_t health_rise;

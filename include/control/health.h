@@ -16,8 +16,14 @@
 
 struct health;
 
-/* kind: of the events and timers of checks in the loop. NULL with errno. */
-struct health *health_create(struct loop *loop, unsigned kind) WARN_UNUSED;
+struct health_options {
+    unsigned kind;  /* of the events and timers of checks in the loop */
+    unsigned queue; /* of the loop: TLS handshakes that are due */
+};
+
+/* NULL with errno. */
+struct health *health_create(struct loop *loop,
+                             const struct health_options *options) WARN_UNUSED;
 
 /* Ends all checks. */
 void health_destroy(struct health *health);
@@ -34,9 +40,10 @@ int health_apply(struct health *health,
 void health_upstream_failed(struct health *health,
                             const struct upstream *upstream);
 
-/* The loop's handlers for the kind. */
+/* The loop's handlers for the kind and the queue. */
 void health_event(struct health *health, uint32_t index, uint32_t instance,
                   uint32_t events);
 void health_timer(struct health *health, struct wheel_timer *timer);
+void health_run(struct health *health, struct list *link);
 
 #endif

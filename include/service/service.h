@@ -79,6 +79,7 @@ struct service {
     struct tls_context *tls_server; /* for clients; NULL: without TLS. Set by
                                        control/credentials.h */
     struct tls_context *tls_client; /* for upstreams; likewise */
+    struct tls_context *tls_check;  /* for their checks; likewise */
     _Atomic uint32_t source_cursor; /* any worker, relaxed: the number of the
                                        next source address */
 };
@@ -104,5 +105,10 @@ void service_fini(struct service *service);
 /* The host name by which the upstream was found: the target of its SRV record,
  * or the name in its line. NULL: its line has an address. Any thread. */
 const char *service_host(const struct service *service, uint32_t upstream);
+
+/* The name that the certificate of the upstream at that place must have. NULL:
+ * it is a unix socket, and any name will do. */
+const char *service_upstream_name(const struct service *service, uint32_t place,
+                                  char text[ADDR_TEXT_MAX]);
 
 #endif

@@ -38,6 +38,14 @@ struct upstream {
     _Atomic uint32_t finished; /* those of them whose stream it has ended;
                                   likewise */
     _Atomic uint32_t down;     /* reasons; any thread sets and clears them */
+    _Atomic uint64_t since_ns; /* when it last went down or came up; 0: it has
+                                  not; who changes `down` writes it */
+    _Atomic uint32_t cause;    /* as check_cause.h has it: why the last check,
+                                  or else the connect that took it out, failed;
+                                  0: the last check has passed, or there was
+                                  none. Any thread */
+    _Atomic uint64_t check_ns; /* how long the last check took; 0: none. The
+                                  control thread writes, any thread reads */
     _Atomic bool returns;      /* a connection to it came back to one of our own
                                   listeners; any worker sets it, for good */
 
@@ -93,7 +101,9 @@ bool upstream_connect_failed(struct upstream *upstream, uint32_t threshold,
                              uint64_t window_ns, uint64_t now_ns) WARN_UNUSED;
 
 /* Sets or clears one reason. True if that took the upstream down or up. */
-bool upstream_set_down(struct upstream *upstream, uint32_t reason);
-bool upstream_clear_down(struct upstream *upstream, uint32_t reason);
+bool upstream_set_down(struct upstream *upstream, uint32_t reason,
+                       uint64_t now_ns);
+bool upstream_clear_down(struct upstream *upstream, uint32_t reason,
+                         uint64_t now_ns);
 
 #endif

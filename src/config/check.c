@@ -50,6 +50,82 @@ static void check_proxy_senders(struct draft *draft, size_t index)
     }
 }
 
+/* ---- checks of upstreams ---- */
+
+/* Adds an error for the key if it is set and the checks are of another kind.
+ * While they are off it may wait for them. */
+static void check_kind(struct draft *draft, size_t index, const char *name,
+                       enum config_health kind, const char *needs)
+{
+    enum config_health is = draft->config->services[index].health_check;
+
+    check_needs(draft, index, name, is == HEALTH_OFF || is == kind, needs);
+}
+
+static void check_exchanges(struct draft *draft, size_t index)
+{
+    const struct config_service *service = &draft->config->services[index];
+
+    for (size_t i = 0; i < service->health_exchange_count; i++) {
+        const struct config_exchange *exchange = &service->health_exchanges[i];
+
+        if (exchange->expect.bytes == NULL) {
+            draft_error(draft, exchange->line,
+                        "health_send has no health_expect");
+        } else if (exchange->send.bytes == NULL &&
+                   service->mode == CONFIG_UDP && i == 0) {
+            draft_error(draft, exchange->line,
+                        "health_expect needs a health_send before it with "
+                        "mode = udp");
+        }
+    }
+    if (service->health_check == HEALTH_EXPECT &&
+        service->health_exchange_count == 0) {
+        draft_error(draft, draft_service_line(draft, index, "health_check"),
+                    "health_check = expect needs health_expect");
+    }
+}
+
+static void check_health_port(struct draft *draft, size_t index)
+{
+    const struct config_service *service = &draft->config->services[index];
+
+    for (size_t i = 0; service->health_port != 0 && i < service->upstream_count;
+         i++) {
+        const struct config_upstream *upstream = &service->upstreams[i];
+        char text[ADDR_TEXT_MAX];
+
+        if (upstream->address.kind == ADDRESS_UNIX) {
+            draft_error(draft, upstream->line,
+                        "%s: a unix socket has no health_port",
+                        endpoint_format(&upstream->address.endpoint, text));
+        }
+    }
+}
+
+static void check_health(struct draft *draft, size_t index)
+{
+    static const char http[] = "health_check = http";
+    static const char expect[] = "health_check = expect";
+    const struct config_service *service = &draft->config->services[index];
+
+    if (service->mode == CONFIG_UDP && service->health_check != HEALTH_OFF &&
+        service->health_check != HEALTH_EXPECT) {
+        draft_error(draft, draft_service_line(draft, index, "health_check"),
+                    "health_check is not available for mode = udp, except "
+                    "expect");
+    }
+    if (service->mode == CONFIG_TCP) {
+        check_kind(draft, index, "health_path", HEALTH_HTTP, http);
+        check_kind(draft, index, "health_host", HEALTH_HTTP, http);
+        check_kind(draft, index, "health_status", HEALTH_HTTP, http);
+    }
+    check_kind(draft, index, "health_send", HEALTH_EXPECT, expect);
+    check_kind(draft, index, "health_expect", HEALTH_EXPECT, expect);
+    check_exchanges(draft, index);
+    check_health_port(draft, index);
+}
+
 /* ---- UDP ---- */
 
 static void check_tcp_only(struct draft *draft, size_t index)
@@ -157,9 +233,9 @@ static void check_unix_upstreams(struct draft *draft, size_t index)
 
 static void check_upstream_tls(struct draft *draft, size_t index)
 {
-    static const char needs[] = "upstream_tls = yes";
+    static const char needs[] = "upstream_tls = yes or health_tls = yes";
     const struct config_service *service = &draft->config->services[index];
-    bool on = service->upstream_tls;
+    bool on = service->upstream_tls || service->health_tls;
 
     check_needs(draft, index, "upstream_tls_ca", on, needs);
     check_needs(draft, index, "upstream_tls_name", on, needs);
@@ -217,6 +293,7 @@ static void check_service(struct draft *draft, size_t index)
 {
     check_required(draft, index);
     check_proxy_senders(draft, index);
+    check_health(draft, index);
     if (draft->config->services[index].mode == CONFIG_UDP) {
         check_udp(draft, index);
     } else {

@@ -57,6 +57,9 @@ void draft_complete(struct draft *draft)
         if (draft_service_line(draft, i, "access_log") == 0) {
             config->services[i].access_log = config->access_log;
         }
+        if (draft_service_line(draft, i, "health_tls") == 0) {
+            config->services[i].health_tls = config->services[i].upstream_tls;
+        }
     }
 }
 

@@ -79,6 +79,10 @@ static void clear_value(const struct key *key, void *value)
     if (owned != NULL) {
         free(*owned);
     }
+    if (key->field.type == KEY_EXCHANGE) {
+        free(((struct config_exchange *)value)->send.bytes);
+        free(((struct config_exchange *)value)->expect.bytes);
+    }
     memset(value, 0, key->field.width);
 }
 

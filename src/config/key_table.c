@@ -1,6 +1,7 @@
 #include "config/key_table.h"
 
 #include "config/append.h"
+#include "config/health_value.h"
 #include "config/setter.h"
 #include "config/snapshot.h"
 
@@ -16,7 +17,7 @@ static const char *const log_levels[] = {"error", "warn", "info", "debug"};
 static const char *const modes[] = {"tcp", "udp"};
 static const char *const balances[] = {"source", "roundrobin", "leastconn",
                                        "random"};
-static const char *const health_checks[] = {"off", "tcp"};
+static const char *const health_checks[] = {"off", "tcp", "http", "expect"};
 static const char *const off_on[] = {"off", "on"};
 static const char *const tls_versions[] = {"1.2", "1.3"};
 
@@ -37,6 +38,8 @@ static const char no_tls[] = "this build has no TLS (make TLS=1 builds it in)";
     struct config_listen: KEY_PLAIN,                                           \
     struct config_upstream: KEY_PLAIN,                                         \
     struct config_rule: KEY_RULE,                                              \
+    struct config_exchange: KEY_EXCHANGE,                                      \
+    struct config_statuses: KEY_PLAIN,                                         \
     struct config_range: KEY_PLAIN,                                            \
     struct network: KEY_PLAIN)
 /* clang-format on */
@@ -187,8 +190,28 @@ const struct key key_table[] = {
      .repeatable = true,
      .help = "the same kept out; with any allow, the rest is denied"},
     {SERVICE("health_check", health_check), .default_text = "off",
-     .set = setter_choice, CHOICES(health_checks, false), .tcp_only = true,
-     .help = "tcp: connect to each upstream every health_interval"},
+     .set = setter_choice, CHOICES(health_checks, HEALTH_OFF),
+     .help = "off, tcp (connect), http (ask for health_path) or expect"},
+    {SERVICE("health_port", health_port), .set = setter_number, .min = 1,
+     .max = 65535, .help = "another port to check; default: the upstream's"},
+    {SERVICE("health_tls", health_tls), .default_text = "no",
+     WITH_TLS(setter_bool), .tcp_only = true, .default_taken = true,
+     .help = "speak TLS in checks; with upstream_tls the default is yes"},
+    {SERVICE("health_path", health_path), .default_text = "/",
+     .set = health_value_path, .tcp_only = true,
+     .help = "of http: the path that is asked for"},
+    {SERVICE("health_host", health_host), .set = health_value_host,
+     .tcp_only = true,
+     .help = "of http: the Host header; default: the upstream's host and port"},
+    {SERVICE("health_status", health_status), .default_text = "200-399",
+     .set = health_value_statuses, .tcp_only = true,
+     .help = "of http: the statuses that pass: 200, 301-302, ..."},
+    {SERVICE_LIST("health_send", health_exchanges, health_exchange_count),
+     .set = health_value_send, .repeatable = true,
+     .help = "of expect: text to send, with \\r \\n \\t \\\\ \\xHH"},
+    {SERVICE_LIST("health_expect", health_exchanges, health_exchange_count),
+     .set = health_value_expect, .repeatable = true,
+     .help = "of expect: text that the answer must contain"},
     {SERVICE("health_interval", health_interval_ns), .default_text = "2s",
      .set = setter_time, .help = "from one check of an upstream to the next"},
     {SERVICE("health_timeout", health_timeout_ns), .default_text = "1s",

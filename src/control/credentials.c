@@ -75,29 +75,49 @@ static int make_server(const struct config_service *config,
     return 0;
 }
 
-/* The context for upstreams. *made stays NULL without upstream_tls. */
-static int make_client(const struct config_service *config, size_t upstreams,
-                       struct tls_trusts *trusts, struct tls_context **made,
-                       struct config_errors *errors)
+/* A context that trusts whom the service trusts. alpn: protocols to offer. */
+static int make_trusting(const struct config_service *config, char *const *alpn,
+                         size_t alpn_count, size_t upstreams,
+                         struct tls_trusts *trusts, struct tls_context **made,
+                         struct config_errors *errors)
 {
     const struct tls_client_options options = {
         .trusts = trusts,
         .ca = config->upstream_tls_ca.path,
         .unverified = config->upstream_tls_ca.off,
-        .alpn = config->tls_alpn,
-        .alpn_count = config->tls_alpn_count,
+        .alpn = alpn,
+        .alpn_count = alpn_count,
         .places = upstreams,
     };
     struct tls_fault_report report;
 
-    if (!config->upstream_tls) {
-        return 0;
-    }
     *made = tls_client_create(&options, &report);
     if (*made == NULL) {
         config_errors_add(errors, config->upstream_tls_ca.line,
                           "upstream_tls_ca: %s", report.text);
         return -1;
+    }
+    return 0;
+}
+
+/* The contexts for upstreams and for their checks, which stay NULL if they are
+ * not needed. A check speaks a protocol of its own, whatever clients speak. */
+static int make_clients(const struct config_service *config, size_t upstreams,
+                        struct tls_trusts *trusts, struct tls_context **client,
+                        struct tls_context **check,
+                        struct config_errors *errors)
+{
+    static char http[] = "http/1.1";
+    static char *const alpn[] = {http};
+
+    if (config->upstream_tls &&
+        make_trusting(config, config->tls_alpn, config->tls_alpn_count,
+                      upstreams, trusts, client, errors) < 0) {
+        return -1;
+    }
+    if (config->health_tls && config->health_check != HEALTH_OFF) {
+        return make_trusting(config, alpn, config->health_check == HEALTH_HTTP,
+                             upstreams, trusts, check, errors);
     }
     return 0;
 }
@@ -129,15 +149,17 @@ int credentials_check(const struct config *config, bool dates,
         const struct config_service *service = &config->services[i];
         struct tls_context *server = NULL;
         struct tls_context *client = NULL;
+        struct tls_context *check = NULL;
 
         if (make_server(service, &trusts, &server, errors) < 0 ||
-            make_client(service, 0, &trusts, &client, errors) < 0) {
+            make_clients(service, 0, &trusts, &client, &check, errors) < 0) {
             result = -1;
         } else if (dates && check_dates(&config->services[i], errors) < 0) {
             result = -1;
         }
         tls_context_destroy(server);
         tls_context_destroy(client);
+        tls_context_destroy(check);
     }
     tls_trusts_fini(&trusts);
     return result;
@@ -153,8 +175,9 @@ static int load_all(struct generation *generation, struct config_errors *errors)
 
         if (make_server(service->config, &trusts, &service->tls_server,
                         errors) < 0 ||
-            make_client(service->config, service->upstream_count, &trusts,
-                        &service->tls_client, errors) < 0) {
+            make_clients(service->config, service->upstream_count, &trusts,
+                         &service->tls_client, &service->tls_check,
+                         errors) < 0) {
             result = -1;
         }
     }
@@ -199,6 +222,13 @@ static void move_sessions(const struct service *service,
  * sessions. */
 static int share_client(struct service *service, const struct service *before)
 {
+    if (before->tls_check != NULL) {
+        service->tls_check =
+            tls_context_copy(before->tls_check, service->upstream_count);
+        if (service->tls_check == NULL) {
+            return -1;
+        }
+    }
     if (before->tls_client == NULL) {
         return 0;
     }
@@ -249,7 +279,9 @@ void credentials_release(struct generation *generation)
 
         tls_context_destroy(service->tls_server);
         tls_context_destroy(service->tls_client);
+        tls_context_destroy(service->tls_check);
         service->tls_server = NULL;
         service->tls_client = NULL;
+        service->tls_check = NULL;
     }
 }

@@ -34,6 +34,9 @@ enum {
     DAEMON_LOOKUPS,
 };
 
+/* The control loop's queue of TLS handshakes of checks. */
+enum { DAEMON_HANDSHAKES };
+
 /* Of messages, after those of the workers. */
 enum { MESSAGE_LOOKUP = REPORT_BEAT + 1 };
 
@@ -177,6 +180,11 @@ static void on_health_timer(struct loop *loop, struct wheel_timer *timer)
     health_timer(daemon_of(loop)->health, timer);
 }
 
+static void on_handshake(struct loop *loop, struct list *link)
+{
+    health_run(daemon_of(loop)->health, link);
+}
+
 static void on_stats_timer(struct loop *loop, struct wheel_timer *timer)
 {
     (void)timer;
@@ -267,6 +275,7 @@ static const struct loop_owner daemon_owner = {
             [DAEMON_CHANGES] = on_changes_timer,
             [DAEMON_LOOKUPS] = on_lookups_timer,
         },
+    .run = {[DAEMON_HANDSHAKES] = on_handshake},
     .message = on_message,
 };
 
@@ -289,6 +298,11 @@ static int open_changes(struct daemon *daemon)
 /* Opens the loop, the signals, health and changes. -1 with errno. */
 static int open_control(struct daemon *daemon)
 {
+    const struct health_options checks = {
+        .kind = DAEMON_HEALTH,
+        .queue = DAEMON_HANDSHAKES,
+    };
+
     daemon->stats_timer.kind = DAEMON_STATS;
     daemon->watchdog_timer.kind = DAEMON_WATCHDOG;
     daemon->shutdown = (struct shutdown){
@@ -307,7 +321,7 @@ static int open_control(struct daemon *daemon)
                          loop_token(DAEMON_SIGNAL, 0, 0), false) < 0) {
         goto fail;
     }
-    daemon->health = health_create(&daemon->loop, DAEMON_HEALTH);
+    daemon->health = health_create(&daemon->loop, &checks);
     if (daemon->health == NULL) {
         goto fail;
     }

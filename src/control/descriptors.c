@@ -81,7 +81,8 @@ static uint64_t count_names(const struct config_service *service)
 }
 
 /* Descriptors that are not for connections. */
-static uint64_t other_descriptors(const struct config *config, unsigned workers)
+static uint64_t other_descriptors(uint64_t limit, const struct config *config,
+                                  unsigned workers)
 {
     uint64_t listens = 0, upstreams = 0, names = 0;
 
@@ -91,7 +92,7 @@ static uint64_t other_descriptors(const struct config *config, unsigned workers)
         names += count_names(&config->services[i]);
     }
     return RESERVED + PER_LOOP * ((uint64_t)workers + 1) + listens * workers +
-           MIN(upstreams, HEALTH_CHECKS_MAX) +
+           MIN(upstreams, health_checks_most(limit)) +
            PER_LOOKUP * MIN(names, RESOLVER_THREADS);
 }
 
@@ -127,7 +128,7 @@ const char *descriptors_capacity(uint64_t limit, const struct config *config,
                                  unsigned workers, uint32_t *connections)
 {
     static char sentence[80];
-    uint64_t others = other_descriptors(config, workers);
+    uint64_t others = other_descriptors(limit, config, workers);
 
     *connections = connections_within(limit, others);
     if (*connections == 0) {

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 /* One upstream of the current generation. */
 struct target {
@@ -20,13 +21,18 @@ struct health {
     uint32_t round; /* of health_apply */
 };
 
-struct health *health_create(struct loop *loop, unsigned kind)
+struct health *health_create(struct loop *loop,
+                             const struct health_options *options)
 {
     struct health *health = calloc(1, sizeof(*health));
 
     if (health != NULL) {
         health->checks = (struct health_checks){
-            .loop = loop, .kind = kind, .random = loop->now_ns};
+            .loop = loop,
+            .kind = options->kind,
+            .queue = options->queue,
+            .random = loop->now_ns,
+        };
         pool_init(&health->pool, sizeof(struct target));
     }
     return health;
@@ -45,6 +51,11 @@ void health_event(struct health *health, uint32_t index, uint32_t instance,
 void health_timer(struct health *health, struct wheel_timer *timer)
 {
     health_check_timer(&health->checks, timer);
+}
+
+void health_run(struct health *health, struct list *link)
+{
+    health_check_run(&health->checks, link);
 }
 
 /* ---- one target ---- */
@@ -151,7 +162,7 @@ static void configure_targets(struct health *health,
             struct target *target = *list++;
 
             target->round = health->round;
-            health_check_configure(&health->checks, &target->check, service);
+            health_check_configure(&health->checks, &target->check, service, j);
         }
     }
 }
@@ -177,6 +188,15 @@ static void free_old(struct health *health)
     free(health->targets);
 }
 
+/* RLIMIT_NOFILE is raised after health_create. */
+static void set_most(struct health_checks *checks)
+{
+    struct rlimit limit = {0};
+
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    checks->most = health_checks_most(limit.rlim_cur);
+}
+
 int health_apply(struct health *health, struct generation *generation)
 {
     size_t count = count_upstreams(generation);
@@ -193,6 +213,7 @@ int health_apply(struct health *health, struct generation *generation)
         errno = ENOMEM;
         return -1;
     }
+    set_most(&health->checks);
     configure_targets(health, generation, list);
     free_old(health);
     qsort(list, count, sizeof(list[0]), by_upstream);

@@ -1,5 +1,6 @@
 #include "control/loops.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "config/array.h"
 #include "config/routes.h"
@@ -173,7 +174,7 @@ static void take_out(const struct service *service, struct upstream *upstream,
         UPSTREAM_LOOP) {
         return;
     }
-    (void)upstream_set_down(upstream, UPSTREAM_LOOP);
+    (void)upstream_set_down(upstream, UPSTREAM_LOOP, clock_now_ns());
     log_write(
         LOG_WARN,
         "upstream service=%s address=%s state=down cause=%s "
@@ -186,7 +187,7 @@ static void put_back(const struct service *service, struct upstream *upstream)
 {
     char name[UPSTREAM_TEXT_MAX + 2];
 
-    if (upstream_clear_down(upstream, UPSTREAM_LOOP)) {
+    if (upstream_clear_down(upstream, UPSTREAM_LOOP, clock_now_ns())) {
         log_write(LOG_INFO, "upstream service=%s address=%s state=up",
                   service->config->name,
                   log_quote(upstream->text, name, sizeof(name)));

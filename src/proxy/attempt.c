@@ -59,28 +59,12 @@ static bool send_header(const struct attempt *attempt,
     }
 }
 
-/* The name that the upstream's certificate must have. NULL: the upstream is a
- * unix socket, and any name will do. */
-static const char *upstream_name(const struct choice *choice,
-                                 char text[ADDR_TEXT_MAX])
-{
-    const char *configured = choice->service->config->upstream_tls_name;
-    const char *host = service_host(choice->service, choice->place);
-    struct addr addr;
-
-    if (configured != NULL || host != NULL) {
-        return configured != NULL ? configured : host;
-    }
-    addr_from_sockaddr(&addr, &choice->upstream->endpoint.u.any);
-    return addr.family == AF_UNIX ? NULL : addr_format_ip(&addr, text);
-}
-
 static int start_tls(const struct choice *choice,
                      const struct attempt_context *context)
 {
     char text[ADDR_TEXT_MAX];
     const struct sock_peer peer = {
-        .name = upstream_name(choice, text),
+        .name = service_upstream_name(choice->service, choice->place, text),
         .place = choice->place,
         .other = context->client,
     };

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "service/check_cause.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -217,7 +218,8 @@ static void report_failed(struct plane *plane, const struct service *service,
 
     if (report == NULL) {
         /* Nobody would ever check whether it is back: it stays in use. */
-        (void)upstream_clear_down(upstream, UPSTREAM_FAILED);
+        (void)upstream_clear_down(upstream, UPSTREAM_FAILED,
+                                  plane->loop.now_ns);
         return;
     }
     log_write(LOG_WARN, "upstream service=%s address=%s state=down cause=%s%s",
@@ -225,6 +227,8 @@ static void report_failed(struct plane *plane, const struct service *service,
               log_quote(upstream->text, name, sizeof(name)), cause_name(cause),
               connect_format_reason(error, reason));
     report->upstream = upstream;
+    atomic_store_explicit(&upstream->cause, check_cause_of_connect(cause),
+                          memory_order_relaxed);
     shared_report(plane->shared, report);
 }
 

@@ -273,3 +273,17 @@ const char *service_host(const struct service *service, uint32_t upstream)
     }
     return address_is_name(address) ? address->host : NULL;
 }
+
+const char *service_upstream_name(const struct service *service, uint32_t place,
+                                  char text[ADDR_TEXT_MAX])
+{
+    const char *configured = service->config->upstream_tls_name;
+    const char *host = service_host(service, place);
+    struct addr addr;
+
+    if (configured != NULL || host != NULL) {
+        return configured != NULL ? configured : host;
+    }
+    addr_from_sockaddr(&addr, &service->upstreams[place]->endpoint.u.any);
+    return addr.family == AF_UNIX ? NULL : addr_format_ip(&addr, text);
+}

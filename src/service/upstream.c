@@ -160,7 +160,7 @@ bool upstream_connect_failed(struct upstream *upstream, uint32_t threshold,
     }
     if (failures_add(upstream, window_ns, now_ns)) {
         upstream->failures_count = 0;
-        upstream_set_down(upstream, UPSTREAM_FAILED);
+        upstream_set_down(upstream, UPSTREAM_FAILED, now_ns);
         taken_out = true;
     }
 unlock:
@@ -168,16 +168,32 @@ unlock:
     return taken_out;
 }
 
-bool upstream_set_down(struct upstream *upstream, uint32_t reason)
+bool upstream_set_down(struct upstream *upstream, uint32_t reason,
+                       uint64_t now_ns)
 {
-    return atomic_fetch_or_explicit(&upstream->down, reason,
-                                    memory_order_relaxed) == 0;
+    bool taken_down = atomic_fetch_or_explicit(&upstream->down, reason,
+                                               memory_order_relaxed) == 0;
+
+    if (taken_down) {
+        atomic_store_explicit(&upstream->since_ns, now_ns,
+                              memory_order_relaxed);
+    }
+    return taken_down;
 }
 
-bool upstream_clear_down(struct upstream *upstream, uint32_t reason)
+bool upstream_clear_down(struct upstream *upstream, uint32_t reason,
+                         uint64_t now_ns)
 {
-    uint32_t before = atomic_fetch_and_explicit(&upstream->down, ~reason,
-                                                memory_order_relaxed);
+    uint32_t before =
+        atomic_load_explicit(&upstream->down, memory_order_relaxed);
 
+    if (before != 0 && (before & ~reason) == 0) {
+        /* First, so that nobody who finds it up takes it for one that has been
+         * up for long. */
+        atomic_store_explicit(&upstream->since_ns, now_ns,
+                              memory_order_relaxed);
+    }
+    before = atomic_fetch_and_explicit(&upstream->down, ~reason,
+                                       memory_order_release);
     return before != 0 && (before & ~reason) == 0;
 }

@@ -252,7 +252,7 @@ static void a_check_without_an_answer_is_down_after_health_timeout(void **state)
     fixture_open_back(&fixture, &back, "",
                       "health_check = tcp\nhealth_interval = 100ms\n"
                       "health_timeout = 150ms\nhealth_fall = 1");
-    expect_marked_down(fixture.proxy, &back, "connect_timeout");
+    expect_marked_down(fixture.proxy, &back, "timeout");
     assert_in_range(wait_now_ms() - begin, 145, 8000);
     expect_connect_ended(&fixture.front);
     stats_await_cause(fixture.proxy, "no_upstream", 1);

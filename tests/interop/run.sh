@@ -12,7 +12,7 @@ export EVPROXY NETLOAD
 cd "$(dirname "$0")" || exit 1
 
 if [ $# -eq 0 ]; then
-    set -- nginx redis ssh iperf3 postgresql proxy_protocol names srv tls \
+    set -- nginx redis ssh iperf3 postgresql proxy_protocol names srv checks tls \
         udp syscalls
 fi
 log=$(mktemp)

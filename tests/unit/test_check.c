@@ -57,7 +57,9 @@ static void udp_has_no_unix_sockets_and_no_headers_of_streams(void **state)
                    4, "unix:/run/a: mode = udp takes no unix sockets");
     assert_refused("[service a]\nhealth_check = tcp\nmode = udp\n"
                    "listen = :80\nupstream = 10.0.0.1:80\n",
-                   2, "health_check is not available for mode = udp");
+                   2,
+                   "health_check is not available for mode = udp, "
+                   "except expect");
     assert_refused("[service a]\nmode = udp\nsni = a.b\nlisten = :80\n"
                    "upstream = 10.0.0.1:80\n",
                    3, "sni is not available for mode = udp");
@@ -88,11 +90,14 @@ static void some_tls_keys_need_others(void **state)
     assert_line_refused("tls_min_version = 1.3",
                         "tls_min_version needs tls_certificate");
     assert_line_refused("upstream_tls_ca = a",
-                        "upstream_tls_ca needs upstream_tls = yes");
+                        "upstream_tls_ca needs upstream_tls = yes "
+                        "or health_tls = yes");
     assert_line_refused("upstream_tls_ca = off",
-                        "upstream_tls_ca needs upstream_tls = yes");
+                        "upstream_tls_ca needs upstream_tls = yes "
+                        "or health_tls = yes");
     assert_refused(SERVICE "upstream_tls = no\nupstream_tls_name = a\n", 5,
-                   "upstream_tls_name needs upstream_tls = yes");
+                   "upstream_tls_name needs upstream_tls = yes "
+                   "or health_tls = yes");
     assert_line_refused("tls_alpn = h2", "tls_alpn needs tls_certificate or "
                                          "upstream_tls = yes");
     config_destroy(parse_good(SERVICE "tls_min_version = 1.2\n"

@@ -382,7 +382,7 @@ static void a_reload_keeps_states_and_upstreams(void **state)
     struct generation *new;
 
     (void)state;
-    upstream_set_down(carried, UPSTREAM_FAILED);
+    upstream_set_down(carried, UPSTREAM_FAILED, 1);
     counter_add(&web->counters[1].accepted, 5);
     new = make("[service new]\n"
                "listen = 127.0.0.1:82\n"

@@ -42,20 +42,29 @@ static void on_timer(struct loop *loop, struct wheel_timer *timer)
     health_timer(room.health, timer);
 }
 
+static void on_link(struct loop *loop, struct list *link)
+{
+    (void)loop;
+    health_run(room.health, link);
+}
+
 static const struct loop_owner owner = {
     .event = {[KIND] = on_event},
     .timer = {[KIND] = on_timer},
+    .run = {[0] = on_link},
 };
 
 static int open_room(void **state)
 {
+    const struct health_options options = {.kind = KIND};
+
     (void)state;
     log_set_level(LOG_ERROR);
     room.current = room.former = NULL;
     if (loop_open(&room.loop, &owner) < 0) {
         return -1;
     }
-    room.health = health_create(&room.loop, KIND);
+    room.health = health_create(&room.loop, &options);
     return room.health == NULL ? -1 : 0;
 }
 
@@ -227,7 +236,7 @@ static void a_failed_upstream_is_checked_until_a_connect_succeeds(void **state)
 
     (void)state;
     apply_to_port(port, "fail_window = 5ms\n");
-    assert_true(upstream_set_down(upstream(0), UPSTREAM_FAILED));
+    assert_true(upstream_set_down(upstream(0), UPSTREAM_FAILED, 1));
     health_upstream_failed(room.health, upstream(0));
     while (clock_now_ns() < end_ns) {
         loop_turn(&room.loop, 10);
@@ -246,7 +255,7 @@ static void recovery_checks_go_on_after_a_reload(void **state)
 
     (void)state;
     apply_to_port(port, "fail_window = 1h\n");
-    assert_true(upstream_set_down(upstream(0), UPSTREAM_FAILED));
+    assert_true(upstream_set_down(upstream(0), UPSTREAM_FAILED, 1));
     health_upstream_failed(room.health, upstream(0));
     apply_to_port(port, "fail_window = 5ms\n");
     assert_false(upstream_up(upstream(0)));
@@ -288,7 +297,7 @@ static void an_upstream_that_is_removed_is_checked_no_more(void **state)
 /* Nobody listens on any of them. They are more than are checked at once. */
 static void more_upstreams_than_checks_all_get_their_turn(void **state)
 {
-    enum { MANY = 2 * HEALTH_CHECKS_MAX + 10 };
+    enum { MANY = HEALTH_CHECKS_MAX + 10 };
     uint16_t port;
     int fd = open_server(&port, false);
     char *text;

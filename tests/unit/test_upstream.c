@@ -63,7 +63,7 @@ static void an_unresolved_one_is_down(void **state)
     assert_false(upstream_up(upstream));
     assert_string_equal(upstream->text, name);
     assert_int_equal(upstream->endpoint.length, 0);
-    assert_true(upstream_clear_down(upstream, UPSTREAM_UNRESOLVED));
+    assert_true(upstream_clear_down(upstream, UPSTREAM_UNRESOLVED, 1));
     assert_true(upstream_up(upstream));
     upstream_destroy(upstream);
 }
@@ -73,15 +73,15 @@ static void it_is_up_without_a_reason_to_be_down(void **state)
     struct upstream *upstream = make();
 
     (void)state;
-    assert_true(upstream_set_down(upstream, UPSTREAM_UNHEALTHY));
-    assert_false(upstream_set_down(upstream, UPSTREAM_UNHEALTHY));
-    assert_false(upstream_set_down(upstream, UPSTREAM_FAILED));
-    assert_false(upstream_clear_down(upstream, UPSTREAM_UNHEALTHY));
+    assert_true(upstream_set_down(upstream, UPSTREAM_UNHEALTHY, 1));
+    assert_false(upstream_set_down(upstream, UPSTREAM_UNHEALTHY, 1));
+    assert_false(upstream_set_down(upstream, UPSTREAM_FAILED, 1));
+    assert_false(upstream_clear_down(upstream, UPSTREAM_UNHEALTHY, 1));
     assert_false(upstream_up(upstream));
-    assert_false(upstream_clear_down(upstream, UPSTREAM_UNRESOLVED));
-    assert_true(upstream_clear_down(upstream, UPSTREAM_FAILED));
+    assert_false(upstream_clear_down(upstream, UPSTREAM_UNRESOLVED, 1));
+    assert_true(upstream_clear_down(upstream, UPSTREAM_FAILED, 1));
     assert_true(upstream_up(upstream));
-    assert_false(upstream_clear_down(upstream, UPSTREAM_FAILED));
+    assert_false(upstream_clear_down(upstream, UPSTREAM_FAILED, 1));
     upstream_destroy(upstream);
 }
 
@@ -149,7 +149,7 @@ static void it_counts_from_zero_when_it_is_back(void **state)
     for (unsigned late = 0; late < 5; late++) {
         assert_false(upstream_connect_failed(upstream, 2, WINDOW, 3));
     }
-    assert_true(upstream_clear_down(upstream, UPSTREAM_FAILED));
+    assert_true(upstream_clear_down(upstream, UPSTREAM_FAILED, 1));
     assert_false(upstream_connect_failed(upstream, 2, WINDOW, 4));
     assert_true(upstream_connect_failed(upstream, 2, WINDOW, 5));
     upstream_destroy(upstream);
@@ -160,7 +160,7 @@ static void it_is_taken_out_though_down_for_another_reason(void **state)
     struct upstream *upstream = make();
 
     (void)state;
-    assert_true(upstream_set_down(upstream, UPSTREAM_UNHEALTHY));
+    assert_true(upstream_set_down(upstream, UPSTREAM_UNHEALTHY, 1));
     assert_true(upstream_connect_failed(upstream, 1, WINDOW, 1));
     assert_int_equal(atomic_load(&upstream->down),
                      UPSTREAM_UNHEALTHY | UPSTREAM_FAILED);
@@ -222,7 +222,7 @@ static void a_changed_threshold_keeps_the_latest_failures(void **state)
         }
         if (out) {
             count = 0;
-            assert_true(upstream_clear_down(upstream, UPSTREAM_FAILED));
+            assert_true(upstream_clear_down(upstream, UPSTREAM_FAILED, 1));
         }
     }
     upstream_destroy(upstream);
@@ -277,6 +277,24 @@ static void threads_are_counted_exactly_and_one_takes_it_out(void **state)
     upstream_destroy(crowd.upstream);
 }
 
+static void the_time_of_the_last_change_is_kept(void **state)
+{
+    struct upstream *upstream = make();
+
+    (void)state;
+    assert_int_equal(upstream->since_ns, 0);
+    upstream_set_down(upstream, UPSTREAM_FAILED, 10);
+    upstream_set_down(upstream, UPSTREAM_UNHEALTHY, 20);
+    assert_int_equal(upstream->since_ns, 10);
+    upstream_clear_down(upstream, UPSTREAM_FAILED, 30);
+    assert_int_equal(upstream->since_ns, 10);
+    upstream_clear_down(upstream, UPSTREAM_UNHEALTHY, 40);
+    assert_int_equal(upstream->since_ns, 40);
+    upstream_clear_down(upstream, UPSTREAM_UNHEALTHY, 50);
+    assert_int_equal(upstream->since_ns, 40);
+    upstream_destroy(upstream);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +310,7 @@ int main(void)
         cmocka_unit_test(failures_of_another_thread_may_be_a_little_earlier),
         cmocka_unit_test(a_changed_threshold_keeps_the_latest_failures),
         cmocka_unit_test(threads_are_counted_exactly_and_one_takes_it_out),
+        cmocka_unit_test(the_time_of_the_last_change_is_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
