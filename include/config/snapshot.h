@@ -37,6 +37,9 @@ enum config_balance {
 /* What a check of an upstream does; see control/health_talk.h. */
 enum config_health { HEALTH_OFF, HEALTH_TCP, HEALTH_HTTP, HEALTH_EXPECT };
 
+/* What becomes of an upstream's connections when a check takes it out. */
+enum config_on_down { ON_DOWN_KEEP, ON_DOWN_RESET };
+
 struct config_listen {
     struct address address; /* never a name */
     unsigned line;
@@ -117,6 +120,7 @@ struct config_service {
     size_t upstream_count;
 
     enum config_balance balance;
+    enum config_on_down on_down;
     unsigned hash_prefix_v4; /* bits, 0 to 32 */
     unsigned hash_prefix_v6; /* bits, 0 to 128 */
 

@@ -19,6 +19,11 @@ struct health;
 struct health_options {
     unsigned kind;  /* of the events and timers of checks in the loop */
     unsigned queue; /* of the loop: TLS handshakes that are due */
+
+    /* An upstream with on_down = reset was taken out: its connections that
+     * began before upstream.reset_ns are to be reset. NULL: nobody cares. */
+    void (*on_down)(void *arg);
+    void *arg;
 };
 
 /* NULL with errno. */

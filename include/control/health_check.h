@@ -43,14 +43,16 @@ uint32_t health_checks_most(uint64_t descriptor_limit);
 /* What the checks of all upstreams share. */
 struct health_checks {
     struct loop *loop;
-    unsigned kind;       /* of their events and timers in the loop */
-    unsigned queue;      /* of the loop: handshakes that are due */
-    uint32_t most;       /* checks that may be under way */
-    uint32_t under_way;  /* checks */
-    struct list waiting; /* checks that are due */
-    uint64_t random;     /* state of hash_random */
-    uint64_t turn_ns;    /* the loop's turn that handshakes counts */
-    unsigned handshakes; /* steps in it */
+    unsigned kind;              /* of their events and timers in the loop */
+    unsigned queue;             /* of the loop: handshakes that are due */
+    uint32_t most;              /* checks that may be under way */
+    uint32_t under_way;         /* checks */
+    struct list waiting;        /* checks that are due */
+    uint64_t random;            /* state of hash_random */
+    uint64_t turn_ns;           /* the loop's turn that handshakes counts */
+    unsigned handshakes;        /* steps in it */
+    void (*on_down)(void *arg); /* connections are to be reset; or NULL */
+    void *arg;
 };
 
 enum health_purpose { HEALTH_ACTIVE, HEALTH_RECOVERY, HEALTH_PURPOSES };

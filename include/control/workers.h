@@ -45,6 +45,9 @@ void workers_reset_all(struct workers *workers);
 /* Ends what is left evenly until the deadline. Once. */
 void workers_reset_evenly(struct workers *workers, uint64_t deadline_ns);
 
+/* Upstreams have a new reset_ns: their older connections are reset. */
+void workers_sweep(struct workers *workers);
+
 /* A worker reported REPORT_DRAINED. Returns whether it was the last. */
 bool workers_drained(struct workers *workers);
 

@@ -33,7 +33,7 @@
 #define LOOP_KIND_MAILBOX 0 /* of the loop; the owner has the others */
 
 /* Of runnable links, and of deferred ones. The owner gives each a kind. */
-#define LOOP_QUEUES 5
+#define LOOP_QUEUES 6
 
 /* A turn that takes longer keeps others waiting for what they notice. */
 #define LOOP_LONG_TURN_NS (100 * NS_PER_MS)

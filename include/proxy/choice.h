@@ -64,6 +64,9 @@ enum choice_answer choice_connect(struct choice *choice,
 void choice_fail(struct choice *choice, struct plane *plane, struct sock *sock,
                  int error);
 
+/* The upstream is not the one, through no failure of a connect: closes sock. */
+void choice_pass_over(struct choice *choice, struct sock *sock);
+
 /* Why no upstream was found. */
 enum cause choice_cause(const struct choice *choice);
 

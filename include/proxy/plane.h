@@ -40,6 +40,7 @@ enum plane_queue {
     PLANE_UPSTREAM_HANDSHAKES, /* of struct session; before those of clients */
     PLANE_CLIENT_HANDSHAKES,   /* of struct session */
     PLANE_UDP,                 /* of struct udp_session; deferred too */
+    PLANE_SWEEPS,              /* of struct plane_sweep */
     PLANE_QUEUES,
 };
 
@@ -69,6 +70,14 @@ struct generation_hold {
     struct report *done; /* sent when the hold ends */
 };
 
+/* The way through all sessions of proxy/sweep.h. */
+struct plane_sweep {
+    struct list link; /* runnable while it is under way */
+    uint32_t at;      /* the number of the next record */
+    bool udp;         /* it is among UDP sessions already */
+    bool again;       /* and begins again at the end */
+};
+
 #define PLANE_LISTENER_BUCKETS 64
 
 /* The work of TLS relays in a turn of the loop, about 2 ms: once for those that
@@ -89,6 +98,7 @@ struct plane {
     struct plane_memory memory[DIRECTIONS];
     struct pipe_pool pipes;
     struct list retry[PLANE_QUEUES]; /* what met a shortage */
+    struct plane_sweep sweep;
     struct wheel_timer trim_timer;
     struct wheel_timer retry_timer;
     uint32_t last_instance;

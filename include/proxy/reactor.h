@@ -52,6 +52,10 @@ void reactor_apply(struct reactor *reactor, struct reactor_change *change);
 /* Stops accepting; REPORT_DRAINED is sent when no session is left. */
 void reactor_drain(struct reactor *reactor);
 
+/* Upstreams have a new reset_ns: their older sessions end, a slice in each turn
+ * of the loop. */
+void reactor_sweep(struct reactor *reactor);
+
 /* Ends all sessions with cause drain. */
 void reactor_reset_all(struct reactor *reactor);
 

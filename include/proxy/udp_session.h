@@ -40,6 +40,10 @@ struct udp_session *udp_session_begin(struct plane *plane,
 void udp_session_send(struct plane *plane, struct udp_session *session,
                       struct datagram *const *list, unsigned count);
 
+/* Ends it with its one cause, after its replies have left. */
+void udp_session_close(struct plane *plane, struct udp_session *session,
+                       enum cause cause);
+
 /* Sends the batch down, and ends the sessions whose last reply was in it. */
 void udp_session_flush(struct plane *plane);
 

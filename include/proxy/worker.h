@@ -36,6 +36,9 @@ void worker_reset_all(struct worker *worker);
 /* Resets them evenly until the deadline. Once. */
 void worker_reset_evenly(struct worker *worker, uint64_t deadline_ns);
 
+/* Upstreams have a new reset_ns: see reactor_sweep. */
+void worker_sweep(struct worker *worker);
+
 /* Answered by REPORT_BEAT when the loop comes round. */
 void worker_beat(struct worker *worker);
 

@@ -44,6 +44,7 @@ enum cause {
     CAUSE_LOCAL_RESOURCE,
     CAUSE_INTERNAL,
     CAUSE_LOOP,
+    CAUSE_UPSTREAM_DOWN,
     CAUSES
 };
 

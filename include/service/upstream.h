@@ -46,6 +46,9 @@ struct upstream {
                                   none. Any thread */
     _Atomic uint64_t check_ns; /* how long the last check took; 0: none. The
                                   control thread writes, any thread reads */
+    _Atomic uint64_t reset_ns; /* connections that began before are reset; 0:
+                                  none. The control thread writes, a worker
+                                  reads in proxy/sweep.h */
     _Atomic bool returns;      /* a connection to it came back to one of our own
                                   listeners; any worker sets it, for good */
 
@@ -99,6 +102,23 @@ uint32_t upstream_load(const struct upstream *upstream);
  */
 bool upstream_connect_failed(struct upstream *upstream, uint32_t threshold,
                              uint64_t window_ns, uint64_t now_ns) WARN_UNUSED;
+
+/* Whether a check has taken it out, with on_down = reset, since a connect that
+ * began then. */
+static inline bool upstream_resets(const struct upstream *upstream,
+                                   uint64_t begun_ns)
+{
+    return begun_ns <
+           atomic_load_explicit(&upstream->reset_ns, memory_order_relaxed);
+}
+
+/* Whether it has no connections now for that reason. */
+static inline bool upstream_is_emptied(const struct upstream *upstream)
+{
+    return atomic_load_explicit(&upstream->down, memory_order_relaxed) &
+               UPSTREAM_UNHEALTHY &&
+           atomic_load_explicit(&upstream->reset_ns, memory_order_relaxed) != 0;
+}
 
 /* Sets or clears one reason. True if that took the upstream down or up. */
 bool upstream_set_down(struct upstream *upstream, uint32_t reason,

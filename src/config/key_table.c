@@ -18,6 +18,7 @@ static const char *const modes[] = {"tcp", "udp"};
 static const char *const balances[] = {"source", "roundrobin", "leastconn",
                                        "random"};
 static const char *const health_checks[] = {"off", "tcp", "http", "expect"};
+static const char *const on_downs[] = {"keep", "reset"};
 static const char *const off_on[] = {"off", "on"};
 static const char *const tls_versions[] = {"1.2", "1.3"};
 
@@ -121,6 +122,9 @@ const struct key key_table[] = {
     {SERVICE("balance", balance), .default_text = "source",
      .set = setter_choice, CHOICES(balances, BALANCE_SOURCE),
      .help = "source, roundrobin, leastconn or random"},
+    {SERVICE("on_down", on_down), .default_text = "keep", .set = setter_choice,
+     CHOICES(on_downs, ON_DOWN_KEEP),
+     .help = "reset: connections of an upstream that a check takes out end"},
     {SERVICE("hash_prefix_v4", hash_prefix_v4), .default_text = "32",
      .set = setter_number, .max = 32,
      .help = "leading bits of an IPv4 source that balance = source takes"},

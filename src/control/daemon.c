@@ -185,6 +185,14 @@ static void on_handshake(struct loop *loop, struct list *link)
     health_run(daemon_of(loop)->health, link);
 }
 
+/* A check has taken out an upstream with on_down = reset. */
+static void on_down(void *arg)
+{
+    struct daemon *daemon = arg;
+
+    workers_sweep(&daemon->workers);
+}
+
 static void on_stats_timer(struct loop *loop, struct wheel_timer *timer)
 {
     (void)timer;
@@ -301,6 +309,8 @@ static int open_control(struct daemon *daemon)
     const struct health_options checks = {
         .kind = DAEMON_HEALTH,
         .queue = DAEMON_HANDSHAKES,
+        .on_down = on_down,
+        .arg = daemon,
     };
 
     daemon->stats_timer.kind = DAEMON_STATS;

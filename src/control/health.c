@@ -32,6 +32,8 @@ struct health *health_create(struct loop *loop,
             .kind = options->kind,
             .queue = options->queue,
             .random = loop->now_ns,
+            .on_down = options->on_down,
+            .arg = options->arg,
         };
         pool_init(&health->pool, sizeof(struct target));
     }

@@ -183,9 +183,16 @@ static void clear_down(struct health_checks *checks, struct health_check *check,
 
 static void go_down(struct health_checks *checks, struct health_check *check)
 {
-    if (upstream_set_down(check->upstream, UPSTREAM_UNHEALTHY,
-                          checks->loop->now_ns)) {
+    struct upstream *upstream = check->upstream;
+
+    if (upstream_set_down(upstream, UPSTREAM_UNHEALTHY, checks->loop->now_ns)) {
         log_down(check);
+    }
+    if (config_of(check)->on_down == ON_DOWN_RESET && checks->on_down != NULL) {
+        /* Not the loop's time: workers have picked it until now. */
+        atomic_store_explicit(&upstream->reset_ns, clock_now_ns(),
+                              memory_order_relaxed);
+        checks->on_down(checks->arg);
     }
 }
 

@@ -125,6 +125,13 @@ void workers_reset_evenly(struct workers *workers, uint64_t deadline_ns)
     }
 }
 
+void workers_sweep(struct workers *workers)
+{
+    for (unsigned i = 0; i < workers->count; i++) {
+        worker_sweep(workers->list[i]);
+    }
+}
+
 bool workers_drained(struct workers *workers)
 {
     return ++workers->drained == workers->count;

@@ -85,9 +85,26 @@ static enum step queue_step(struct attempt *attempt,
     return step;
 }
 
+static enum step pass_over(struct attempt *attempt,
+                           const struct attempt_context *context);
+
+/* Whether a check has taken the upstream out since the connect began, and
+ * connections there end: this one would escape that. begun_ns is later than
+ * that where the attempt was queued; one that is down still is no upstream. */
+static bool is_reset(const struct attempt *attempt)
+{
+    const struct upstream *upstream = attempt->choice.upstream;
+
+    return upstream_resets(upstream, attempt->begun_ns) ||
+           upstream_is_emptied(upstream);
+}
+
 static enum step connected(struct attempt *attempt,
                            const struct attempt_context *context)
 {
+    if (is_reset(attempt)) {
+        return pass_over(attempt, context);
+    }
     if (!send_header(attempt, context)) {
         return failed(attempt, CAUSE_LOCAL_RESOURCE);
     }
@@ -176,6 +193,14 @@ static enum step try_next(struct attempt *attempt,
     }
 }
 
+/* The client goes on to the next upstream: no byte of it has been sent. */
+static enum step pass_over(struct attempt *attempt,
+                           const struct attempt_context *context)
+{
+    choice_pass_over(&attempt->choice, context->upstream);
+    return try_next(attempt, context);
+}
+
 static enum step fail(struct attempt *attempt,
                       const struct attempt_context *context, int error)
 {
@@ -250,6 +275,9 @@ enum step attempt_handshake(struct attempt *attempt,
         attempt->begun_ns = context->plane->loop.now_ns - attempt->begun_ns;
     }
     step = handshake_step(context->upstream);
+    if (step == STEP_DONE && is_reset(attempt)) {
+        return pass_over(attempt, context);
+    }
     if (step == STEP_RETRY) {
         return queue_step(attempt, context, step);
     }

@@ -279,6 +279,14 @@ void choice_fail(struct choice *choice, struct plane *plane, struct sock *sock,
     mark_tried(choice);
 }
 
+void choice_pass_over(struct choice *choice, struct sock *sock)
+{
+    choice->cause = CAUSE_UPSTREAM_DOWN;
+    sock_close(sock);
+    leave(choice);
+    mark_tried(choice);
+}
+
 enum cause choice_cause(const struct choice *choice)
 {
     return choice->cause == CAUSE_NONE ? CAUSE_NO_UPSTREAM

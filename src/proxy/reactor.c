@@ -8,6 +8,7 @@
 #include "proxy/session_dispatch.h"
 #include "proxy/session_open.h"
 #include "proxy/session_relay.h"
+#include "proxy/sweep.h"
 #include "proxy/udp.h"
 #include "proxy/udp_eviction.h"
 #include "proxy/udp_listener.h"
@@ -172,7 +173,8 @@ static const struct loop_owner reactor_owner = {
             [PLANE_TLS_RELAYS] = session_relay_run,
             [PLANE_UPSTREAM_HANDSHAKES] = session_open_run,
             [PLANE_CLIENT_HANDSHAKES] = session_open_run,
-            [PLANE_UDP] = udp_session_run},
+            [PLANE_UDP] = udp_session_run,
+            [PLANE_SWEEPS] = sweep_run},
     .may_run = {[PLANE_TLS_RELAYS] = session_relay_may_run,
                 [PLANE_UPSTREAM_HANDSHAKES] = handshake_may_step,
                 [PLANE_CLIENT_HANDSHAKES] = handshake_may_step},
@@ -311,6 +313,11 @@ void reactor_drain(struct reactor *reactor)
     if (plane->udp != NULL) {
         udp_session_drain_all(plane);
     }
+}
+
+void reactor_sweep(struct reactor *reactor)
+{
+    sweep_begin(&reactor->plane);
 }
 
 void reactor_reset_all(struct reactor *reactor)

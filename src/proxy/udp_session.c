@@ -80,9 +80,8 @@ void udp_session_flush(struct plane *plane)
     }
 }
 
-/* Ends it with its one cause, after its replies have left. */
-static void udp_session_close(struct plane *plane, struct udp_session *session,
-                              enum cause cause)
+void udp_session_close(struct plane *plane, struct udp_session *session,
+                       enum cause cause)
 {
     udp_session_flush(plane);
     if (!session->closed) {

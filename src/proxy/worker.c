@@ -12,6 +12,7 @@ enum command_type {
     COMMAND_DRAIN,
     COMMAND_RESET_ALL,
     COMMAND_RESET_EVENLY,
+    COMMAND_SWEEP,
     COMMAND_BEAT,
     COMMAND_STOP,
 };
@@ -29,6 +30,7 @@ struct worker {
     struct message reset_all;
     struct message reset_evenly;
     uint64_t reset_deadline_ns; /* of reset_evenly */
+    struct message sweep;
     struct message beat;
     struct message stop;
     pthread_t thread;
@@ -64,6 +66,9 @@ static void on_command(struct loop *loop, struct message *message)
         reactor_reset_evenly(reactor,
                              container_of(message, struct worker, reset_evenly)
                                  ->reset_deadline_ns);
+        break;
+    case COMMAND_SWEEP:
+        reactor_sweep(reactor);
         break;
     case COMMAND_BEAT:
         answer_beat(&reactor->plane);
@@ -110,6 +115,7 @@ struct worker *worker_start(unsigned number, struct shared *shared)
         .drain.type = COMMAND_DRAIN,
         .reset_all.type = COMMAND_RESET_ALL,
         .reset_evenly.type = COMMAND_RESET_EVENLY,
+        .sweep.type = COMMAND_SWEEP,
         .beat.type = COMMAND_BEAT,
         .stop.type = COMMAND_STOP,
     };
@@ -164,6 +170,11 @@ void worker_reset_evenly(struct worker *worker, uint64_t deadline_ns)
 {
     worker->reset_deadline_ns = deadline_ns;
     post(worker, &worker->reset_evenly);
+}
+
+void worker_sweep(struct worker *worker)
+{
+    post(worker, &worker->sweep);
 }
 
 void worker_beat(struct worker *worker)

@@ -30,6 +30,7 @@ static const char *const cause_names[] = {
     [CAUSE_LOCAL_RESOURCE] = "local_resource",
     [CAUSE_INTERNAL] = "internal",
     [CAUSE_LOOP] = "loop",
+    [CAUSE_UPSTREAM_DOWN] = "upstream_down",
 };
 
 _Static_assert(ARRAY_LEN(cause_names) == CAUSES, "a cause without a name");

@@ -332,6 +332,9 @@ static bool check_conn(const struct conn *conn)
     if (rig.drain_turn != 0) {
         return true; /* it may have been cut short anywhere */
     }
+    if (rig.down_turn != 0) {
+        return down_check(conn);
+    }
     if (conn->ends == 0) {
         return died_in_queue(&conn->client_peer) ||
                rig_fail("a client was never accepted");
@@ -434,7 +437,7 @@ void check_all(void)
                      rig.conns[i].kind, rig.conns[i].entry);
         }
     }
-    if (rig.failure[0] == 0 && rig.drain_turn == 0) {
+    if (rig.failure[0] == 0 && rig.drain_turn == 0 && rig.down_turn == 0) {
         check_limits();
     }
 }

@@ -173,6 +173,13 @@ void planes_reset_all(void)
     }
 }
 
+void planes_sweep(void)
+{
+    for (unsigned i = 0; i < plane_count; i++) {
+        reactor_sweep(&planes[i]);
+    }
+}
+
 unsigned planes_take_reports(void (*done)(struct generation *generation))
 {
     struct message *message;
@@ -213,8 +220,9 @@ static const char *plane_left_over(struct plane *plane)
         }
     }
     for (unsigned i = 0; i < PLANE_QUEUES; i++) {
+        /* The end of a sweep outlasts the last session. */
         if (!list_empty(&plane->retry[i]) ||
-            !list_empty(&plane->loop.runnable[i])) {
+            (i != PLANE_SWEEPS && !list_empty(&plane->loop.runnable[i]))) {
             return "something is still queued";
         }
     }

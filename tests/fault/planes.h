@@ -38,6 +38,7 @@ void planes_move(unsigned from);
 void planes_drain(void);
 bool planes_draining(void);
 void planes_reset_all(void);
+void planes_sweep(void);
 
 /* What the planes have told the control thread since the last call. done: of
  * the generation of which a plane has no session left. Answers how many planes

@@ -60,6 +60,12 @@ static void command(unsigned turn)
         kernel_trace("command  reset all");
         planes_reset_all();
     }
+    if (turn == rig.down_turn) {
+        down_begin();
+    }
+    if (turn == rig.up_turn) {
+        down_end();
+    }
     rig.drained += control_take_reports();
 }
 
@@ -71,7 +77,8 @@ static void open_planes(void)
     planes_open(kernel_chance(4) ? 2 : 1, blocks,
                 rig.narrow ? (uint32_t)between(1, 3) : CONNECTIONS);
     apply();
-    rig.moves = planes_count() > 1 && kernel_chance(2);
+    /* One that moves may escape the sweep of either plane. */
+    rig.moves = planes_count() > 1 && rig.theme != RIG_DOWN && kernel_chance(2);
 }
 
 /* ---- time passes ------------------------------------------------------- */
@@ -120,7 +127,8 @@ static bool over(void)
 static void turn_one(void)
 {
     unsigned which = (unsigned)kernel_below(planes_count());
-    int limit_ms = rig.theme == RIG_DRAIN ? 50 : -1;
+    bool commands = rig.theme == RIG_DRAIN || rig.theme == RIG_DOWN;
+    int limit_ms = commands ? 50 : -1;
 
     if (planes_count() > 1) {
         kernel_trace("plane    %u", which);
@@ -193,7 +201,10 @@ static void plan_commands(void)
 {
     rig.drained = 0;
     rig.reload_turn = kernel_chance(4) ? (unsigned)between(1, 60) : 0;
-    rig.drain_turn = rig.reset_turn = 0;
+    rig.drain_turn = rig.reset_turn = rig.down_turn = rig.up_turn = 0;
+    if (rig.theme == RIG_DOWN) {
+        down_plan();
+    }
     if (rig.theme == RIG_DRAIN) {
         rig.drain_turn = (unsigned)between(1, 80);
         rig.reset_turn = rig.drain_turn + (unsigned)kernel_below(40);

@@ -8,6 +8,7 @@
  *      text.c      the configuration
  *      conn.c      what clients and servers do
  *      network.c   what connects meet, and which server is whose
+ *      down.c      upstreams that checks take out
  *      ends.c      what the log says of each end
  *      check*.c    whether it all is as it should be
  *
@@ -46,6 +47,7 @@ enum rig_theme {
     RIG_STALLS,   /* some stop reading, or send nothing any more */
     RIG_DRAIN,    /* all of it, and the planes are drained and emptied */
     RIG_SHORTAGE, /* all of it, and descriptors, ports and memory run out */
+    RIG_DOWN,     /* all of it, and upstreams are taken out with on_down */
 };
 
 enum conn_kind {
@@ -172,6 +174,8 @@ struct rig {
     unsigned reload_turn; /* of the loop, when that happens; 0: not */
     unsigned drain_turn;
     unsigned reset_turn;
+    unsigned down_turn;
+    unsigned up_turn; /* they are back */
     unsigned drained; /* reports of it */
     char failure[256];
 };
@@ -215,6 +219,13 @@ void network_open(void);
 void network_stop_servers(void);
 /* The PROXY header that an upstream of the service is told: 0 none, 1 or 2. */
 unsigned network_told(const struct rig_service *service, unsigned upstream);
+
+/* down.c: when it takes upstreams out; takes them out, so that their
+ * connections are reset, and brings them back; whether one was left. */
+void down_plan(void);
+void down_begin(void);
+void down_end(void);
+bool down_check(const struct conn *conn);
 
 /* ends.c: from now on, and no more. */
 void ends_begin(void);

@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define THEMES 5
+#define THEMES 6
 #define RUNS   150000
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SLOWER 10
@@ -46,7 +46,7 @@ static void tell_seed(int signal)
     dprintf(2, "EVPROXY_TEST_SEED=%" PRIu64 ": aborted\n", seed_now);
 }
 
-/* Every seed of the theme: those of five in turn belong to the five. */
+/* Every seed of the theme: those of six in turn belong to the six. */
 static void run_theme(enum rig_theme theme)
 {
     uint64_t slower = setting("EVPROXY_TEST_SLOW", 0) != 0 ? 10 : SLOWER;
@@ -101,6 +101,12 @@ static void a_shortage_passes_without_a_trace(void **state)
     run_theme(RIG_SHORTAGE);
 }
 
+static void an_upstream_that_is_down_keeps_no_connection(void **state)
+{
+    (void)state;
+    run_theme(RIG_DOWN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +115,7 @@ int main(void)
         cmocka_unit_test(who_stalls_is_ended_and_holds_up_nobody),
         cmocka_unit_test(a_drained_plane_has_nothing_left),
         cmocka_unit_test(a_shortage_passes_without_a_trace),
+        cmocka_unit_test(an_upstream_that_is_down_keeps_no_connection),
     };
 
     log_set_level(LOG_ERROR);

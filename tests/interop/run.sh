@@ -12,8 +12,8 @@ export EVPROXY NETLOAD
 cd "$(dirname "$0")" || exit 1
 
 if [ $# -eq 0 ]; then
-    set -- nginx redis ssh iperf3 postgresql proxy_protocol names srv checks tls \
-        udp syscalls
+    set -- nginx redis ssh iperf3 postgresql proxy_protocol names srv checks \
+        tls udp syscalls
 fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
