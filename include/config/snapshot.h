@@ -120,6 +120,7 @@ struct config_service {
     size_t upstream_count;
 
     enum config_balance balance;
+    uint64_t slow_start_ns;
     enum config_on_down on_down;
     unsigned hash_prefix_v4; /* bits, 0 to 32 */
     unsigned hash_prefix_v6; /* bits, 0 to 128 */

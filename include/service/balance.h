@@ -20,6 +20,12 @@
  * random: of two different ones drawn by weight, the less loaded (Mitzenmacher,
  * "The power of two choices in randomized load balancing", 1996).
  *
+ * An upstream may have a share of its weight for a while, as it has come up
+ * (slow_start). For source the formula takes the lesser weight, so that its
+ * clients come to it one after the other as the share grows, and no other
+ * client moves. Its turns and draws are taken by chance, and the others share
+ * what it does not take.
+ *
  * Backups are picked only when no other is usable, by the same algorithm.
  */
 #ifndef EVPROXY_SERVICE_BALANCE_H
@@ -33,6 +39,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#define BALANCE_SHARE_ALL 1000
 
 struct balance_node {
     uint64_t id;     /* hash of the upstream's address text: its identity */
@@ -61,8 +69,10 @@ struct balance {
 /* What a pick asks about upstream i. An answer may change from one moment to
  * the next; `source` asks about usable only when i would win. */
 struct balance_view {
-    bool (*usable)(void *arg, uint32_t i);   /* up, not full, not tried */
-    uint32_t (*load)(void *arg, uint32_t i); /* connections that it serves */
+    bool (*usable)(void *arg, uint32_t i);    /* up, not full, not tried */
+    uint32_t (*load)(void *arg, uint32_t i);  /* connections that it serves */
+    uint32_t (*share)(void *arg, uint32_t i); /* of its weight, 1 to
+                                 BALANCE_SHARE_ALL; NULL: all have all of it */
     void *arg;
 };
 

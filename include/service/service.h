@@ -47,6 +47,9 @@ struct service_state {
     struct service_counters *counters; /* one for each worker */
     struct service_memory *memory;     /* likewise */
     unsigned workers;
+    _Atomic uint64_t slow_until_ns; /* until then an upstream may be in
+                          slow_start; the control thread writes, every pick
+                          reads */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections and UDP
                           sessions; all workers add and subtract, also without
                           max_connections, since a reload may set it */
@@ -110,5 +113,11 @@ const char *service_host(const struct service *service, uint32_t upstream);
  * it is a unix socket, and any name will do. */
 const char *service_upstream_name(const struct service *service, uint32_t place,
                                   char text[ADDR_TEXT_MAX]);
+
+/* upstream_clear_down, for the control thread: an upstream that comes up by it
+ * begins its slow_start. */
+bool service_clear_down(const struct service *service,
+                        struct upstream *upstream, uint32_t reason,
+                        uint64_t now_ns);
 
 #endif

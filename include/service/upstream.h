@@ -120,10 +120,18 @@ static inline bool upstream_is_emptied(const struct upstream *upstream)
            atomic_load_explicit(&upstream->reset_ns, memory_order_relaxed) != 0;
 }
 
-/* Sets or clears one reason. True if that took the upstream down or up. */
+/* Sets or clears one reason. True if that took the upstream down or up. The
+ * control thread clears by service_clear_down. */
 bool upstream_set_down(struct upstream *upstream, uint32_t reason,
                        uint64_t now_ns);
 bool upstream_clear_down(struct upstream *upstream, uint32_t reason,
                          uint64_t now_ns);
+
+/* The share of its weight that an upstream has which came up at since_ns, with
+ * slow_start: UPSTREAM_SHARE_ALL is all of it, a tenth the least. 0: it has not
+ * been down. */
+#define UPSTREAM_SHARE_ALL 1000
+uint32_t upstream_share(uint64_t since_ns, uint64_t slow_start_ns,
+                        uint64_t now_ns);
 
 #endif

@@ -176,7 +176,8 @@ static void log_down(const struct health_check *check)
 static void clear_down(struct health_checks *checks, struct health_check *check,
                        uint32_t reason)
 {
-    if (upstream_clear_down(check->upstream, reason, checks->loop->now_ns)) {
+    if (service_clear_down(check->service, check->upstream, reason,
+                           checks->loop->now_ns)) {
         log_up(check);
     }
 }

@@ -187,7 +187,7 @@ static void put_back(const struct service *service, struct upstream *upstream)
 {
     char name[UPSTREAM_TEXT_MAX + 2];
 
-    if (upstream_clear_down(upstream, UPSTREAM_LOOP, clock_now_ns())) {
+    if (service_clear_down(service, upstream, UPSTREAM_LOOP, clock_now_ns())) {
         log_write(LOG_INFO, "upstream service=%s address=%s state=up",
                   service->config->name,
                   log_quote(upstream->text, name, sizeof(name)));

@@ -12,9 +12,14 @@
 
 /* ---- the pick ---- */
 
+struct view {
+    const struct choice *choice;
+    uint64_t now_ns;
+};
+
 static bool upstream_usable(void *arg, uint32_t i)
 {
-    const struct choice *choice = arg;
+    const struct choice *choice = ((const struct view *)arg)->choice;
     const struct upstream *upstream = choice->service->upstreams[i];
     const struct config_upstream *line = choice->service->lines[i];
     uint32_t max = line->max_connections;
@@ -30,9 +35,20 @@ static bool upstream_usable(void *arg, uint32_t i)
                                              memory_order_relaxed) < max);
 }
 
+/* The share of its weight, while some upstream is in slow_start. */
+static uint32_t share_of_weight(void *arg, uint32_t i)
+{
+    const struct view *view = arg;
+    const struct service *service = view->choice->service;
+
+    return upstream_share(atomic_load_explicit(&service->upstreams[i]->since_ns,
+                                               memory_order_relaxed),
+                          service->config->slow_start_ns, view->now_ns);
+}
+
 static uint32_t load_of(void *arg, uint32_t i)
 {
-    const struct choice *choice = arg;
+    const struct choice *choice = ((const struct view *)arg)->choice;
 
     return upstream_load(choice->service->upstreams[i]);
 }
@@ -41,11 +57,20 @@ static uint32_t load_of(void *arg, uint32_t i)
 static bool pick(struct choice *choice, const struct choice_request *request)
 {
     struct service *service = choice->service;
-    struct balance_view view = {upstream_usable, load_of, choice};
+    uint64_t now_ns = request->plane->loop.now_ns;
+    struct view arg = {.choice = choice, .now_ns = now_ns};
+    struct balance_view view = {
+        .usable = upstream_usable, .load = load_of, .arg = &arg};
     uint64_t hash = addr_hash(request->client, service->config->hash_prefix_v4,
                               service->config->hash_prefix_v6);
-    ssize_t place = balance_pick(&service->balance, hash,
-                                 hash_random(&request->plane->random), &view);
+    ssize_t place;
+
+    if (atomic_load_explicit(&service->state->slow_until_ns,
+                             memory_order_relaxed) > now_ns) {
+        view.share = share_of_weight;
+    }
+    place = balance_pick(&service->balance, hash,
+                         hash_random(&request->plane->random), &view);
 
     if (place >= 0) {
         choice->place = (uint32_t)place;

@@ -31,6 +31,30 @@ static bool is_usable(const struct pick *pick, uint32_t i)
     return pick->view->usable(pick->view->arg, i);
 }
 
+/* A number below the limit; their probabilities differ by at most 2^-20. */
+static uint64_t random_below(uint64_t *random, uint64_t limit)
+{
+    return (uint64_t)(((unsigned __int128)hash_random(random) * limit) >> 64);
+}
+
+/* Its weight, of its present share; a number that says nothing by itself. */
+static uint64_t weight_now(const struct pick *pick, uint32_t i)
+{
+    uint64_t weight = pick->balance->nodes[i].weight;
+
+    return pick->view->share == NULL
+               ? weight
+               : weight * pick->view->share(pick->view->arg, i);
+}
+
+/* Whether it takes a turn or a draw that it has by its full weight. */
+static bool takes_part(struct pick *pick, uint32_t i)
+{
+    return pick->view->share == NULL ||
+           random_below(&pick->random, BALANCE_SHARE_ALL) <
+               pick->view->share(pick->view->arg, i);
+}
+
 static uint64_t next_turn(const struct pick *pick)
 {
     return atomic_fetch_add_explicit(&pick->class->cursor, 1,
@@ -103,6 +127,38 @@ static bool beats_by_cost(struct score *score, const struct score *best)
     return cost < limit || (cost == limit && beats_by_hash(score, best));
 }
 
+/* The same with shares of weights, whose products need more bits. */
+static bool beats_by_share(struct score *score, const struct score *best)
+{
+    unsigned __int128 cost, limit;
+
+    score->cost = minus_log2(score->hash);
+    cost = (unsigned __int128)score->cost * best->weight;
+    limit = (unsigned __int128)best->cost * score->weight;
+    return cost < limit || (cost == limit && beats_by_hash(score, best));
+}
+
+static ssize_t pick_source_by_share(struct pick *pick)
+{
+    uint64_t client = hash_mix(pick->client);
+    struct score best = score_none;
+    ssize_t found = -1;
+
+    for (uint32_t i = 0; i < pick->balance->count; i++) {
+        uint64_t id = pick->balance->nodes[i].id;
+        struct score score = {.hash = hash_mix(client ^ id),
+                              .id = id,
+                              .weight = (uint32_t)weight_now(pick, i)};
+
+        if (is_member(pick, i) && beats_by_share(&score, &best) &&
+            is_usable(pick, i)) {
+            best = score;
+            found = i;
+        }
+    }
+    return found;
+}
+
 static ssize_t pick_source(struct pick *pick)
 {
     const struct balance *balance = pick->balance;
@@ -110,6 +166,9 @@ static ssize_t pick_source(struct pick *pick)
     struct score best = score_none;
     ssize_t found = -1;
 
+    if (pick->view->share != NULL) {
+        return pick_source_by_share(pick);
+    }
     for (uint32_t i = 0; i < balance->count; i++) {
         const struct balance_node *node = &balance->nodes[i];
         struct score score = {.hash = hash_mix(client ^ node->id),
@@ -129,12 +188,6 @@ static ssize_t pick_source(struct pick *pick)
 
 /* ---- the others ---------------------------------------------------------- */
 
-/* A number below the limit; their probabilities differ by at most 2^-32. */
-static uint32_t random_below(uint64_t *random, uint32_t limit)
-{
-    return (uint32_t)(((hash_random(random) >> 32) * limit) >> 32);
-}
-
 /*
  * A usable member other than `except` (-1: none), by weight, in one pass of
  * reservoir sampling: each replaces the one found so far with the probability
@@ -142,13 +195,13 @@ static uint32_t random_below(uint64_t *random, uint32_t limit)
  */
 static ssize_t draw_from_all(struct pick *pick, ssize_t except)
 {
-    uint32_t sum = 0;
+    uint64_t sum = 0;
     ssize_t found = -1;
 
     for (uint32_t i = 0; i < pick->balance->count; i++) {
-        uint32_t weight = pick->balance->nodes[i].weight;
-
         if (is_member(pick, i) && i != except && is_usable(pick, i)) {
+            uint64_t weight = weight_now(pick, i);
+
             sum += weight;
             if (random_below(&pick->random, sum) < weight) {
                 found = i;
@@ -167,7 +220,7 @@ static ssize_t pick_roundrobin(struct pick *pick)
     for (uint32_t tries = 0; tries < class->members; tries++) {
         uint32_t i = class->turns.nodes[next_turn(pick) % class->turns.count];
 
-        if (is_usable(pick, i)) {
+        if (is_usable(pick, i) && takes_part(pick, i)) {
             return i;
         }
     }
@@ -178,12 +231,11 @@ static ssize_t pick_roundrobin(struct pick *pick)
 static bool is_less_loaded(const struct pick *pick, uint32_t a, uint32_t a_load,
                            uint32_t b, uint32_t b_load)
 {
-    const struct balance_node *nodes = pick->balance->nodes;
-
-    return (uint64_t)a_load * nodes[b].weight <
-           (uint64_t)b_load * nodes[a].weight;
+    return a_load * weight_now(pick, b) < b_load * weight_now(pick, a);
 }
 
+/* One in slow_start takes part in a share of the picks, or else it would get
+ * every client while it has no connection. */
 static ssize_t pick_leastconn(struct pick *pick)
 {
     uint32_t count = pick->balance->count;
@@ -202,12 +254,13 @@ static ssize_t pick_leastconn(struct pick *pick)
             !is_less_loaded(pick, i, load, (uint32_t)found, least)) {
             continue;
         }
-        if (is_usable(pick, i)) {
+        if (takes_part(pick, i) && is_usable(pick, i)) {
             found = i;
             least = load;
         }
     }
-    return found;
+    return found < 0 && pick->view->share != NULL ? draw_from_all(pick, -1)
+                                                  : found;
 }
 
 /* A member by weight, usable or not: the first whose cumulative weight exceeds
@@ -217,7 +270,7 @@ static uint32_t draw_one(struct pick *pick)
     const uint32_t *cumulative = pick->class->cumulative;
     uint32_t low = 0;
     uint32_t high = pick->balance->count - 1;
-    uint32_t draw = random_below(&pick->random, cumulative[high]);
+    uint64_t draw = random_below(&pick->random, cumulative[high]);
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -231,16 +284,20 @@ static uint32_t draw_one(struct pick *pick)
     return low;
 }
 
+/* While one is in slow_start there may be no second: else that one would be
+ * looked at too often where there are few. */
 static ssize_t draw_usable(struct pick *pick, ssize_t except)
 {
-    for (unsigned draws = 0; draws < DRAWS; draws++) {
+    bool once = except >= 0 && pick->view->share != NULL;
+
+    for (unsigned draws = 0; draws < (once ? 1 : DRAWS); draws++) {
         uint32_t i = draw_one(pick);
 
-        if (i != except && is_usable(pick, i)) {
+        if (i != except && is_usable(pick, i) && takes_part(pick, i)) {
             return i;
         }
     }
-    return draw_from_all(pick, except);
+    return once ? -1 : draw_from_all(pick, except);
 }
 
 static ssize_t pick_random(struct pick *pick)

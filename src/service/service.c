@@ -244,6 +244,19 @@ int service_init(struct service *service, const struct config_service *config,
     return result;
 }
 
+bool service_clear_down(const struct service *service,
+                        struct upstream *upstream, uint32_t reason,
+                        uint64_t now_ns)
+{
+    uint64_t slow_ns = service->config->slow_start_ns;
+
+    if (slow_ns > 0 && !upstream_up(upstream)) {
+        atomic_store_explicit(&service->state->slow_until_ns, now_ns + slow_ns,
+                              memory_order_relaxed);
+    }
+    return upstream_clear_down(upstream, reason, now_ns);
+}
+
 void service_fini(struct service *service)
 {
     for (uint32_t i = 0; i < service->upstream_count; i++) {

@@ -197,3 +197,17 @@ bool upstream_clear_down(struct upstream *upstream, uint32_t reason,
                                        memory_order_release);
     return before != 0 && (before & ~reason) == 0;
 }
+
+uint32_t upstream_share(uint64_t since_ns, uint64_t slow_start_ns,
+                        uint64_t now_ns)
+{
+    uint64_t up_ns = now_ns > since_ns ? now_ns - since_ns : 0;
+
+    if (since_ns == 0 || up_ns >= slow_start_ns) {
+        return UPSTREAM_SHARE_ALL;
+    }
+    /* In microseconds, so that a year of them times 900 fits. */
+    return (uint32_t)(UPSTREAM_SHARE_ALL / 10 + UPSTREAM_SHARE_ALL * 9 / 10 *
+                                                    (up_ns / 1000) /
+                                                    (slow_start_ns / 1000));
+}

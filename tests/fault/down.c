@@ -52,8 +52,8 @@ void down_end(void)
         const struct service *service = running(i);
 
         for (uint32_t j = 0; j < service->upstream_count; j++) {
-            (void)upstream_clear_down(service->upstreams[j], UPSTREAM_UNHEALTHY,
-                                      kernel_now_ns());
+            (void)service_clear_down(service, service->upstreams[j],
+                                     UPSTREAM_UNHEALTHY, kernel_now_ns());
         }
     }
 }

@@ -27,6 +27,8 @@ struct scene {
     struct balance_node nodes[NODES_MAX];
     bool down[NODES_MAX];
     uint32_t active[NODES_MAX];
+    uint32_t slow; /* this one has a share of its weight, if that is not 0: */
+    uint32_t share;
     uint32_t count;
     uint32_t asked; /* calls of usable */
 };
@@ -46,6 +48,14 @@ static inline uint32_t scene_active(void *arg, uint32_t i)
 
     assert_true(i < scene->count);
     return scene->active[i];
+}
+
+static inline uint32_t scene_share(void *arg, uint32_t i)
+{
+    const struct scene *scene = arg;
+
+    assert_true(i < scene->count);
+    return i == scene->slow ? scene->share : BALANCE_SHARE_ALL;
 }
 
 static inline uint64_t node_id(uint32_t i)
@@ -76,7 +86,12 @@ static inline void scene_start(struct scene *scene, enum config_balance kind)
 static inline ssize_t scene_pick(struct scene *scene, uint64_t client,
                                  uint64_t random)
 {
-    struct balance_view view = {scene_usable, scene_active, scene};
+    struct balance_view view = {
+        .usable = scene_usable,
+        .load = scene_active,
+        .share = scene->share == 0 ? NULL : scene_share,
+        .arg = scene,
+    };
 
     return balance_pick(&scene->balance, client, random, &view);
 }

@@ -277,6 +277,24 @@ static void threads_are_counted_exactly_and_one_takes_it_out(void **state)
     upstream_destroy(crowd.upstream);
 }
 
+static void a_share_grows_from_a_tenth_to_all(void **state)
+{
+    const uint64_t up_ns = 50 * NS_PER_S, slow_ns = 10 * NS_PER_S;
+
+    (void)state;
+    assert_int_equal(upstream_share(0, slow_ns, up_ns), 1000);
+    assert_int_equal(upstream_share(up_ns, 0, up_ns), 1000);
+    assert_int_equal(upstream_share(up_ns, slow_ns, up_ns), 100);
+    assert_int_equal(upstream_share(up_ns, slow_ns, up_ns - 1), 100);
+    assert_int_equal(upstream_share(up_ns, slow_ns, up_ns + slow_ns / 2), 550);
+    assert_int_equal(upstream_share(up_ns, slow_ns, up_ns + slow_ns - 1), 999);
+    assert_int_equal(upstream_share(up_ns, slow_ns, up_ns + slow_ns), 1000);
+    for (uint64_t year = 365 * 86400 * NS_PER_S, part = 1; part < 10; part++) {
+        assert_in_range(upstream_share(1, year, year * part / 10),
+                        99 + 90 * part, 101 + 90 * part);
+    }
+}
+
 static void the_time_of_the_last_change_is_kept(void **state)
 {
     struct upstream *upstream = make();
@@ -310,6 +328,7 @@ int main(void)
         cmocka_unit_test(failures_of_another_thread_may_be_a_little_earlier),
         cmocka_unit_test(a_changed_threshold_keeps_the_latest_failures),
         cmocka_unit_test(threads_are_counted_exactly_and_one_takes_it_out),
+        cmocka_unit_test(a_share_grows_from_a_tenth_to_all),
         cmocka_unit_test(the_time_of_the_last_change_is_kept),
     };
 
