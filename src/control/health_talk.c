@@ -120,25 +120,26 @@ static bool send_header(struct health_talk *talk, enum talk *answer)
     }
 }
 
-/* The upstream as its line names it, with its port; without a zone, which only
- * this machine knows. */
+/* The upstream's host with its port; without a zone, which only this machine
+ * knows. */
 static const char *default_host(const struct health_talk *talk,
                                 char text[ADDR_HOST_MAX + 8])
 {
-    const struct address *address = &line_of(talk)->address;
+    const struct endpoint *endpoint =
+        &talk->service->upstreams[talk->place]->endpoint;
+    const char *host = service_host(talk->service, talk->place);
     char ip[ADDR_TEXT_MAX];
     struct addr addr;
 
-    if (address->kind == ADDRESS_UNIX) {
+    if (endpoint->u.any.sa_family == AF_UNIX) {
         return "localhost";
     }
-    if (address->kind == ADDRESS_NAME) {
-        snprintf(text, ADDR_HOST_MAX + 8, "%s:%u", address->host,
-                 address->port);
-        return text;
+    addr_from_sockaddr(&addr, &endpoint->u.any);
+    if (host != NULL) {
+        snprintf(text, ADDR_HOST_MAX + 8, "%s:%u", host, addr.port);
+    } else {
+        snprintf(text, ADDR_HOST_MAX + 8, "%s", addr_format(&addr, ip));
     }
-    addr_from_sockaddr(&addr, &address->endpoint.u.any);
-    snprintf(text, ADDR_HOST_MAX + 8, "%s", addr_format(&addr, ip));
     return text;
 }
 
