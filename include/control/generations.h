@@ -33,8 +33,8 @@ struct generations {
     struct generation *prepared;    /* NULL: none */
     struct reload_plan plan;        /* of prepared */
 
-    struct service_sums removed; /* accepted and bytes of the services that no
-                                    generation has any more */
+    struct service_sums removed; /* accepted, bytes and ended of the services
+                                    that no generation has any more */
 };
 
 /* NULL before the first one. */

@@ -20,7 +20,7 @@ enum udp_relay {
 
 /* Counts datagrams that are not passed on. */
 void udp_relay_drop(struct plane *plane, const struct service *service,
-                    unsigned count);
+                    enum drop drop, unsigned count);
 
 /* A datagram, or a GRO batch, has come. False: it is over a rate, and counted
  * as dropped; of a batch the segments over the rate are removed. */

@@ -1,19 +1,17 @@
 /*
- * stats: why connections end, and counters.
- *
- * Each worker alone writes its block of counters; the control thread reads all
- * blocks and adds them up. So a counter is an atomic without contention, and an
- * addition is a load, an add and a store. The store releases and the reader
- * acquires: who sees a counter's new value also sees all that the worker
- * counted before it (plain moves on x86).
+ * stats: why connections end, and counters. Each worker alone writes its block
+ * of counters (service/counter.h); the control thread reads all blocks and adds
+ * them up.
  */
 #ifndef EVPROXY_SERVICE_STATS_H
 #define EVPROXY_SERVICE_STATS_H
 
 #include "base/base.h"
 #include "base/direction.h"
+#include "service/counter.h"
+#include "service/histogram.h"
 
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Why a connection ended. The order is that of the stats line: add new causes
@@ -51,35 +49,52 @@ enum cause {
 /* "client_fin"; CAUSE_NONE is "none". */
 const char *cause_name(enum cause cause);
 
-typedef _Atomic uint64_t counter;
+/* Whether it is nobody's wish: an end by FIN, by a limit of time that both
+ * sides know, or by a drain is none such. */
+bool cause_is_bad(enum cause cause);
 
-/* Only by the block's worker. */
-static inline void counter_add(counter *one, uint64_t n)
-{
-    uint64_t value = atomic_load_explicit(one, memory_order_relaxed);
+/* Why a connect fails by the upstream's fault. */
+enum failure {
+    FAILURE_REFUSED,
+    FAILURE_TIMEOUT,
+    FAILURE_RESET,
+    FAILURE_TLS,
+    FAILURES
+};
 
-    atomic_store_explicit(one, value + n, memory_order_release);
-}
+/* From one of CAUSE_CONNECT_REFUSED, CAUSE_CONNECT_TIMEOUT,
+ * CAUSE_UPSTREAM_RESET and CAUSE_TLS_ERROR, and back. */
+enum failure failure_of(enum cause cause);
+enum cause failure_cause(enum failure failure);
 
-static inline uint64_t counter_read(const counter *one)
-{
-    return atomic_load_explicit(one, memory_order_acquire);
-}
+/* Why a datagram that came was not passed on. */
+enum drop {
+    DROP_RATE,    /* it is over a rate of bytes */
+    DROP_SEND,    /* the socket took it not at once */
+    DROP_GONE,    /* nobody takes datagrams at the upstream */
+    DROP_REFUSED, /* its client has no session and was given none */
+    DROPS
+};
+
+/* "rate" */
+const char *drop_name(enum drop drop);
 
 /* One worker's counters of one service. */
 struct service_counters {
     _Alignas(CACHE_LINE_BYTES) counter bytes[DIRECTIONS];
     counter accepted;
     counter ended[CAUSES];
-    counter dropped; /* datagrams that were received and not forwarded */
+    counter dropped[DROPS];     /* datagrams */
+    struct histogram connect;   /* times to connect to an upstream */
+    struct histogram durations; /* of connections that ended */
 };
 
 /* One worker's counters of one upstream. */
 struct upstream_counters {
     _Alignas(CACHE_LINE_BYTES) counter bytes[DIRECTIONS];
-    counter total;     /* connections established */
-    counter failed;    /* connects that the upstream made fail */
-    uint64_t noted_ns; /* only its worker: see proxy/loop_guard.h */
+    counter total;            /* connections established */
+    counter failed[FAILURES]; /* connects that the upstream made fail */
+    uint64_t noted_ns;        /* only its worker: see proxy/loop_guard.h */
 };
 
 /* Sums for reading. */
@@ -87,13 +102,17 @@ struct service_sums {
     uint64_t bytes[DIRECTIONS];
     uint64_t accepted;
     uint64_t ended[CAUSES];
-    uint64_t dropped;
+    uint64_t dropped[DROPS];
     uint64_t active; /* accepted minus the sum of ended */
 };
 struct upstream_sums {
     uint64_t bytes[DIRECTIONS];
     uint64_t total;
-    uint64_t failed;
+    uint64_t failed[FAILURES];
+};
+struct service_times {
+    struct histogram_sums connect;
+    struct histogram_sums durations;
 };
 
 /*
@@ -105,6 +124,21 @@ void service_counters_sum(const struct service_counters *blocks, unsigned count,
                           struct service_sums *sums);
 void upstream_counters_sum(const struct upstream_counters *blocks,
                            unsigned count, struct upstream_sums *sums);
+void service_counters_times(const struct service_counters *blocks,
+                            unsigned count, struct service_times *times);
+
+/* The sums over all reasons. */
+uint64_t service_sums_dropped(const struct service_sums *sums);
+uint64_t upstream_sums_failed(const struct upstream_sums *sums);
+uint64_t service_sums_ended_bad(const struct service_sums *sums);
+
+/* Counts a connection that has ended. By the worker. */
+static inline void service_counters_end(struct service_counters *counters,
+                                        enum cause cause, uint64_t duration_ns)
+{
+    counter_add(&counters->ended[cause], 1);
+    histogram_add(&counters->durations, &histogram_duration, duration_ns);
+}
 
 /*
  * Writes " ended_client_fin=0 ended_upstream_fin=0 ..." with every cause in

@@ -228,6 +228,9 @@ static void add_removed(struct service_sums *removed,
         removed->accepted += sums.accepted;
         removed->bytes[UP] += sums.bytes[UP];
         removed->bytes[DOWN] += sums.bytes[DOWN];
+        for (unsigned cause = 0; cause < CAUSES; cause++) {
+            removed->ended[cause] += sums.ended[cause];
+        }
     }
 }
 

@@ -81,7 +81,8 @@ static void add_upstream(struct log_burst *burst, const char *service,
                   service, log_quote(upstream->text, name, sizeof(name)),
                   state_of(upstream, line),
                   atomic_load_explicit(&upstream->active, memory_order_relaxed),
-                  sums.total, sums.failed, sums.bytes[UP], sums.bytes[DOWN]);
+                  sums.total, upstream_sums_failed(&sums), sums.bytes[UP],
+                  sums.bytes[DOWN]);
 }
 
 static void add_service(struct log_burst *burst, const char *service,
@@ -95,7 +96,7 @@ static void add_service(struct log_burst *burst, const char *service,
                   " bytes_up=%" PRIu64 " bytes_down=%" PRIu64
                   "%s dropped=%" PRIu64,
                   service, sums->active, sums->accepted, sums->bytes[UP],
-                  sums->bytes[DOWN], ended, sums->dropped);
+                  sums->bytes[DOWN], ended, service_sums_dropped(sums));
 }
 
 /* Adds the lines of a service of the generation with that index. If that is

@@ -262,7 +262,9 @@ void choice_blame(struct plane *plane, const struct service *service,
 {
     const struct config_service *config = service->config;
 
-    counter_add(&plane_upstream_counters(plane, upstream)->failed, 1);
+    counter_add(
+        &plane_upstream_counters(plane, upstream)->failed[failure_of(cause)],
+        1);
     /* It took the connection and reset it, as it may do to one client, or after
      * one that went away. It is there, and a lone reset proves nothing. */
     if (cause == CAUSE_UPSTREAM_RESET) {

@@ -257,7 +257,8 @@ void session_close(struct plane *plane, struct session *session,
     if (!session->accepted) {
         session_count_accepted(plane, session);
     }
-    counter_add(&plane_counters(plane, session->service)->ended[cause], 1);
+    service_counters_end(plane_counters(plane, session->service), cause,
+                         plane->loop.now_ns - session->born_ns);
     session_log_end(plane, session, cause);
     fin = !session_leave_phase(plane, session) && fin;
     for (enum direction i = UP; i < DIRECTIONS; i++) {

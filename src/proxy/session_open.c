@@ -379,7 +379,7 @@ static void refuse(struct plane *plane, struct service *service,
 
     admission_leave_process(plane);
     session_count_accepted(plane, &refused);
-    counter_add(&plane_counters(plane, service)->ended[cause], 1);
+    service_counters_end(plane_counters(plane, service), cause, 0);
     session_log_end(plane, &refused, cause);
     sock_reset(&refused.sock[CLIENT]);
 }

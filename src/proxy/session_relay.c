@@ -194,6 +194,8 @@ void session_relay_begin(struct plane *plane, struct session *session)
     struct tunnel tunnel;
 
     session->connect_us = (uint32_t)((now_ns - attempt->begun_ns) / 1000);
+    histogram_add(&plane_counters(plane, session->service)->connect,
+                  &histogram_connect, now_ns - attempt->begun_ns);
     session->upstream = choice_keep(&attempt->choice, plane);
     (void)session_leave_phase(plane, session);
     memset(session->relay, 0, sizeof(session->relay));

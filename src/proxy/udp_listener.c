@@ -167,7 +167,7 @@ static void pass_up(struct plane *plane, struct listener *listener,
     }
     if (run->session == NULL) {
         if (listener->service != NULL) {
-            udp_relay_drop(plane, listener->service,
+            udp_relay_drop(plane, listener->service, DROP_REFUSED,
                            datagram_segments(datagram));
         }
     } else if (udp_relay_admit(plane, run->session, UP, datagram)) {

@@ -12,9 +12,9 @@
 #define RECEIVE_CALLS 8u
 
 void udp_relay_drop(struct plane *plane, const struct service *service,
-                    unsigned count)
+                    enum drop drop, unsigned count)
 {
-    counter_add(&plane_counters(plane, service)->dropped, count);
+    counter_add(&plane_counters(plane, service)->dropped[drop], count);
 }
 
 /* ---- replies that are due ---- */
@@ -37,7 +37,7 @@ static void lose(struct plane *plane, struct udp_session *session,
         (uint64_t)count * session->service->config->udp_responses;
 
     session->replies_due -= (uint32_t)MIN(answers, session->replies_due);
-    udp_relay_drop(plane, session->service, count);
+    udp_relay_drop(plane, session->service, DROP_SEND, count);
 }
 
 /* ---- in ---- */
@@ -76,7 +76,7 @@ bool udp_relay_admit(struct plane *plane, struct udp_session *session,
 
     udp_eviction_touch(plane, session);
     if (pass < all) {
-        udp_relay_drop(plane, session->service, all - pass);
+        udp_relay_drop(plane, session->service, DROP_RATE, all - pass);
     }
     if (pass == 0) {
         return false;
@@ -173,7 +173,8 @@ enum udp_relay udp_relay_send(struct plane *plane, struct udp_session *session,
         list += done;
         count -= done;
         if (datagram_refused(error)) {
-            udp_relay_drop(plane, session->service, count_all(list, count));
+            udp_relay_drop(plane, session->service, DROP_GONE,
+                           count_all(list, count));
             return UDP_RELAY_GONE;
         }
         if (error != 0) {
@@ -293,7 +294,7 @@ static void send_replies(struct plane *plane,
         done += datagram_send(socket, &list[done], count - done, &error);
         for (unsigned lost = error == 0 ? 0 : given_up(error, count - done);
              lost > 0; lost--, done++) {
-            udp_relay_drop(plane, owners[done]->service,
+            udp_relay_drop(plane, owners[done]->service, DROP_SEND,
                            datagram_segments(list[done]));
         }
     }

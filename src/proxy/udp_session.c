@@ -47,7 +47,8 @@ static void end(struct plane *plane, struct udp_session *session,
     struct listener *listener = session->listener;
     struct sock sock = {.fd = session->fd};
 
-    counter_add(&plane_counters(plane, session->service)->ended[cause], 1);
+    service_counters_end(plane_counters(plane, session->service), cause,
+                         plane->loop.now_ns - session->born_ns);
     log_end(plane, session, cause);
     sock_close(&sock);
     wheel_disarm(&plane->loop.wheel, &session->timer);
@@ -197,7 +198,7 @@ static void refuse(struct plane *plane, struct service *service,
     };
 
     admission_leave_udp(plane);
-    counter_add(&plane_counters(plane, service)->ended[cause], 1);
+    service_counters_end(plane_counters(plane, service), cause, 0);
     log_end(plane, &refused, cause);
 }
 

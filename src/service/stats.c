@@ -41,6 +41,62 @@ const char *cause_name(enum cause cause)
     return cause_names[cause];
 }
 
+bool cause_is_bad(enum cause cause)
+{
+    switch (cause) {
+    case CAUSE_NONE:
+    case CAUSE_CLIENT_FIN:
+    case CAUSE_UPSTREAM_FIN:
+    case CAUSE_IDLE_TIMEOUT:
+    case CAUSE_MAX_LIFETIME:
+    case CAUSE_DRAIN:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static const enum cause failure_causes[] = {
+    [FAILURE_REFUSED] = CAUSE_CONNECT_REFUSED,
+    [FAILURE_TIMEOUT] = CAUSE_CONNECT_TIMEOUT,
+    [FAILURE_RESET] = CAUSE_UPSTREAM_RESET,
+    [FAILURE_TLS] = CAUSE_TLS_ERROR,
+};
+
+_Static_assert(ARRAY_LEN(failure_causes) == FAILURES, "one without a cause");
+
+enum failure failure_of(enum cause cause)
+{
+    unsigned failure = FAILURE_REFUSED;
+
+    while (failure < FAILURES - 1 && failure_causes[failure] != cause) {
+        failure++;
+    }
+    assert(failure_causes[failure] == cause);
+    return (enum failure)failure;
+}
+
+enum cause failure_cause(enum failure failure)
+{
+    assert((unsigned)failure < FAILURES);
+    return failure_causes[failure];
+}
+
+static const char *const drop_names[] = {
+    [DROP_RATE] = "rate",
+    [DROP_SEND] = "send",
+    [DROP_GONE] = "gone",
+    [DROP_REFUSED] = "refused",
+};
+
+_Static_assert(ARRAY_LEN(drop_names) == DROPS, "one without a name");
+
+const char *drop_name(enum drop drop)
+{
+    assert((unsigned)drop < DROPS);
+    return drop_names[drop];
+}
+
 void service_counters_sum(const struct service_counters *blocks, unsigned count,
                           struct service_sums *sums)
 {
@@ -59,7 +115,9 @@ void service_counters_sum(const struct service_counters *blocks, unsigned count,
         sums->accepted += counter_read(&blocks[i].accepted);
         sums->bytes[UP] += counter_read(&blocks[i].bytes[UP]);
         sums->bytes[DOWN] += counter_read(&blocks[i].bytes[DOWN]);
-        sums->dropped += counter_read(&blocks[i].dropped);
+        for (unsigned drop = 0; drop < DROPS; drop++) {
+            sums->dropped[drop] += counter_read(&blocks[i].dropped[drop]);
+        }
     }
     sums->active = sums->accepted - ended;
 }
@@ -72,8 +130,50 @@ void upstream_counters_sum(const struct upstream_counters *blocks,
         sums->bytes[UP] += counter_read(&blocks[i].bytes[UP]);
         sums->bytes[DOWN] += counter_read(&blocks[i].bytes[DOWN]);
         sums->total += counter_read(&blocks[i].total);
-        sums->failed += counter_read(&blocks[i].failed);
+        for (unsigned failure = 0; failure < FAILURES; failure++) {
+            sums->failed[failure] += counter_read(&blocks[i].failed[failure]);
+        }
     }
+}
+
+void service_counters_times(const struct service_counters *blocks,
+                            unsigned count, struct service_times *times)
+{
+    *times = (struct service_times){0};
+    for (unsigned i = 0; i < count; i++) {
+        histogram_sum(&blocks[i].connect, &times->connect);
+        histogram_sum(&blocks[i].durations, &times->durations);
+    }
+}
+
+static uint64_t sum_of(const uint64_t *values, unsigned count)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        sum += values[i];
+    }
+    return sum;
+}
+
+uint64_t service_sums_dropped(const struct service_sums *sums)
+{
+    return sum_of(sums->dropped, DROPS);
+}
+
+uint64_t upstream_sums_failed(const struct upstream_sums *sums)
+{
+    return sum_of(sums->failed, FAILURES);
+}
+
+uint64_t service_sums_ended_bad(const struct service_sums *sums)
+{
+    uint64_t bad = 0;
+
+    for (unsigned cause = 0; cause < CAUSES; cause++) {
+        bad += cause_is_bad((enum cause)cause) ? sums->ended[cause] : 0;
+    }
+    return bad;
 }
 
 size_t stats_format_ended(const struct service_sums *sums, char *buffer,

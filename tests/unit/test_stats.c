@@ -48,7 +48,8 @@ static void sums_add_up_over_the_workers(void **state)
         counter_add(&upstreams[i].bytes[UP], 1);
         counter_add(&upstreams[i].bytes[DOWN], 2);
         counter_add(&upstreams[i].total, 3);
-        counter_add(&upstreams[i].failed, 4);
+        counter_add(&upstreams[i].failed[FAILURE_TIMEOUT], 3);
+        counter_add(&upstreams[i].failed[FAILURE_TLS], 1);
     }
     service_counters_sum(services, 3, &service);
     assert_int_equal(service.accepted, 600);
@@ -62,7 +63,42 @@ static void sums_add_up_over_the_workers(void **state)
     assert_int_equal(upstream.bytes[UP], 3);
     assert_int_equal(upstream.bytes[DOWN], 6);
     assert_int_equal(upstream.total, 9);
-    assert_int_equal(upstream.failed, 12);
+    assert_int_equal(upstream.failed[FAILURE_TIMEOUT], 9);
+    assert_int_equal(upstream_sums_failed(&upstream), 12);
+}
+
+static void an_end_is_counted_with_its_duration(void **state)
+{
+    static struct service_counters blocks[2];
+    struct service_sums sums;
+    struct service_times times;
+
+    (void)state;
+    service_counters_end(&blocks[0], CAUSE_CLIENT_FIN, 2 * NS_PER_S);
+    service_counters_end(&blocks[1], CAUSE_DENIED, 0);
+    histogram_add(&blocks[1].connect, &histogram_connect, NS_PER_MS);
+    service_counters_sum(blocks, 2, &sums);
+    service_counters_times(blocks, 2, &times);
+    assert_int_equal(sums.ended[CAUSE_CLIENT_FIN], 1);
+    assert_int_equal(sums.ended[CAUSE_DENIED], 1);
+    assert_int_equal(service_sums_ended_bad(&sums), 1);
+    assert_int_equal(times.durations.count, 2);
+    assert_int_equal(times.durations.sum_ns, 2 * NS_PER_S);
+    assert_int_equal(times.connect.count, 1);
+}
+
+static void failures_are_causes_and_drops_have_names(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < FAILURES; i++) {
+        assert_int_equal(failure_of(failure_cause(i)), i);
+    }
+    assert_int_equal(failure_of(CAUSE_TLS_ERROR), FAILURE_TLS);
+    for (unsigned a = 0; a < DROPS; a++) {
+        for (unsigned b = 0; b < a; b++) {
+            assert_string_not_equal(drop_name(a), drop_name(b));
+        }
+    }
 }
 
 #define ROUNDS 4000000
@@ -154,6 +190,8 @@ int main(void)
         cmocka_unit_test(no_two_causes_have_one_name),
         cmocka_unit_test(blocks_share_no_cache_line),
         cmocka_unit_test(sums_add_up_over_the_workers),
+        cmocka_unit_test(an_end_is_counted_with_its_duration),
+        cmocka_unit_test(failures_are_causes_and_drops_have_names),
         cmocka_unit_test(active_is_never_negative_while_workers_count),
         cmocka_unit_test(the_ended_part_lists_every_cause_in_order),
         cmocka_unit_test(the_largest_numbers_fit_the_stated_size),
