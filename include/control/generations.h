@@ -74,6 +74,9 @@ bool generations_distributed(const struct generations *generations);
 void generations_distribute(struct generations *generations,
                             struct workers *workers, struct health *health);
 
+/* One more holder of a generation that is alive. */
+void generations_hold(struct generation *generation);
+
 /* A holder no longer uses the generation; the last release frees it. */
 void generations_release(struct generations *generations,
                          struct generation *generation);

@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 struct generation;
+struct history;
 struct tls_context;
 
 /* One worker's part of the lent blocks that a service's connections use. */
@@ -60,7 +61,10 @@ struct service_state {
     uint32_t holders;      /* services that have it; control thread */
     bool down; /* all upstreams are, and the log says so; control/outages.h
                   has these two */
-    uint32_t seen_up; /* number of the upstream that was up */
+    uint32_t seen_up;        /* number of the upstream that was up */
+    uint64_t sampled;        /* control thread: the last sample that has it, */
+    uint32_t sample_index;   /* and where; see control/sample.h */
+    struct history *history; /* control thread; NULL: none is kept */
 };
 
 struct service {

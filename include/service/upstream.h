@@ -10,6 +10,7 @@
 
 #include "base/address.h"
 #include "base/endpoint.h"
+#include "service/check_cause.h"
 #include "service/stats.h"
 
 #include <pthread.h>
@@ -59,6 +60,7 @@ struct upstream {
     uint32_t failures_count;
 
     uint32_t holders; /* services that list it; control thread */
+    uint64_t sampled; /* the last sample that has it; likewise */
     unsigned workers;
     struct upstream_counters *counters; /* one for each worker */
 };
@@ -133,5 +135,10 @@ bool upstream_clear_down(struct upstream *upstream, uint32_t reason,
 #define UPSTREAM_SHARE_ALL 1000
 uint32_t upstream_share(uint64_t since_ns, uint64_t slow_start_ns,
                         uint64_t now_ns);
+
+/* Why it is down, as the log tells it: the text, or a literal; NULL: it is up.
+ */
+const char *upstream_format_cause(const struct upstream *upstream,
+                                  char text[CHECK_CAUSE_MAX]);
 
 #endif

@@ -241,6 +241,11 @@ static void destroy(struct generation *generation)
     generation_destroy(generation);
 }
 
+void generations_hold(struct generation *generation)
+{
+    generation->holders++;
+}
+
 void generations_release(struct generations *generations,
                          struct generation *generation)
 {

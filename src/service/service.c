@@ -24,6 +24,7 @@ static void state_destroy(struct service_state *state)
     limits_destroy(state->limits);
     census_destroy(state->census);
     free(state->memory);
+    free(state->history);
     free(state->counters);
     free(state->name);
     free(state);

@@ -211,3 +211,25 @@ uint32_t upstream_share(uint64_t since_ns, uint64_t slow_start_ns,
                                                     (up_ns / 1000) /
                                                     (slow_start_ns / 1000));
 }
+
+const char *upstream_format_cause(const struct upstream *upstream,
+                                  char text[CHECK_CAUSE_MAX])
+{
+    uint32_t reasons =
+        atomic_load_explicit(&upstream->down, memory_order_relaxed);
+    uint32_t cause;
+
+    if (reasons == 0) {
+        return NULL;
+    }
+    if (reasons & UPSTREAM_UNRESOLVED) {
+        return "unresolved";
+    }
+    if (reasons & UPSTREAM_LOOP) {
+        return cause_name(CAUSE_LOOP);
+    }
+    cause = atomic_load_explicit(&upstream->cause, memory_order_relaxed);
+    /* A check may have passed since a connect took it out. */
+    return cause == CHECK_PASSED ? "failed connects"
+                                 : check_cause_format(cause, text);
+}
