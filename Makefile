@@ -50,7 +50,9 @@ TLS_ROOMS := $(wildcard src/net/tls*.c src/net/ktls.c)
 SOURCES := $(filter-out $(if $(TLS),%/tls_absent.c,\
              $(filter-out %/tls_absent.c,$(TLS_ROOMS))),\
              $(wildcard src/*/*.c src/*/*/*.c))
-OBJECTS := $(call objects-of,$(SOURCES))
+# Files that are in the binary as they are.
+ASSETS := src/control/page/status.html
+OBJECTS := $(call objects-of,$(SOURCES)) $(BUILD)/src/control/assets.o
 UNIT := $(call tests-of,unit)
 FAULT := $(call tests-of,fault)
 E2E := $(call tests-of,e2e)
@@ -64,6 +66,10 @@ $(BUILD)/evproxy: $(BUILD)/src/main.o $(OBJECTS)
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/src/control/assets.o: src/control/assets.S $(ASSETS) Makefile
+	@mkdir -p $(@D)
+	$(call say,AS)$(CC) -c -o $@ $<
 
 # ---- tests ----------------------------------------------------------------
 # Each test program is linked with every room but main, and with what is
@@ -207,6 +213,7 @@ $(BUILD)/%.alone: %.h $(HEADERS)
 check-log:
 	$(call say,)tests/check_log.sh
 	@tests/check_causes.sh
+	@tests/check_metrics.sh
 check-samples: $(BUILD)/evproxy
 	$(call say,)tests/check_samples.sh $(BUILD)/evproxy
 check-documents: $(BUILD)/tests/check_docs
@@ -236,6 +243,8 @@ install: $(BUILD)/evproxy
 	install -D -m 755 $(BUILD)/evproxy $(DESTDIR)$(PREFIX)/sbin/evproxy
 	install -D -m 644 conf/evproxy.8 $(MANUALS)/man8/evproxy.8
 	install -D -m 644 conf/evproxy.ini.5 $(MANUALS)/man5/evproxy.ini.5
+	install -D -m 644 conf/evproxy-metrics.7 \
+	    $(MANUALS)/man7/evproxy-metrics.7
 	install -d $(UNITS)
 	sed 's|/usr/local/|$(PREFIX)/|' conf/evproxy.service \
 	    >$(UNITS)/evproxy.service

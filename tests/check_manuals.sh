@@ -7,4 +7,5 @@ if ! command -v mandoc >/dev/null; then
     echo 'mandoc is not installed: the manual pages were not checked'
     exit 0
 fi
-mandoc -T lint -W warning conf/evproxy.8 conf/evproxy.ini.5
+mandoc -T lint -W warning conf/evproxy.8 conf/evproxy.ini.5 \
+    conf/evproxy-metrics.7

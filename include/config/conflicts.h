@@ -20,4 +20,7 @@ void conflicts_check_names(struct draft *draft);
  */
 void conflicts_check_addresses(struct draft *draft, enum config_mode mode);
 
+/* Adds an error if a TCP service listens at metrics_listen. */
+void conflicts_check_metrics(struct draft *draft);
+
 #endif

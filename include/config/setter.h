@@ -59,6 +59,10 @@ const char *setter_text(const struct key *key, void *section, const char *text,
 const char *setter_file(const struct key *key, void *section, const char *text,
                         unsigned line) WARN_UNUSED;
 
+/* A struct config_listen: one address to accept on; may be off. */
+const char *setter_listen(const struct key *key, void *section,
+                          const char *text, unsigned line) WARN_UNUSED;
+
 /* A host name or an IP address, as text. */
 const char *setter_host(const struct key *key, void *section, const char *text,
                         unsigned line) WARN_UNUSED;

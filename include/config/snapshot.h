@@ -219,6 +219,7 @@ struct config {
     char *group; /* NULL: the user's */
     unsigned user_line;
     unsigned group_line;
+    struct config_listen metrics_listen; /* no endpoint: off */
     struct config_service *services;
     size_t service_count;
     unsigned sharers; /* config_share; control thread */

@@ -12,6 +12,7 @@
 
 #include "control/generations.h"
 #include "control/health.h"
+#include "control/http.h"
 #include "control/lookups.h"
 #include "control/source.h"
 #include "control/workers.h"
@@ -24,6 +25,7 @@ struct changes {
     const struct source *source;
     struct workers *workers;
     struct health *health;
+    struct http *http; /* which listens where the configuration says */
     struct generations generations;
     struct lookups lookups;
     struct wheel_timer timer; /* to the next try of what is not done yet */

@@ -4,8 +4,8 @@
  *
  * A connection takes two descriptors. The process also has a listening socket
  * for each address and worker, an epoll and an eventfd for each loop, a socket
- * for each health check under way, two for each look-up of a name, and a few
- * others. Control thread.
+ * for each health check under way, two for each look-up of a name, one for each
+ * client of metrics_listen, and a few others. Control thread.
  */
 #ifndef EVPROXY_CONTROL_DESCRIPTORS_H
 #define EVPROXY_CONTROL_DESCRIPTORS_H

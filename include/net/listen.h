@@ -19,7 +19,10 @@
  */
 int listen_bind(const struct endpoint *endpoint, uid_t owner) WARN_UNUSED;
 
-/* The same for datagrams, which arrive from now on. */
+/* The same without SO_REUSEPORT: no other process shares the address. */
+int listen_bind_alone(const struct endpoint *endpoint, uid_t owner) WARN_UNUSED;
+
+/* As listen_bind for datagrams, which arrive from now on. */
 int listen_bind_datagram(const struct endpoint *endpoint,
                          uid_t owner) WARN_UNUSED;
 

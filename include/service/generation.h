@@ -71,6 +71,9 @@ generation_create(struct config *config, struct generation *previous,
                   unsigned workers, uint32_t connections,
                   const struct resolution_names *names) WARN_UNUSED;
 
+/* How many upstreams its services have. */
+uint32_t generation_upstreams(const struct generation *generation);
+
 /* Harmless with NULL. Does not touch the descriptors or the fds arrays. Control
  * thread. */
 void generation_destroy(struct generation *generation);

@@ -327,6 +327,7 @@ void check_whole(struct draft *draft)
     conflicts_check_names(draft);
     conflicts_check_addresses(draft, CONFIG_TCP);
     conflicts_check_addresses(draft, CONFIG_UDP);
+    conflicts_check_metrics(draft);
     check_loops(draft);
     check_buffers(draft);
 }

@@ -217,3 +217,27 @@ void conflicts_check_addresses(struct draft *draft, enum config_mode mode)
     entries_fini(&taken);
     entries_fini(&listens);
 }
+
+void conflicts_check_metrics(struct draft *draft)
+{
+    const struct config *config = draft->config;
+    const struct endpoint *metrics = &config->metrics_listen.address.endpoint;
+    char text[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; metrics->length > 0 && i < config->service_count; i++) {
+        const struct config_service *service = &config->services[i];
+
+        for (size_t j = 0;
+             service->mode == CONFIG_TCP && j < service->listen_count; j++) {
+            const struct config_listen *listen = &service->listens[j];
+
+            if (endpoint_equal(&listen->address.endpoint, metrics)) {
+                draft_error(draft, listen->line,
+                            "listen address %s is that of metrics_listen in "
+                            "line %u",
+                            endpoint_format(metrics, text),
+                            config->metrics_listen.line);
+            }
+        }
+    }
+}

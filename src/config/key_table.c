@@ -63,9 +63,6 @@ static const char no_tls[] = "this build has no TLS (make TLS=1 builds it in)";
 #define SERVICE_LIST(name, member, count)                                      \
     ROW(KEY_SERVICE, name), LIST(struct config_service, member, count)
 
-/* A key that no build has yet. */
-#define ABSENT(section, name) ROW(section, name)
-
 #define WITH_TLS(setter) .set = EVPROXY_TLS ? (setter) : NULL, .lack = no_tls
 #define CHOICES(names, first)                                                  \
     .choices = (names), .choice_count = ARRAY_LEN(names),                      \
@@ -107,9 +104,9 @@ const struct key key_table[] = {
      .help = "drop root to this user once the listeners are open"},
     {GLOBAL("group", group), .set = setter_text, .restart = true,
      .help = "and to this group; with a user, the default is the user's"},
-    {ABSENT(KEY_GLOBAL, "metrics_listen"), .default_text = "off",
-     .default_taken = true,
-     .help = "HTTP address that answers /metrics and /healthz"},
+    {GLOBAL("metrics_listen", metrics_listen), .default_text = "off",
+     .set = setter_listen, .may_be_off = true,
+     .help = "HTTP address of metrics, health and the status page"},
 
     {SERVICE("mode", mode), .default_text = "tcp", .set = setter_choice,
      CHOICES(modes, CONFIG_TCP), .help = "tcp or udp"},

@@ -181,6 +181,24 @@ const char *setter_file(const struct key *key, void *section, const char *text,
     return NULL;
 }
 
+const char *setter_listen(const struct key *key, void *section,
+                          const char *text, unsigned line)
+{
+    struct address address = {.endpoint = {.length = 0}};
+    const char *why = is_off(key, text) ? NULL : address_parse(text, &address);
+
+    if (why != NULL) {
+        return setter_about(text, why);
+    }
+    if (address.kind == ADDRESS_NAME) {
+        return value_sentence(VALUE_QUOTE ": it needs an address, not a name",
+                              text);
+    }
+    *(struct config_listen *)field_of(key, section) =
+        (struct config_listen){.address = address, .line = line};
+    return NULL;
+}
+
 /* A text of digits and dots, or with a colon, is read as an IP address. */
 static const char *check_host(const char *text)
 {

@@ -30,11 +30,17 @@ void changes_stop(struct changes *changes)
     lookups_close(&changes->lookups);
 }
 
+static void abandon(struct changes *changes)
+{
+    generations_abandon(&changes->generations);
+    http_abandon(changes->http);
+}
+
 void changes_fini(struct changes *changes)
 {
     changes_stop(changes);
     if (changes->generations.prepared != NULL) {
-        generations_abandon(&changes->generations);
+        abandon(changes);
     }
     generations_fini(&changes->generations);
     lookups_fini(&changes->lookups);
@@ -68,10 +74,11 @@ static int commit(struct changes *changes)
         0) {
         int error = errno;
 
-        generations_abandon(generations);
+        abandon(changes);
         errno = error;
         return -1;
     }
+    http_commit(changes->http);
     lookups_applied(&changes->lookups);
     check_outages(changes);
     if (!generations_distributed(generations)) {
@@ -85,8 +92,18 @@ static int commit(struct changes *changes)
 const char *changes_prepare(struct changes *changes, struct config *config,
                             unsigned workers, unsigned *line)
 {
-    return generations_prepare(&changes->generations, config, workers,
-                               changes->limit, line);
+    struct generations *generations = &changes->generations;
+    const char *error =
+        generations_prepare(generations, config, workers, changes->limit, line);
+
+    if (error == NULL) {
+        error = http_prepare(changes->http, generations->prepared->config,
+                             generations->origin.owner);
+        if (error != NULL) {
+            generations_abandon(generations);
+        }
+    }
+    return error;
 }
 
 int changes_begin(struct changes *changes)

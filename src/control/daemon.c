@@ -5,6 +5,8 @@
 #include "control/changes.h"
 #include "control/descriptors.h"
 #include "control/health.h"
+#include "control/heartbeat.h"
+#include "control/http.h"
 #include "control/inherited.h"
 #include "control/privileges.h"
 #include "control/report.h"
@@ -27,15 +29,17 @@ enum {
     DAEMON_SIGNAL = LOOP_KIND_MAILBOX + 1,
     DAEMON_HEALTH,
     DAEMON_STATS,
-    DAEMON_WATCHDOG,
+    DAEMON_HEARTBEAT,
     DAEMON_SHUTDOWN,
     DAEMON_EXTEND,
     DAEMON_CHANGES,
     DAEMON_LOOKUPS,
+    DAEMON_HTTP,
 };
 
-/* The control loop's queue of TLS handshakes of checks. */
-enum { DAEMON_HANDSHAKES };
+/* The control loop's queues: of TLS handshakes of checks, and of HTTP answers
+ * that have more to write. */
+enum { DAEMON_HANDSHAKES, DAEMON_ANSWERS };
 
 /* Of messages, after those of the workers. */
 enum { MESSAGE_LOOKUP = REPORT_BEAT + 1 };
@@ -47,11 +51,12 @@ struct daemon {
     struct health *health;
     struct changes changes;
     struct inherited inherited;
+    struct http http;
     int signal_fd;
     uint64_t started_ns;
     struct shutdown shutdown;
-    struct wheel_timer stats_timer;
-    struct wheel_timer watchdog_timer;
+    struct reporter reporter;
+    struct heartbeat heartbeat;
 };
 
 static struct daemon *daemon_of(struct loop *loop)
@@ -61,33 +66,16 @@ static struct daemon *daemon_of(struct loop *loop)
 
 /* ---- applying a configuration ---- */
 
-static uint32_t count_upstreams(const struct generation *generation)
-{
-    uint32_t count = 0;
-
-    for (size_t i = 0; i < generation->service_count; i++) {
-        count += generation->services[i].upstream_count;
-    }
-    return count;
-}
-
-static void arm_stats(struct daemon *daemon)
-{
-    uint64_t interval =
-        changes_current(&daemon->changes)->config->stats_interval_ns;
-
-    wheel_disarm(&daemon->loop.wheel, &daemon->stats_timer);
-    if (interval > 0) {
-        wheel_arm(&daemon->loop.wheel, &daemon->stats_timer,
-                  daemon->loop.now_ns + interval);
-    }
-}
-
 /* Applies what the control thread itself uses of a new configuration. */
 static void apply_settings(struct daemon *daemon)
 {
     log_set_level(changes_current(&daemon->changes)->config->log_level);
-    arm_stats(daemon);
+    report_configure(
+        &daemon->reporter,
+        changes_current(&daemon->changes)->config->stats_interval_ns);
+    heartbeat_configure(&daemon->heartbeat,
+                        http_server_listens(&daemon->http.server));
+    daemon->http.facts.reloaded_unix_ns = clock_unix_ns();
 }
 
 /* ---- reload ---- */
@@ -103,11 +91,13 @@ static void report_refusal(struct daemon *daemon, const char *reason)
 
 static void reload(struct daemon *daemon)
 {
+    uint64_t *counts = daemon->http.facts.reloads;
     const struct generation *current;
     const char *reason;
 
     systemd_reloading(&daemon->systemd, daemon->loop.now_ns);
     reason = changes_reload(&daemon->changes);
+    counts[reason == NULL ? RELOADED_OK : RELOADED_REFUSED]++;
     if (reason != NULL) {
         report_refusal(daemon, reason);
         return;
@@ -117,7 +107,7 @@ static void reload(struct daemon *daemon)
     log_write(LOG_INFO,
               "reloaded generation=%" PRIu64 " services=%zu upstreams=%" PRIu32,
               current->number, current->service_count,
-              count_upstreams(current));
+              generation_upstreams(current));
     systemd_ready(&daemon->systemd, "running");
 }
 
@@ -129,16 +119,11 @@ static void stop(struct daemon *daemon, int signal)
         (void)log_stop();
         _exit(0);
     }
+    daemon->http.facts.stopping = true;
     shutdown_begin(&daemon->shutdown, signal);
 }
 
 /* ---- handlers of the loop ---- */
-
-static void write_stats(struct daemon *daemon)
-{
-    report_write(&daemon->changes.generations, &daemon->workers,
-                 daemon->loop.now_ns - daemon->started_ns);
-}
 
 static void handle_signal(struct daemon *daemon, int signal)
 {
@@ -149,7 +134,7 @@ static void handle_signal(struct daemon *daemon, int signal)
         }
         break;
     case SIGUSR1:
-        write_stats(daemon);
+        report_write(&daemon->reporter);
         break;
     default:
         stop(daemon, signal);
@@ -186,29 +171,21 @@ static void on_handshake(struct loop *loop, struct list *link)
 }
 
 /* A check has taken out an upstream with on_down = reset. */
-static void on_down(void *arg)
+static void on_down(void *workers)
 {
-    struct daemon *daemon = arg;
-
-    workers_sweep(&daemon->workers);
+    workers_sweep(workers);
 }
 
 static void on_stats_timer(struct loop *loop, struct wheel_timer *timer)
 {
     (void)timer;
-    write_stats(daemon_of(loop));
-    arm_stats(daemon_of(loop));
+    report_timer(&daemon_of(loop)->reporter);
 }
 
-static void on_watchdog_timer(struct loop *loop, struct wheel_timer *timer)
+static void on_heartbeat_timer(struct loop *loop, struct wheel_timer *timer)
 {
-    struct daemon *daemon = daemon_of(loop);
-
-    if (workers_beat(&daemon->workers)) {
-        systemd_watchdog(&daemon->systemd);
-    }
-    wheel_arm(&loop->wheel, timer,
-              loop->now_ns + daemon->systemd.watchdog_ns / 2);
+    (void)timer;
+    heartbeat_timer(&daemon_of(loop)->heartbeat);
 }
 
 static void on_shutdown_timer(struct loop *loop, struct wheel_timer *timer)
@@ -233,6 +210,22 @@ static void on_lookups_timer(struct loop *loop, struct wheel_timer *timer)
 {
     (void)timer;
     lookups_begin(&daemon_of(loop)->changes.lookups);
+}
+
+static void on_http_event(struct loop *loop, uint32_t index, uint32_t instance,
+                          uint32_t events)
+{
+    http_event(&daemon_of(loop)->http, index, instance, events);
+}
+
+static void on_http_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    http_timer(&daemon_of(loop)->http, timer);
+}
+
+static void on_http_link(struct loop *loop, struct list *link)
+{
+    http_run(&daemon_of(loop)->http, link);
 }
 
 static void on_report(struct loop *loop, struct report *report)
@@ -272,22 +265,34 @@ static const struct loop_owner daemon_owner = {
         {
             [DAEMON_SIGNAL] = on_signal,
             [DAEMON_HEALTH] = on_health_event,
+            [DAEMON_HTTP] = on_http_event,
         },
     .timer =
         {
             [DAEMON_HEALTH] = on_health_timer,
             [DAEMON_STATS] = on_stats_timer,
-            [DAEMON_WATCHDOG] = on_watchdog_timer,
+            [DAEMON_HEARTBEAT] = on_heartbeat_timer,
             [DAEMON_SHUTDOWN] = on_shutdown_timer,
             [DAEMON_EXTEND] = on_extend_timer,
             [DAEMON_CHANGES] = on_changes_timer,
             [DAEMON_LOOKUPS] = on_lookups_timer,
+            [DAEMON_HTTP] = on_http_timer,
         },
-    .run = {[DAEMON_HANDSHAKES] = on_handshake},
+    .run =
+        {[DAEMON_HANDSHAKES] = on_handshake, [DAEMON_ANSWERS] = on_http_link},
     .message = on_message,
 };
 
 /* ---- start and end ---- */
+
+static void init_http(struct daemon *daemon)
+{
+    http_init(&daemon->http, &daemon->loop, DAEMON_HTTP, DAEMON_ANSWERS,
+              &daemon->changes.generations, &daemon->workers,
+              &daemon->heartbeat.stuck);
+    daemon->http.facts.started_ns = daemon->started_ns;
+    daemon->http.facts.started_unix_ns = clock_unix_ns();
+}
 
 static int open_changes(struct daemon *daemon)
 {
@@ -300,6 +305,7 @@ static int open_changes(struct daemon *daemon)
     daemon->changes.loop = &daemon->loop;
     daemon->changes.workers = &daemon->workers;
     daemon->changes.health = daemon->health;
+    daemon->changes.http = &daemon->http;
     return changes_open(&daemon->changes, &kinds);
 }
 
@@ -310,11 +316,22 @@ static int open_control(struct daemon *daemon)
         .kind = DAEMON_HEALTH,
         .queue = DAEMON_HANDSHAKES,
         .on_down = on_down,
-        .arg = daemon,
+        .arg = &daemon->workers,
     };
 
-    daemon->stats_timer.kind = DAEMON_STATS;
-    daemon->watchdog_timer.kind = DAEMON_WATCHDOG;
+    daemon->reporter = (struct reporter){
+        .loop = &daemon->loop,
+        .generations = &daemon->changes.generations,
+        .workers = &daemon->workers,
+        .started_ns = daemon->started_ns,
+        .timer = {.kind = DAEMON_STATS},
+    };
+    daemon->heartbeat = (struct heartbeat){
+        .loop = &daemon->loop,
+        .workers = &daemon->workers,
+        .systemd = &daemon->systemd,
+        .timer = {.kind = DAEMON_HEARTBEAT},
+    };
     daemon->shutdown = (struct shutdown){
         .loop = &daemon->loop,
         .changes = &daemon->changes,
@@ -331,6 +348,7 @@ static int open_control(struct daemon *daemon)
                          loop_token(DAEMON_SIGNAL, 0, 0), false) < 0) {
         goto fail;
     }
+    init_http(daemon);
     daemon->health = health_create(&daemon->loop, &checks);
     if (daemon->health == NULL) {
         goto fail;
@@ -398,6 +416,7 @@ static const char *start(struct daemon *daemon, struct config *config,
     daemon->changes.limit = descriptors_raise();
     daemon->changes.generations.origin = (struct listeners_origin){
         .owner = identity.uid, .inherited = &daemon->inherited};
+    daemon->http.facts.descriptors_limit = daemon->changes.limit;
     error =
         changes_prepare(&daemon->changes, config, workers_wanted(config), line);
     if (error == NULL) {
@@ -420,10 +439,6 @@ static void report_ready(struct daemon *daemon)
         EVPROXY_VERSION, current->service_count, daemon->workers.count,
         current->config->max_connections);
     systemd_ready(&daemon->systemd, "running");
-    if (daemon->systemd.watchdog_ns > 0) {
-        wheel_arm(&daemon->loop.wheel, &daemon->watchdog_timer,
-                  daemon->loop.now_ns);
-    }
 }
 
 static void report_failure(const struct daemon *daemon, const char *sentence,
@@ -448,12 +463,14 @@ static int run(struct daemon *daemon, struct config *config)
 
     if (error != NULL) {
         report_failure(daemon, error, line);
+        http_fini(&daemon->http);
         changes_fini(&daemon->changes);
         return 1;
     }
     report_ready(daemon);
     loop_run(&daemon->loop);
     workers_join(&daemon->workers);
+    http_fini(&daemon->http);
     changes_fini(&daemon->changes);
     workers_fini(&daemon->workers);
     log_write(LOG_INFO, "stopped");

@@ -1,6 +1,7 @@
 #include "control/descriptors.h"
 
 #include "control/health_check.h"
+#include "control/http_server.h"
 #include "control/resolver.h"
 
 #include <fcntl.h>
@@ -14,6 +15,7 @@ enum {
     PER_CONNECTION = 2,
     PER_LOOP = 2,   /* epoll, eventfd */
     PER_LOOKUP = 2, /* a file or a socket, and what sorts the addresses */
+    PER_HTTP = HTTP_CLIENTS_MAX + 2, /* two listeners, during a reload */
     /* Standard streams, log, notify socket, signalfd and configuration file.
      * The rest is for sockets that a reload opens while workers still accept
      * from those that it closes. */
@@ -93,7 +95,8 @@ static uint64_t other_descriptors(uint64_t limit, const struct config *config,
     }
     return RESERVED + PER_LOOP * ((uint64_t)workers + 1) + listens * workers +
            MIN(upstreams, health_checks_most(limit)) +
-           PER_LOOKUP * MIN(names, RESOLVER_THREADS);
+           PER_LOOKUP * MIN(names, RESOLVER_THREADS) +
+           (config->metrics_listen.address.endpoint.length > 0 ? PER_HTTP : 0);
 }
 
 static uint32_t connections_within(uint64_t limit, uint64_t others)

@@ -71,6 +71,10 @@ static void check_listen(const struct config_listen *listen, int type,
 static void check_listens(const struct config *config, uid_t owner,
                           bool as_service, struct config_errors *errors)
 {
+    if (config->metrics_listen.address.endpoint.length > 0) {
+        check_listen(&config->metrics_listen, SOCK_STREAM, owner, as_service,
+                     errors);
+    }
     for (size_t i = 0; i < config->service_count; i++) {
         const struct config_service *service = &config->services[i];
 

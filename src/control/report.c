@@ -180,12 +180,13 @@ static void add_process(struct log_burst *burst,
             1000);
 }
 
-void report_write(const struct generations *generations,
-                  const struct workers *workers, uint64_t uptime_ns)
+void report_write(const struct reporter *reporter)
 {
+    const struct generations *generations = reporter->generations;
     struct log_burst burst = {0};
 
-    add_process(&burst, generations, workers, uptime_ns);
+    add_process(&burst, generations, reporter->workers,
+                reporter->loop->now_ns - reporter->started_ns);
     for (size_t i = generations->count; i-- > 0;) {
         const struct generation *generation = generations->alive[i];
 
@@ -194,4 +195,20 @@ void report_write(const struct generations *generations,
         }
     }
     log_burst_end(&burst);
+}
+
+void report_configure(struct reporter *reporter, uint64_t interval_ns)
+{
+    wheel_disarm(&reporter->loop->wheel, &reporter->timer);
+    reporter->interval_ns = interval_ns;
+    if (interval_ns > 0) {
+        wheel_arm(&reporter->loop->wheel, &reporter->timer,
+                  reporter->loop->now_ns + interval_ns);
+    }
+}
+
+void report_timer(struct reporter *reporter)
+{
+    report_write(reporter);
+    report_configure(reporter, reporter->interval_ns);
 }

@@ -155,6 +155,7 @@ static void add_upstream_stats(struct text *text,
     text_add_string(text, "}}");
 }
 
+/* As in the stats lines. */
 static const char *state_of(const struct sample_upstream *upstream)
 {
     if (!upstream->up) {

@@ -117,6 +117,11 @@ int listen_bind(const struct endpoint *endpoint, uid_t owner)
     return open_bound(endpoint, SOCK_STREAM, owner, true);
 }
 
+int listen_bind_alone(const struct endpoint *endpoint, uid_t owner)
+{
+    return open_bound(endpoint, SOCK_STREAM, owner, false);
+}
+
 int listen_bind_datagram(const struct endpoint *endpoint, uid_t owner)
 {
     return open_bound(endpoint, SOCK_DGRAM, owner, true);

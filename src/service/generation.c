@@ -248,6 +248,16 @@ struct generation *generation_create(struct config *config,
     return generation;
 }
 
+uint32_t generation_upstreams(const struct generation *generation)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < generation->service_count; i++) {
+        count += generation->services[i].upstream_count;
+    }
+    return count;
+}
+
 void generation_destroy(struct generation *generation)
 {
     struct config *config;

@@ -119,8 +119,6 @@ static void keys_that_this_build_lacks_are_refused(void **state)
                  info.name);
         assert_line_refused(line, message);
     }
-    assert_refused("[global]\nmetrics_listen = :9100\n" SERVICE, 2,
-                   "metrics_listen is not available in this build");
 }
 
 #if !EVPROXY_TLS
