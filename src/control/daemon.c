@@ -64,21 +64,19 @@ static struct daemon *daemon_of(struct loop *loop)
     return container_of(loop, struct daemon, loop);
 }
 
-/* ---- applying a configuration ---- */
+/* ---- reload ---- */
 
 /* Applies what the control thread itself uses of a new configuration. */
 static void apply_settings(struct daemon *daemon)
 {
-    log_set_level(changes_current(&daemon->changes)->config->log_level);
-    report_configure(
-        &daemon->reporter,
-        changes_current(&daemon->changes)->config->stats_interval_ns);
+    const struct config *config = changes_current(&daemon->changes)->config;
+
+    log_set_level(config->log_level);
+    report_configure(&daemon->reporter, config->stats_interval_ns);
     heartbeat_configure(&daemon->heartbeat,
                         http_server_listens(&daemon->http.server));
     daemon->http.facts.reloaded_unix_ns = clock_unix_ns();
 }
-
-/* ---- reload ---- */
 
 static void report_refusal(struct daemon *daemon, const char *reason)
 {
