@@ -193,9 +193,9 @@ OURS := $(wildcard src/*.c src/*/*.c src/*/*/*.c tests/*.c tests/*/*.c \
           tests/*/*.h) $(HEADERS)
 
 .PHONY: check check-format check-floors check-shape check-headers check-log \
-        check-documents check-samples check-unit check-circles
+        check-documents check-samples check-unit check-circles check-page
 check: check-format check-floors check-shape check-headers check-log \
-       check-documents check-samples check-unit check-circles
+       check-documents check-samples check-unit check-circles check-page
 
 check-format:
 	$(call say,)clang-format --dry-run -Werror $(OURS)
@@ -224,6 +224,8 @@ $(BUILD)/tests/check_docs: %: %.o $(BUILD)/libevproxy.a
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 check-unit:
 	$(call say,)tests/check_service.sh
+check-page:
+	$(call say,)tests/check_page.sh
 
 # ---- to try it, to install it ---------------------------------------------
 
