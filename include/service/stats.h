@@ -49,8 +49,9 @@ enum cause {
 /* "client_fin"; CAUSE_NONE is "none". */
 const char *cause_name(enum cause cause);
 
-/* Whether it is nobody's wish: an end by FIN, by a limit of time that both
- * sides know, or by a drain is none such. */
+/* Whether an operator should look into it. An end by FIN, by the client's reset
+ * (browsers and the checks of balancers reset), by a limit of time that both
+ * sides know, by a rule of access or by a drain is as it should be. */
 bool cause_is_bad(enum cause cause);
 
 /* Why a connect fails by the upstream's fault. */

@@ -47,8 +47,10 @@ bool cause_is_bad(enum cause cause)
     case CAUSE_NONE:
     case CAUSE_CLIENT_FIN:
     case CAUSE_UPSTREAM_FIN:
+    case CAUSE_CLIENT_RESET:
     case CAUSE_IDLE_TIMEOUT:
     case CAUSE_MAX_LIFETIME:
+    case CAUSE_DENIED:
     case CAUSE_DRAIN:
         return false;
     default:

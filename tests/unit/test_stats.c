@@ -75,16 +75,31 @@ static void an_end_is_counted_with_its_duration(void **state)
 
     (void)state;
     service_counters_end(&blocks[0], CAUSE_CLIENT_FIN, 2 * NS_PER_S);
-    service_counters_end(&blocks[1], CAUSE_DENIED, 0);
+    service_counters_end(&blocks[1], CAUSE_LIMIT_SOURCE, 0);
     histogram_add(&blocks[1].connect, &histogram_connect, NS_PER_MS);
     service_counters_sum(blocks, 2, &sums);
     service_counters_times(blocks, 2, &times);
     assert_int_equal(sums.ended[CAUSE_CLIENT_FIN], 1);
-    assert_int_equal(sums.ended[CAUSE_DENIED], 1);
+    assert_int_equal(sums.ended[CAUSE_LIMIT_SOURCE], 1);
     assert_int_equal(service_sums_ended_bad(&sums), 1);
     assert_int_equal(times.durations.count, 2);
     assert_int_equal(times.durations.sum_ns, 2 * NS_PER_S);
     assert_int_equal(times.connect.count, 1);
+}
+
+static void what_clients_and_rules_do_is_no_bad_end(void **state)
+{
+    static struct service_counters block;
+    struct service_sums sums;
+
+    (void)state;
+    service_counters_end(&block, CAUSE_CLIENT_RESET, 0);
+    service_counters_end(&block, CAUSE_DENIED, 0);
+    service_counters_sum(&block, 1, &sums);
+    assert_int_equal(service_sums_ended_bad(&sums), 0);
+    service_counters_end(&block, CAUSE_UPSTREAM_RESET, 0);
+    service_counters_sum(&block, 1, &sums);
+    assert_int_equal(service_sums_ended_bad(&sums), 1);
 }
 
 static void failures_are_causes_and_drops_have_names(void **state)
@@ -191,6 +206,7 @@ int main(void)
         cmocka_unit_test(blocks_share_no_cache_line),
         cmocka_unit_test(sums_add_up_over_the_workers),
         cmocka_unit_test(an_end_is_counted_with_its_duration),
+        cmocka_unit_test(what_clients_and_rules_do_is_no_bad_end),
         cmocka_unit_test(failures_are_causes_and_drops_have_names),
         cmocka_unit_test(active_is_never_negative_while_workers_count),
         cmocka_unit_test(the_ended_part_lists_every_cause_in_order),
