@@ -238,6 +238,7 @@ $(BUILD)/tests/demo/upstream: $(BUILD)/tests/demo/upstream.o
 
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
 MANUALS := $(DESTDIR)$(PREFIX)/share/man
+SHARED := $(DESTDIR)$(PREFIX)/share/evproxy
 
 # An installed configuration is never overwritten.
 .PHONY: install
@@ -247,6 +248,10 @@ install: $(BUILD)/evproxy
 	install -D -m 644 conf/evproxy.ini.5 $(MANUALS)/man5/evproxy.ini.5
 	install -D -m 644 conf/evproxy-metrics.7 \
 	    $(MANUALS)/man7/evproxy-metrics.7
+	install -D -m 644 conf/prometheus-alerts.yml \
+	    $(SHARED)/prometheus-alerts.yml
+	install -D -m 644 conf/grafana-dashboard.json \
+	    $(SHARED)/grafana-dashboard.json
 	install -d $(UNITS)
 	sed 's|/usr/local/|$(PREFIX)/|' conf/evproxy.service \
 	    >$(UNITS)/evproxy.service
