@@ -76,6 +76,9 @@ static void add_process_stats(struct text *text, const struct sample *sample)
     add_number(text, "connection_limit", process->connection_limit);
     add_number(text, "descriptors_limit", process->facts.descriptors_limit);
     add_number(text, "buffer_limit_bytes", process->buffer_limit_bytes);
+    if (process->figures.open_descriptors > 0) {
+        add_number(text, "descriptors", process->figures.open_descriptors);
+    }
 }
 
 static void begin(struct text *text, const struct sample *sample,

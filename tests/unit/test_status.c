@@ -147,6 +147,7 @@ static void it_has_what_the_page_shows(void **state)
                      "\"stopping\":false,\"stats\":{\"uptime_s\":10,");
     assert_has(text, "\"connections\":0,\"connection_limit\":500,"
                      "\"descriptors_limit\":1024,\"buffer_limit_bytes\":");
+    assert_has(text, ",\"descriptors\":");
     assert_has(text, "\"history\":{\"interval_s\":5,\"accepted\":[2,0.2],"
                      "\"active\":[3,4],\"bytes_up\":[0,0],");
     assert_has(text, "{\"service\":\"web\",\"mode\":\"tcp\",\"listen\":"

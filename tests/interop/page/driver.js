@@ -147,12 +147,13 @@ const tests = {
         const near = badDay();
         near.stats.connections = 65536 * 0.8;
         near.stats.buffer_bytes = near.stats.buffer_limit_bytes * 0.9;
+        near.stats.descriptors = near.stats.descriptors_limit * 0.99;
         near.stats.accept_paused += 3;
         near.stats.log_lost += 12;
         await give(near);
         const said = text('#notices');
         for (const words of ['80 % of 65,536', 'Buffers: 90 % of 256',
-            'paused 3 times', 'lost 12 lines']) {
+            'Descriptors: 99 % of 131,583', 'paused 3 times', 'lost 12 lines']) {
             expect(words, said.includes(words));
         }
     },

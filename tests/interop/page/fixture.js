@@ -85,6 +85,7 @@ function processOf(services, options = {}) {
             buffers_lent: 214, buffers_peak: 3120, buffer_bytes: 214 * 16384,
             accept_paused: 2, generation: 7, log_lost: 0,
             connection_limit: 65536, descriptors_limit: 131583,
+            descriptors: 2 * active + 31,
             buffer_limit_bytes: 268435456, connections: active,
             ...options.stats},
         history, services};
