@@ -283,43 +283,20 @@ static const struct loop_owner daemon_owner = {
 
 /* ---- start and end ---- */
 
-static void init_http(struct daemon *daemon)
-{
-    http_init(&daemon->http, &daemon->loop, DAEMON_HTTP, DAEMON_ANSWERS,
-              &daemon->changes.generations, &daemon->workers,
-              &daemon->heartbeat.stuck);
-    daemon->http.facts.started_ns = daemon->started_ns;
-    daemon->http.facts.started_unix_ns = clock_unix_ns();
-}
+static const struct changes_kinds changes_kinds = {
+    .timer = DAEMON_CHANGES,
+    .lookups_timer = DAEMON_LOOKUPS,
+    .lookups_message = MESSAGE_LOOKUP,
+};
 
-static int open_changes(struct daemon *daemon)
+/* Tells the rooms of each other. */
+static void connect_rooms(struct daemon *daemon)
 {
-    static const struct changes_kinds kinds = {
-        .timer = DAEMON_CHANGES,
-        .lookups_timer = DAEMON_LOOKUPS,
-        .lookups_message = MESSAGE_LOOKUP,
-    };
-
-    daemon->changes.loop = &daemon->loop;
-    daemon->changes.workers = &daemon->workers;
-    daemon->changes.health = daemon->health;
-    daemon->changes.http = &daemon->http;
-    return changes_open(&daemon->changes, &kinds);
-}
-
-/* Opens the loop, the signals, health and changes. -1 with errno. */
-static int open_control(struct daemon *daemon)
-{
-    const struct health_options checks = {
-        .kind = DAEMON_HEALTH,
-        .queue = DAEMON_HANDSHAKES,
-        .on_down = on_down,
-        .arg = &daemon->workers,
-    };
+    struct generations *generations = &daemon->changes.generations;
 
     daemon->reporter = (struct reporter){
         .loop = &daemon->loop,
-        .generations = &daemon->changes.generations,
+        .generations = generations,
         .workers = &daemon->workers,
         .started_ns = daemon->started_ns,
         .timer = {.kind = DAEMON_STATS},
@@ -337,6 +314,26 @@ static int open_control(struct daemon *daemon)
         .systemd = &daemon->systemd,
     };
     shutdown_init(&daemon->shutdown, DAEMON_SHUTDOWN, DAEMON_EXTEND);
+    http_init(&daemon->http, &daemon->loop, DAEMON_HTTP, DAEMON_ANSWERS,
+              generations, &daemon->workers, &daemon->heartbeat.stuck);
+    daemon->http.facts.started_ns = daemon->started_ns;
+    daemon->http.facts.started_unix_ns = clock_unix_ns();
+    daemon->changes.loop = &daemon->loop;
+    daemon->changes.workers = &daemon->workers;
+    daemon->changes.http = &daemon->http;
+}
+
+/* Opens the loop, the signals, health and changes. -1 with errno. */
+static int open_control(struct daemon *daemon)
+{
+    const struct health_options checks = {
+        .kind = DAEMON_HEALTH,
+        .queue = DAEMON_HANDSHAKES,
+        .on_down = on_down,
+        .arg = &daemon->workers,
+    };
+
+    connect_rooms(daemon);
     if (loop_open(&daemon->loop, &daemon_owner) < 0) {
         return -1;
     }
@@ -346,12 +343,12 @@ static int open_control(struct daemon *daemon)
                          loop_token(DAEMON_SIGNAL, 0, 0), false) < 0) {
         goto fail;
     }
-    init_http(daemon);
     daemon->health = health_create(&daemon->loop, &checks);
     if (daemon->health == NULL) {
         goto fail;
     }
-    if (open_changes(daemon) == 0) {
+    daemon->changes.health = daemon->health;
+    if (changes_open(&daemon->changes, &changes_kinds) == 0) {
         return 0;
     }
     health_destroy(daemon->health);
