@@ -51,8 +51,8 @@ static enum io read_answer(struct sock *sock, ssize_t got, size_t *count)
     return IO_OK;
 }
 
-static enum io receive(struct sock *sock, void *buffer, size_t size, int flags,
-                       size_t *count)
+static inline enum io receive(struct sock *sock, void *buffer, size_t size,
+                              int flags, size_t *count)
 {
     ssize_t got;
 
