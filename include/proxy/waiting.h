@@ -8,9 +8,13 @@
  *                                                     waited longest goes
  *      of one source  a 64th of max_connections       above: the new one goes
  *
- * Each is at least WAITING_SHARE_MIN. Each worker has a line of its own, the
- * oldest connection first; the counts are of all workers. If the oldest of all
- * stands in another worker's line, that worker gets a message.
+ * Each is at least WAITING_SHARE_MIN. If every service of an address limits the
+ * connections of a source, no more of one may wait there than all of them
+ * together would let in.
+ *
+ * Each worker has a line of its own, the oldest connection first; the counts
+ * are of all workers. If the oldest of all stands in another worker's line, that
+ * worker gets a message.
  *
  * The counts of sources are a sketch (Cormode and Muthukrishnan, "An improved
  * data stream summary: the count-min sketch", 2005), so that a connection costs
@@ -41,7 +45,8 @@
 struct waiting_place {
     struct list link;
     uint64_t since_ns;
-    bool in_source; /* waiting_leave_source is due */
+    bool in_source;  /* waiting_leave_source is due, for the process */
+    bool in_address; /* and for the address, see waiting_enter_source */
 };
 
 /* One worker's. */
@@ -85,11 +90,17 @@ bool waiting_enter(struct waiting *waiting, struct waiting_line *line,
 void waiting_leave(struct waiting *waiting, struct waiting_line *line,
                    struct waiting_place *place);
 
-/* False: the source is at its share. A source is an IPv4 address or a /64 of
- * IPv6; all clients without an IP address are one. */
+/* What one source may have of the process. */
+uint32_t waiting_source_share(uint32_t max_connections);
+
+/* False: the source has so many already. key: what is counted apart, where a
+ * source is an address, as for max_connections_per_source; 0: all of the
+ * process, where it is an IPv4 address or a /64 of IPv6. All clients without an
+ * IP address are one. */
 bool waiting_enter_source(struct waiting *waiting, const struct addr *client,
-                          uint32_t max_connections) WARN_UNUSED;
-void waiting_leave_source(struct waiting *waiting, const struct addr *client);
+                          uint64_t key, uint32_t most) WARN_UNUSED;
+void waiting_leave_source(struct waiting *waiting, const struct addr *client,
+                          uint64_t key);
 
 /* The place that must go, which is the oldest of all. NULL: none, or its worker
  * was told. */

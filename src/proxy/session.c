@@ -195,7 +195,12 @@ void session_stop_waiting(struct plane *plane, struct session *session)
 
     if (place->in_source) {
         place->in_source = false;
-        waiting_leave_source(waiting, session_client(session));
+        waiting_leave_source(waiting, session_client(session), 0);
+    }
+    if (place->in_address) {
+        place->in_address = false;
+        waiting_leave_source(waiting, session_client(session),
+                             session->opening.preface.listen->key);
     }
     waiting_leave(waiting, &plane->waiting, place);
 }

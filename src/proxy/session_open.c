@@ -130,24 +130,41 @@ static bool knows_source(const struct session *session)
                : !preface->listen->service->config->proxy_protocol;
 }
 
+/* False: others of its source wait already, as many as may. */
+static bool enter_source(struct plane *plane, struct session *session)
+{
+    struct waiting *waiting = &plane->shared->waiting;
+    struct waiting_place *place = &session->opening.waiting;
+    const struct listen_socket *listen = session->opening.preface.listen;
+    const struct addr *client = session_client(session);
+
+    if (!place->in_source) {
+        place->in_source = waiting_enter_source(
+            waiting, client, 0, waiting_source_share(max_connections(plane)));
+    }
+    /* Later the service's own limit counts it. */
+    if (!place->in_address && session->phase == SESSION_PREFACE &&
+        listen->source_max != UINT32_MAX) {
+        place->in_address = waiting_enter_source(waiting, client, listen->key,
+                                                 listen->source_max);
+        return place->in_source && place->in_address;
+    }
+    return place->in_source;
+}
+
 /* The client owes a header, a name or a handshake. False: the session has
  * ended, since others of its source do already. */
 static bool wait_for_client(struct plane *plane, struct session *session)
 {
-    struct waiting *waiting = &plane->shared->waiting;
     struct waiting_place *place = &session->opening.waiting;
-    uint32_t max = max_connections(plane);
 
-    if (!place->in_source && knows_source(session)) {
-        if (!waiting_enter_source(waiting, session_client(session), max)) {
-            session_close(plane, session, CAUSE_LIMIT_SOURCE);
-            return false;
-        }
-        place->in_source = true;
+    if (knows_source(session) && !enter_source(plane, session)) {
+        session_close(plane, session, CAUSE_LIMIT_SOURCE);
+        return false;
     }
     if (!list_linked(&place->link) &&
-        waiting_enter(waiting, &plane->waiting, place, plane->loop.now_ns,
-                      max)) {
+        waiting_enter(&plane->shared->waiting, &plane->waiting, place,
+                      plane->loop.now_ns, max_connections(plane))) {
         evict_oldest(plane);
     }
     return session->phase != SESSION_CLOSED;

@@ -10,8 +10,9 @@
 #define SHARE_PART        4  /* of max_connections, in all */
 #define SHARE_PART_SOURCE 64 /* of one source */
 
-#define PREFIX_V4 32
-#define PREFIX_V6 64
+#define PREFIX_V4    32
+#define PREFIX_V6    64
+#define ADDR_BITS_V6 128
 
 /* Counters in each of the sketch's two rows. */
 #define ROW 65536u
@@ -168,10 +169,12 @@ struct cells {
     _Atomic uint32_t *two;
 };
 
-static struct cells cells_of(struct waiting *waiting, const struct addr *client)
+static struct cells cells_of(struct waiting *waiting, const struct addr *client,
+                             uint64_t key)
 {
+    unsigned prefix_v6 = key == 0 ? PREFIX_V6 : ADDR_BITS_V6;
     uint64_t hash =
-        hash_mix(addr_hash(client, PREFIX_V4, PREFIX_V6) ^ waiting->seed);
+        hash_mix(addr_hash(client, PREFIX_V4, prefix_v6) ^ key ^ waiting->seed);
 
     return (struct cells){
         .one = &waiting->sources[hash % ROW],
@@ -179,25 +182,31 @@ static struct cells cells_of(struct waiting *waiting, const struct addr *client)
     };
 }
 
-bool waiting_enter_source(struct waiting *waiting, const struct addr *client,
-                          uint32_t max_connections)
+uint32_t waiting_source_share(uint32_t max_connections)
 {
-    struct cells cells = cells_of(waiting, client);
+    return share_of(max_connections, SHARE_PART_SOURCE);
+}
+
+bool waiting_enter_source(struct waiting *waiting, const struct addr *client,
+                          uint64_t key, uint32_t most)
+{
+    struct cells cells = cells_of(waiting, client, key);
     uint32_t one =
         atomic_fetch_add_explicit(cells.one, 1, memory_order_relaxed);
     uint32_t two =
         atomic_fetch_add_explicit(cells.two, 1, memory_order_relaxed);
 
-    if (MIN(one, two) < share_of(max_connections, SHARE_PART_SOURCE)) {
+    if (MIN(one, two) < most) {
         return true;
     }
-    waiting_leave_source(waiting, client);
+    waiting_leave_source(waiting, client, key);
     return false;
 }
 
-void waiting_leave_source(struct waiting *waiting, const struct addr *client)
+void waiting_leave_source(struct waiting *waiting, const struct addr *client,
+                          uint64_t key)
 {
-    struct cells cells = cells_of(waiting, client);
+    struct cells cells = cells_of(waiting, client, key);
 
     atomic_fetch_sub_explicit(cells.one, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(cells.two, 1, memory_order_relaxed);

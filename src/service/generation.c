@@ -1,9 +1,12 @@
 #include "service/generation.h"
 
+#include "base/hash.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 /* ---- services ------------------------------------------------------------ */
 
@@ -93,11 +96,24 @@ static struct listen_socket *find_listen(struct generation *generation,
     return NULL;
 }
 
+static uint64_t hash_endpoint(const struct endpoint *endpoint)
+{
+    char text[ADDR_TEXT_MAX];
+
+    endpoint_format(endpoint, text);
+    return hash_bytes(text, strlen(text), 0);
+}
+
 /* Adds the service to those that share the address. */
 static int join_listen(struct listen_socket *listen, struct service *service)
 {
+    uint32_t source_max = service->config->max_connections_per_source;
     struct service **named;
 
+    listen->source_max =
+        source_max == 0 ? UINT32_MAX
+                        : MIN(UINT32_MAX - listen->source_max, source_max) +
+                              listen->source_max;
     if (listen->service == NULL || service->config->sni_count == 0) {
         listen->service = service;
     }
@@ -126,6 +142,7 @@ static int make_service_listens(struct generation *generation, size_t index)
         if (config_listen_is_first(generation->config, index, j)) {
             listen = &generation->listens[generation->listen_count++];
             listen->endpoint = *endpoint;
+            listen->key = hash_endpoint(endpoint);
         } else {
             listen = find_listen(generation, endpoint, service->config->mode);
         }

@@ -9,6 +9,8 @@
 #include "stats.h"
 #include "teardown.h"
 
+#include <stdio.h>
+
 /* 200 connections: 50 may owe a header, 16 of them from one source. */
 static struct proxy *start(const struct loopback *front,
                            const struct loopback *open,
@@ -115,6 +117,38 @@ static void one_that_every_service_denies_is_reset_at_once(void **state)
     proxy_stop(proxy);
 }
 
+/* Two services share the address, of which one lets a source have one and the
+ * other two. */
+static void no_more_of_a_source_wait_than_its_services_let_in(void **state)
+{
+    static const char service[] =
+        "[service %s]\nlisten = %s\nupstream = 127.0.0.1:1\nsni = %s.example\n"
+        "header_timeout = 1h\nmax_connections_per_source = %u\n";
+    struct loopback front = loopback_new();
+    char services[1024];
+    int length =
+        snprintf(services, sizeof(services), service, "a", front.text, "a", 1u);
+    struct proxy *proxy;
+
+    (void)state;
+    snprintf(services + length, sizeof(services) - (size_t)length, service, "b",
+             front.text, "b", 2u);
+    proxy = proxy_start("[global]\nworkers = 2\n%s", services);
+    int first = socket_connect_from(loopback_source(1), &front);
+    socket_connect_from(loopback_source(1), &front);
+    socket_connect_from(loopback_source(1), &front);
+    stats_await(proxy, NULL, NULL, "active", 3);
+    expect_connect_reset(loopback_source(1), &front, NULL);
+    stats_await(proxy, "a", NULL, "ended_limit_source", 1);
+    socket_connect_from(loopback_source(2), &front);
+    stats_await(proxy, NULL, NULL, "active", 4);
+    socket_close(first);
+    stats_await(proxy, NULL, NULL, "active", 3);
+    socket_connect_from(loopback_source(1), &front);
+    stats_await(proxy, NULL, NULL, "active", 4);
+    proxy_stop(proxy);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -122,6 +156,7 @@ int main(void)
         E2E(one_source_has_a_part_of_it),
         E2E(a_sender_of_headers_is_not_the_source),
         E2E(one_that_every_service_denies_is_reset_at_once),
+        E2E(no_more_of_a_source_wait_than_its_services_let_in),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -339,6 +339,9 @@ static bool check_conn(const struct conn *conn)
         return died_in_queue(&conn->client_peer) ||
                rig_fail("a client was never accepted");
     }
+    if (check_source_waits(conn)) {
+        return true;
+    }
     if (conn->entry != ENTRY_ROUTED) {
         return check_turned_away(conn);
     }

@@ -135,6 +135,40 @@ static bool check_room(const struct conn *conn, unsigned limit,
                     cause_name(conn->cause));
 }
 
+/* What all services of its address together let one source have; 0: no limit.
+ */
+static unsigned source_sum(const struct conn *conn)
+{
+    unsigned sum = 0;
+
+    for (unsigned i = 0; i < rig.service_count; i++) {
+        if (rig.services[i].listen == conn->listen) {
+            if (rig.services[i].per_source == 0) {
+                return 0;
+            }
+            sum += rig.services[i].per_source;
+        }
+    }
+    return sum;
+}
+
+bool check_source_waits(const struct conn *conn)
+{
+    unsigned sum = source_sum(conn), count = 0;
+
+    if (conn->cause != CAUSE_LIMIT_SOURCE || conn->ended_in != front_of(conn)) {
+        return false;
+    }
+    for (unsigned i = 0; i < rig.count; i++) {
+        const struct conn *other = &rig.conns[i];
+
+        count += other != conn && other->listen == conn->listen &&
+                 may_be_in(other, conn->ended_ns) &&
+                 strcmp(conn->source, other->source) == 0;
+    }
+    return sum != 0 && count >= sum;
+}
+
 bool check_refused(const struct conn *conn)
 {
     const struct rig_service *service = conn->service;

@@ -238,6 +238,8 @@ void check_leftovers(void);
 /* For check_all. Answer false if something is wrong. */
 bool check_turned_away(const struct conn *conn);
 bool check_refused(const struct conn *conn); /* by a limit */
+/* True: too many of its source waited at its address already. */
+bool check_source_waits(const struct conn *conn);
 bool check_limits(void);
 bool check_deadlines(const struct conn *conn);
 /* For an attempt that was not answered, when it is over. */

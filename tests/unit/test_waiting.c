@@ -153,22 +153,28 @@ static void a_source_has_a_share_of_its_own(void **state)
 
         for (unsigned j = 0; j < 16; j++) {
             source.port = (uint16_t)j;
-            assert_true(waiting_enter_source(&stage.waiting, &source, MAX));
+            assert_true(waiting_enter_source(&stage.waiting, &source, 0,
+                                             waiting_source_share(MAX)));
         }
-        assert_false(waiting_enter_source(&stage.waiting, &source, MAX));
-        assert_false(waiting_enter_source(&stage.waiting, &source, MAX));
-        assert_true(waiting_enter_source(&stage.waiting, &source, 64 * 17));
-        waiting_leave_source(&stage.waiting, &source);
-        assert_false(waiting_enter_source(&stage.waiting, &source, MAX));
+        assert_false(waiting_enter_source(&stage.waiting, &source, 0,
+                                          waiting_source_share(MAX)));
+        assert_false(waiting_enter_source(&stage.waiting, &source, 0,
+                                          waiting_source_share(MAX)));
+        assert_true(waiting_enter_source(&stage.waiting, &source, 0, 17));
+        waiting_leave_source(&stage.waiting, &source, 0);
+        assert_false(waiting_enter_source(&stage.waiting, &source, 0,
+                                          waiting_source_share(MAX)));
     }
-    assert_false(waiting_enter_source(&stage.waiting, &same, MAX));
-    waiting_leave_source(&stage.waiting, &same);
-    assert_true(waiting_enter_source(&stage.waiting, &same, MAX));
+    assert_false(waiting_enter_source(&stage.waiting, &same, 0,
+                                      waiting_source_share(MAX)));
+    waiting_leave_source(&stage.waiting, &same, 0);
+    assert_true(waiting_enter_source(&stage.waiting, &same, 0,
+                                     waiting_source_share(MAX)));
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct addr source = ip(texts[i]);
 
         for (unsigned j = 0; j < 16; j++) {
-            waiting_leave_source(&stage.waiting, &source);
+            waiting_leave_source(&stage.waiting, &source, 0);
         }
     }
 }
