@@ -13,8 +13,8 @@
  * together would let in.
  *
  * Each worker has a line of its own, the oldest connection first; the counts
- * are of all workers. If the oldest of all stands in another worker's line, that
- * worker gets a message.
+ * are of all workers. If the oldest of all stands in another worker's line,
+ * that worker gets a message.
  *
  * The counts of sources are a sketch (Cormode and Muthukrishnan, "An improved
  * data stream summary: the count-min sketch", 2005), so that a connection costs
