@@ -140,14 +140,15 @@ static struct group find_group(const struct routes *routes,
                                const struct endpoint *endpoint)
 {
     const struct place wanted = {.mode = mode, .endpoint = *endpoint};
-    const struct place *end = routes->places + routes->place_count;
-    const struct place *found = NULL;
+    const struct place *end, *found;
     struct group group = {.count = 1};
 
-    if (routes->place_count > 0) {
-        found = bsearch(&wanted, routes->places, routes->place_count,
-                        sizeof(wanted), compare_places);
+    if (routes->place_count == 0) { /* places may be NULL */
+        return (struct group){.count = 0};
     }
+    end = routes->places + routes->place_count;
+    found = bsearch(&wanted, routes->places, routes->place_count,
+                    sizeof(wanted), compare_places);
     if (found == NULL) {
         return (struct group){.count = 0};
     }

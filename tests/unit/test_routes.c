@@ -246,6 +246,15 @@ static void wildcards_take_what_goes_to_addresses_of_this_machine(void **state)
     config_destroy(config);
 }
 
+/* Nothing is a loop then, and the graph has no places: UBSan looks on. */
+static void services_that_listen_nowhere_have_routes_too(void **state)
+{
+    (void)state;
+    assert_refused("[service web]\n"
+                   "upstream = 127.0.0.1:1\n",
+                   1, "[service web] has no listen");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +267,7 @@ int main(void)
         cmocka_unit_test(server_names_make_a_loop_only_where_they_stay),
         cmocka_unit_test(a_long_ring_is_named_in_part),
         cmocka_unit_test(wildcards_take_what_goes_to_addresses_of_this_machine),
+        cmocka_unit_test(services_that_listen_nowhere_have_routes_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
