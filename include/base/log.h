@@ -12,7 +12,8 @@
  *
  * Any thread may write lines; the control thread opens, starts and stops.
  *
- * Lines are key=value; log_quote quotes a value that has a space.
+ * Lines are key=value; log_quote quotes a value that a reader could
+ * not tell from what follows.
  */
 #ifndef EVPROXY_BASE_LOG_H
 #define EVPROXY_BASE_LOG_H
@@ -52,8 +53,8 @@ bool log_stop(void);
 void log_set_level(enum log_level level);
 
 /*
- * Like printf; adds the newline. Control bytes in the text are written as '?',
- * so that no input can forge a line. A line is cut to LOG_LINE_MAX bytes with
+ * Like printf; adds the newline. The text is written as utf8_clean makes it, so
+ * that no input can forge a line. A line is cut to LOG_LINE_MAX bytes with
  * its prefix and newline.
  */
 void log_write(enum log_level level, const char *format, ...) PRINTF(2, 3);
@@ -79,11 +80,22 @@ void log_burst_end(struct log_burst *burst);
 /* Lines lost so far. */
 uint64_t log_lost(void);
 
+/* A buffer for a text of so many bytes, in which no character is an ASCII
+ * control character: quotes, and each character as its escape. */
+#define LOG_QUOTED_MAX(bytes) (3 * (bytes) + 3)
+
 /*
- * Answers the value itself if it is not empty and has no space, '"' or '='.
- * Otherwise writes it to the buffer (size at least 3) in double quotes, with
- * '"' and '\' escaped, cut to fit.
+ * Answers the value itself if it is not empty and has no white space, '"', '=',
+ * '\' or control character. Otherwise writes it to the buffer (size at least 3)
+ * in double quotes, escaped and cut to fit.
+ *
+ * The escapes are JSON's: \" \\ \n \r \t, \u0085 for other control characters,
+ * and \ufffd for each byte that is not UTF-8.
  */
 const char *log_quote(const char *value, char *buffer, size_t size);
+
+/* Writes the value to the buffer (size at least 1) as it stands between
+ * log_quote's quotes, cut to fit. Answers the buffer. */
+const char *log_escape(const char *value, char *buffer, size_t size);
 
 #endif

@@ -21,7 +21,7 @@
 
 /*
  * Writes a sentence as above to the same buffer, like printf; for other modules
- * that parse text. Control bytes become '?'. The arguments may be in that
+ * that parse text, as utf8_clean makes it. The arguments may be in that
  * buffer.
  */
 const char *value_sentence(const char *format, ...) PRINTF(1, 2);

@@ -2,6 +2,7 @@
 
 #include "base/log_sink.h"
 #include "base/record_queue.h"
+#include "base/utf8.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -89,15 +90,6 @@ static void lose(uint64_t lines)
 
 /* ---- a line as text ---- */
 
-static void replace_control_bytes(char *text, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
-            text[i] = '?';
-        }
-    }
-}
-
 /* Answers its bytes, with prefix and newline, and without a final zero. */
 static size_t format_line(char line[LOG_LINE_MAX], enum log_level level,
                           const char *format, va_list args)
@@ -113,7 +105,7 @@ static size_t format_line(char line[LOG_LINE_MAX], enum log_level level,
     if (length >= room) {
         length = room - 1;
     }
-    replace_control_bytes(line + at, length);
+    utf8_clean(line + at, length);
     line[at + length] = '\n';
     return at + length + 1;
 }
@@ -369,27 +361,86 @@ void log_burst_end(struct log_burst *burst)
     burst_free(&ended);
 }
 
-const char *log_quote(const char *value, char *buffer, size_t size)
+/* ---- values ---- */
+
+/* A reader that splits a line at white space and '=' takes the others as they
+ * are, and a backslash as the start of an escape if it knows no better. */
+static bool is_plain(uint32_t character)
 {
-    size_t at = 0;
+    return character != '"' && character != '=' && character != '\\' &&
+           !utf8_is_space(character) && !utf8_is_control(character);
+}
 
-    assert(size >= 3);
-    if (value[0] != '\0' && strpbrk(value, " \"=") == NULL) {
-        return value;
+static bool needs_quotes(const char *value)
+{
+    const char *at = value;
+    uint32_t character;
+    size_t length, left;
+
+    /* Nearly always all of it: each connection's line has such values. */
+    while (*at > ' ' && *at < 0x7f && *at != '"' && *at != '=' && *at != '\\') {
+        at++;
     }
-    buffer[at++] = '"';
-    for (; *value != '\0'; value++) {
-        size_t length = *value == '"' || *value == '\\' ? 2 : 1;
+    for (left = strlen(at); left > 0; at += length, left -= length) {
+        length = utf8_read(at, left, &character);
+        if (length == 0 || !is_plain(character)) {
+            return true;
+        }
+    }
+    return value[0] == '\0';
+}
 
-        if (at + length + 2 > size) {
+/* How the character stands in quotes. length 0: bytes that are none. Returns
+ * the bytes of the text, which has no final zero. */
+static size_t escape(const char *at, size_t length, uint32_t character,
+                     char text[8])
+{
+    if (length == 0) {
+        character = 0xfffd; /* the replacement character */
+    } else if (character == '"' || character == '\\') {
+        text[0] = '\\';
+        text[1] = *at;
+        return 2;
+    } else if (character == '\n' || character == '\r' || character == '\t') {
+        text[0] = '\\';
+        text[1] = character == '\n' ? 'n' : character == '\r' ? 'r' : 't';
+        return 2;
+    } else if (!utf8_is_control(character)) {
+        memcpy(text, at, length);
+        return length;
+    }
+    return (size_t)snprintf(text, 8, "\\u%04x", (unsigned)character);
+}
+
+const char *log_escape(const char *value, char *buffer, size_t size)
+{
+    size_t left = strlen(value);
+    size_t used = 0;
+    size_t length, count;
+    uint32_t character = 0;
+    char text[8];
+
+    for (const char *at = value; left > 0; at += length, left -= length) {
+        length = utf8_read(at, left, &character);
+        count = escape(at, length, character, text);
+        if (used + count >= size) {
             break;
         }
-        if (length == 2) {
-            buffer[at++] = '\\';
-        }
-        buffer[at++] = *value;
+        memcpy(buffer + used, text, count);
+        used += count;
+        length = length == 0 ? 1 : length;
     }
-    buffer[at++] = '"';
-    buffer[at] = '\0';
+    buffer[used] = '\0';
     return buffer;
+}
+
+const char *log_quote(const char *value, char *buffer, size_t size)
+{
+    assert(size >= 3);
+    if (!needs_quotes(value)) {
+        return value;
+    }
+    buffer[0] = '"';
+    log_escape(value, buffer + 1, size - 2);
+    return strcat(buffer, "\"");
 }

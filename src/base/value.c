@@ -1,5 +1,7 @@
 #include "base/value.h"
 
+#include "base/utf8.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,27 +31,17 @@ static const struct unit time_units[] = {
     {"m", 60 * NS_PER_S}, {"h", 3600 * NS_PER_S}, {"d", 86400 * NS_PER_S},
 };
 
-static bool is_control(unsigned char byte)
-{
-    return byte < 0x20 || byte == 0x7f;
-}
-
 const char *value_sentence(const char *format, ...)
 {
     static _Thread_local char sentence[SENTENCE_MAX];
     char text[SENTENCE_MAX] = "";
-    size_t length;
     va_list args;
 
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    length = strlen(text);
-    for (size_t i = 0; i < length; i++) {
-        sentence[i] = is_control((unsigned char)text[i]) ? '?' : text[i];
-    }
-    sentence[length] = '\0';
-    return sentence;
+    utf8_clean(text, strlen(text));
+    return strcpy(sentence, text);
 }
 
 /* Reads the digits at the start; answers what follows them, or NULL if there
