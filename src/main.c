@@ -1,4 +1,5 @@
 /* evproxy, a TCP and UDP proxy: the command line. */
+#include "base/utf8.h"
 #include "config/config.h"
 #include "control/daemon.h"
 #include "control/descriptors.h"
@@ -8,6 +9,7 @@
 #include "control/source.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -69,13 +71,14 @@ static const struct option long_options[] = {
 
 static PRINTF(1, 2) int wrong_usage(const char *format, ...)
 {
+    char sentence[512];
     va_list args;
 
-    fputs("evproxy: ", stderr);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(sentence, sizeof(sentence), format, args);
     va_end(args);
-    fputs("; see evproxy --help\n", stderr);
+    utf8_clean(sentence, strlen(sentence));
+    fprintf(stderr, "evproxy: %s; see evproxy --help\n", sentence);
     return EXIT_USAGE;
 }
 
@@ -227,6 +230,7 @@ static int check(const struct source *source, struct config *config,
                  bool as_service)
 {
     struct config_errors errors = {0};
+    char name[PATH_MAX];
     int start = preflight(source, config, as_service, &errors);
     int names = name_check(source, config, &errors);
 
@@ -235,9 +239,10 @@ static int check(const struct source *source, struct config *config,
         config_errors_sort(&errors, 0);
         return fail(source, &errors);
     }
-    return printf("%s: ok\n", source_name(source)) < 0 || fflush(stdout) == EOF
-               ? EXIT_FAILED
-               : EXIT_GOOD;
+    snprintf(name, sizeof(name), "%s", source_name(source));
+    utf8_clean(name, strlen(name));
+    return printf("%s: ok\n", name) < 0 || fflush(stdout) == EOF ? EXIT_FAILED
+                                                                 : EXIT_GOOD;
 }
 
 /* Reads the configuration, and checks or runs it. */

@@ -13,7 +13,7 @@
 
 struct config_error {
     unsigned line; /* 0: the error has no line */
-    char *message; /* without a final stop */
+    char *message; /* without a final stop, and without control characters */
 };
 
 /* An all-zero one is empty. */
@@ -22,7 +22,8 @@ struct config_errors {
     size_t count;
 };
 
-/* Adds an error, printf-like. Without memory for it, it is lost. */
+/* Adds an error, printf-like, as utf8_clean makes it: a text that is quoted in
+ * part may end within a character. Without memory for it, it is lost. */
 void config_errors_add(struct config_errors *errors, unsigned line,
                        const char *format, ...) PRINTF(3, 4);
 

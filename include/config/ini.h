@@ -9,6 +9,8 @@
  *      comment = ("#" / ";") *any                  at the start of a line or
  *                                                  after white space
  *
+ * A name may have '#' and ';': a comment of a section follows its ']'.
+ *
  * White space (space, tab) around everything is dropped. The last LF may be
  * missing. A byte order mark at the start is skipped. A NUL byte, invalid UTF-8
  * and a control byte are errors of their line, in comments too.

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define CONFIG_NAME_MAX      129 /* a service's name of 128 bytes, and a zero */
 #define CONFIG_UPSTREAMS_MAX 65535 /* of one service, after resolving */
 #define CONFIG_ALPN_MAX      32    /* protocols of one service */
 
@@ -111,7 +112,7 @@ enum config_tls_version { CONFIG_TLS_1_2, CONFIG_TLS_1_3 };
 /* Times are in nanoseconds, sizes in bytes, and 0 is off, unless said
  * otherwise. */
 struct config_service {
-    char *name;
+    char *name;    /* fits CONFIG_NAME_MAX; has no control character */
     unsigned line; /* of its section */
     enum config_mode mode;
     struct config_listen *listens;

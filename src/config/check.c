@@ -33,7 +33,7 @@ static void check_required(struct draft *draft, size_t index)
     for (size_t i = 0; i < key_table_count; i++) {
         if (key_table[i].section == KEY_SERVICE && key_table[i].required &&
             draft->service_lines[index].of[i] == 0) {
-            draft_error(draft, service->line, "[service%s%.64s] has no %s",
+            draft_error(draft, service->line, "[service%s%.128s] has no %s",
                         *service->name == '\0' ? "" : " ", service->name,
                         key_table[i].name);
         }

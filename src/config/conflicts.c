@@ -1,5 +1,6 @@
 #include "config/conflicts.h"
 
+#include "base/log.h"
 #include "config/array.h"
 
 #include <ctype.h>
@@ -83,6 +84,18 @@ static void check_unique(struct draft *draft, struct entries *entries,
     }
 }
 
+/* As the log has it; NULL: out of memory. */
+static char *quote_name(const char *name)
+{
+    size_t size = LOG_QUOTED_MAX(strlen(name));
+    char *text = malloc(size);
+
+    if (text != NULL && log_quote(name, text, size) == name) {
+        strcpy(text, name);
+    }
+    return text;
+}
+
 void conflicts_check_names(struct draft *draft)
 {
     const struct config *config = draft->config;
@@ -92,7 +105,8 @@ void conflicts_check_names(struct draft *draft)
         const struct config_service *service = &config->services[i];
 
         if (*service->name != '\0') {
-            add_entry(draft, &names, strdup(service->name), service->line, i);
+            add_entry(draft, &names, quote_name(service->name), service->line,
+                      i);
         }
     }
     check_unique(draft, &names, "service name", "");

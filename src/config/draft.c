@@ -1,5 +1,6 @@
 #include "config/draft.h"
 
+#include "base/utf8.h"
 #include "config/array.h"
 #include "config/config.h"
 
@@ -7,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NAME_BYTES_MAX 63 /* of a service */
 
 /* ---- beginning and end ---- */
 
@@ -119,23 +118,33 @@ static void begin_global(struct draft *draft, unsigned line, const char *name)
     }
 }
 
+static bool has_control(const char *name)
+{
+    size_t left = strlen(name);
+    uint32_t character;
+    size_t length;
+
+    for (; left > 0; name += length, left -= length) {
+        length = utf8_read(name, left, &character);
+        if (length == 0 || utf8_is_control(character)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void check_service_name(struct draft *draft, unsigned line,
                                const char *name)
 {
-    static const char good[] = "abcdefghijklmnopqrstuvwxyz"
-                               "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-
     if (*name == '\0') {
         draft_error(draft, line, "[service] needs a name: [service NAME]");
-    } else if (name[strspn(name, good)] != '\0') {
-        draft_error(draft, line,
-                    "service name '%.64s' has a character that is not a "
-                    "letter, a digit, '.', '_' or '-'",
-                    name);
-    } else if (strlen(name) > NAME_BYTES_MAX) {
+    } else if (strlen(name) >= CONFIG_NAME_MAX) {
         draft_error(draft, line,
                     "service name '%.64s...' is longer than %d bytes", name,
-                    NAME_BYTES_MAX);
+                    CONFIG_NAME_MAX - 1);
+    } else if (has_control(name)) {
+        draft_error(draft, line, "service name '%s' has a control character",
+                    name);
     }
 }
 
@@ -214,14 +223,15 @@ static void report_unknown(struct draft *draft, enum key_section section,
     const char *space = *of == '\0' ? "" : " ";
 
     if (key_table_find(other, name) != NULL) {
-        draft_error(draft, line, "key '%s' belongs in [%s], not in [%s%s%.64s]",
-                    name, key_section_name(other), kind, space, of);
+        draft_error(draft, line,
+                    "key '%s' belongs in [%s], not in [%s%s%.128s]", name,
+                    key_section_name(other), kind, space, of);
     } else if (similar != NULL) {
         draft_error(draft, line,
-                    "unknown key '%s' in [%s%s%.64s]; did you mean '%s'?", name,
-                    kind, space, of, similar->name);
+                    "unknown key '%s' in [%s%s%.128s]; did you mean '%s'?",
+                    name, kind, space, of, similar->name);
     } else {
-        draft_error(draft, line, "unknown key '%.64s' in [%s%s%.64s]", name,
+        draft_error(draft, line, "unknown key '%.64s' in [%s%s%.128s]", name,
                     kind, space, of);
     }
 }

@@ -1,5 +1,6 @@
 #include "config/errors.h"
 
+#include "base/utf8.h"
 #include "config/array.h"
 
 #include <stdarg.h>
@@ -20,6 +21,7 @@ void config_errors_add(struct config_errors *errors, unsigned line,
     if (length < 0) {
         return;
     }
+    utf8_clean(message, (size_t)length);
     error = array_push(&errors->list, &errors->count, sizeof(*error));
     if (error == NULL) {
         free(message);

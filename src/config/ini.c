@@ -1,5 +1,7 @@
 #include "config/ini.h"
 
+#include "base/utf8.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,57 +39,21 @@ char *ini_trim(char *text)
     return text;
 }
 
-static bool is_continuation(unsigned char byte)
-{
-    return (byte & 0xc0) == 0x80;
-}
-
-/*
- * Returns the bytes of the UTF-8 character at the start, or 0 if it is invalid.
- * Source: table 3-7 of the Unicode standard. The second byte alone shows
- * overlong forms, surrogates and values beyond U+10FFFF.
- */
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-    unsigned char least = 0x80;
-    unsigned char most = 0xbf;
-    size_t length;
-
-    if (at[0] < 0x80) {
-        return 1;
-    }
-    if (at[0] < 0xc2 || at[0] > 0xf4) {
-        return 0;
-    }
-    length = at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
-    least = at[0] == 0xe0 ? 0xa0 : at[0] == 0xf0 ? 0x90 : least;
-    most = at[0] == 0xed ? 0x9f : at[0] == 0xf4 ? 0x8f : most;
-    if (left < length || at[1] < least || at[1] > most) {
-        return 0;
-    }
-    for (size_t i = 2; i < length; i++) {
-        if (!is_continuation(at[i])) {
-            return 0;
-        }
-    }
-    return length;
-}
-
 /* Returns what is wrong with the bytes of the line, or NULL. */
 static const char *check_bytes(const char *line, size_t count)
 {
-    const unsigned char *at = (const unsigned char *)line;
+    uint32_t character;
     size_t length;
 
     for (size_t i = 0; i < count; i += length) {
-        length = utf8_length(at + i, count - i);
+        length = utf8_read(line + i, count - i, &character);
         if (length == 0) {
             return "the line is not valid UTF-8";
         }
-        if (at[i] == '\0') {
+        if (character == '\0') {
             return "the line has a NUL byte";
         }
-        if ((at[i] < 0x20 && at[i] != '\t') || at[i] == 0x7f) {
+        if ((character < 0x20 && character != '\t') || character == 0x7f) {
             return "the line has a control byte";
         }
     }
@@ -111,7 +77,8 @@ static void refuse_section(const struct ini *ini, const char *why)
     emit(ini, INI_SECTION, "", "");
 }
 
-/* The line starts with '['. */
+/* The line starts with '['. What stands between the brackets has no comment:
+ * '#' and ';' may be part of a name. */
 static void parse_section(const struct ini *ini, char *line)
 {
     char *end = strchr(line, ']');
@@ -122,7 +89,8 @@ static void parse_section(const struct ini *ini, char *line)
         refuse_section(ini, "']' is missing at the end of the section's line");
         return;
     }
-    if (end[1] != '\0') {
+    cut_comment(end);
+    if (*ini_trim(end + 1) != '\0') {
         refuse_section(ini, "there is text after the ']' of the section");
         return;
     }
@@ -174,11 +142,14 @@ static void parse_line(const struct ini *ini, char *line, size_t count)
         emit(ini, INI_ERROR, "", why);
         return;
     }
-    cut_comment(line);
     line = ini_trim(line);
     if (*line == '[') {
         parse_section(ini, line);
-    } else if (*line != '\0') {
+        return;
+    }
+    cut_comment(line);
+    line = ini_trim(line);
+    if (*line != '\0') {
         parse_pair(ini, line);
     }
 }

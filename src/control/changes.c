@@ -183,7 +183,10 @@ static void apply_answers(struct changes *changes)
 
     if (error != NULL) {
         if (!changes->failing) {
-            log_write(LOG_WARN, "resolve error=\"%s\"", error);
+            char text[LOG_LINE_MAX];
+
+            log_write(LOG_WARN, "resolve error=\"%s\"",
+                      log_escape(error, text, sizeof(text)));
         }
         arm(changes, ANSWERS_RETRY_NS);
     }

@@ -137,7 +137,8 @@ static void plan(struct health_checks *checks, struct health_check *check)
 
 static void log_up(const struct health_check *check)
 {
-    char name[ADDR_HOST_MAX], address[ADDR_HOST_MAX + 16];
+    char name[LOG_QUOTED_MAX(CONFIG_NAME_MAX)];
+    char address[LOG_QUOTED_MAX(UPSTREAM_TEXT_MAX)];
 
     log_write(LOG_INFO, "upstream service=%s address=%s state=up",
               log_quote(config_of(check)->name, name, sizeof(name)),
@@ -160,7 +161,8 @@ static const char *format_reason(const struct health_talk *talk,
 
 static void log_down(const struct health_check *check)
 {
-    char name[ADDR_HOST_MAX], address[ADDR_HOST_MAX + 16];
+    char name[LOG_QUOTED_MAX(CONFIG_NAME_MAX)];
+    char address[LOG_QUOTED_MAX(UPSTREAM_TEXT_MAX)];
     char text[CHECK_CAUSE_MAX], reason[CONNECT_REASON_MAX];
     const char *cause = check_cause_format(check->talk.cause, text);
     const char *quote = strchr(cause, ' ') != NULL ? "\"" : "";

@@ -130,13 +130,14 @@ static const char *what_is_wrong(const struct inherited_socket *socket)
 
 static void close_one(const struct inherited_socket *socket)
 {
-    char text[ADDR_TEXT_MAX] = "none";
+    char text[ADDR_TEXT_MAX] = "none", quoted[LOG_QUOTED_MAX(ADDR_TEXT_MAX)];
 
     if (socket->endpoint.length > 0) {
         endpoint_format(&socket->endpoint, text);
     }
     log_write(LOG_WARN, "inherited fd=%d address=%s closed reason=\"%s\"",
-              socket->fd, text, what_is_wrong(socket));
+              socket->fd, log_quote(text, quoted, sizeof(quoted)),
+              what_is_wrong(socket));
     close(socket->fd);
 }
 

@@ -124,14 +124,16 @@ static int type_of(const struct listen_socket *listen)
 static int check_count(const struct listen_socket *listen, size_t count,
                        unsigned workers)
 {
-    char text[ADDR_TEXT_MAX];
+    char text[ADDR_TEXT_MAX], quoted[LOG_QUOTED_MAX(ADDR_TEXT_MAX)];
 
     if (count <= workers) {
         return 0;
     }
     log_write(LOG_ERROR,
               "inherited address=%s error=\"%zu sockets, but workers = %u\"",
-              endpoint_format(&listen->endpoint, text), count, workers);
+              log_quote(endpoint_format(&listen->endpoint, text), quoted,
+                        sizeof(quoted)),
+              count, workers);
     errno = EUSERS;
     return -1;
 }
@@ -255,11 +257,13 @@ static void update_options(const struct listen_socket *listen,
 {
     struct sock_options now = socket_options_of(listen->service->config);
     struct sock_options then = socket_options_of(before->service->config);
-    char text[ADDR_TEXT_MAX];
+    char text[ADDR_TEXT_MAX], quoted[LOG_QUOTED_MAX(ADDR_TEXT_MAX)];
 
     if (!socket_options_equal(&now, &then) && listen_all(listen, workers) < 0) {
         log_write(LOG_WARN, "listen address=%s error=\"%s\"",
-                  endpoint_format(&listen->endpoint, text), strerror(errno));
+                  log_quote(endpoint_format(&listen->endpoint, text), quoted,
+                            sizeof(quoted)),
+                  strerror(errno));
     }
 }
 

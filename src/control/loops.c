@@ -168,7 +168,8 @@ int loops_check(const struct config *config,
 static void take_out(const struct service *service, struct upstream *upstream,
                      const struct config_upstream *line, const char *why)
 {
-    char text[UPSTREAM_TEXT_MAX + 2], name[ADDRESS_NAME_MAX];
+    char service_name[LOG_QUOTED_MAX(CONFIG_NAME_MAX)];
+    char text[LOG_QUOTED_MAX(UPSTREAM_TEXT_MAX)], name[ADDRESS_NAME_MAX];
 
     if (atomic_load_explicit(&upstream->down, memory_order_relaxed) &
         UPSTREAM_LOOP) {
@@ -179,17 +180,20 @@ static void take_out(const struct service *service, struct upstream *upstream,
         LOG_WARN,
         "upstream service=%s address=%s state=down cause=%s "
         "reason=\"%s %s\"",
-        service->config->name, log_quote(upstream->text, text, sizeof(text)),
-        cause_name(CAUSE_LOOP), address_format_name(&line->address, name), why);
+        log_quote(service->config->name, service_name, sizeof(service_name)),
+        log_quote(upstream->text, text, sizeof(text)), cause_name(CAUSE_LOOP),
+        address_format_name(&line->address, name), why);
 }
 
 static void put_back(const struct service *service, struct upstream *upstream)
 {
-    char name[UPSTREAM_TEXT_MAX + 2];
+    char service_name[LOG_QUOTED_MAX(CONFIG_NAME_MAX)];
+    char name[LOG_QUOTED_MAX(UPSTREAM_TEXT_MAX)];
 
     if (service_clear_down(service, upstream, UPSTREAM_LOOP, clock_now_ns())) {
         log_write(LOG_INFO, "upstream service=%s address=%s state=up",
-                  service->config->name,
+                  log_quote(service->config->name, service_name,
+                            sizeof(service_name)),
                   log_quote(upstream->text, name, sizeof(name)));
     }
 }

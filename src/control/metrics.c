@@ -8,7 +8,7 @@
 #define PIECE_BYTES 16384
 
 /* A service's name and an upstream's text as labels: each byte may be two. */
-#define SERVICE_LABEL_MAX  (2 * ADDR_HOST_MAX)
+#define SERVICE_LABEL_MAX  (2 * CONFIG_NAME_MAX)
 #define UPSTREAM_LABEL_MAX (2 * UPSTREAM_TEXT_MAX)
 
 #define SECONDS(ns) ((double)(ns) / (double)NS_PER_S)

@@ -22,7 +22,7 @@ static bool any_up(const struct service *service)
 void outages_check(const struct service *service)
 {
     bool down = !any_up(service);
-    char quoted[ADDR_HOST_MAX];
+    char quoted[LOG_QUOTED_MAX(CONFIG_NAME_MAX)];
     const char *name;
 
     if (down == service->state->down) {

@@ -5,8 +5,6 @@
 
 #include <inttypes.h>
 
-#define REPORT_NAME_MAX 512
-
 /* The service of the generation that shares the state, or NULL. */
 static const struct service *find_service(const struct generation *generation,
                                           const struct service_state *state)
@@ -70,7 +68,7 @@ static void add_upstream(struct log_burst *burst, const char *service,
                          const struct upstream *upstream,
                          const struct config_upstream *line)
 {
-    char name[REPORT_NAME_MAX];
+    char name[LOG_QUOTED_MAX(UPSTREAM_TEXT_MAX)];
     struct upstream_sums sums;
 
     upstream_counters_sum(upstream->counters, upstream->workers, &sums);
@@ -107,7 +105,7 @@ static void add_service_lines(struct log_burst *burst,
 {
     bool current = index + 1 == generations->count;
     const struct service_state *state = service->state;
-    char name[REPORT_NAME_MAX];
+    char name[LOG_QUOTED_MAX(CONFIG_NAME_MAX)];
     const char *quoted = log_quote(state->name, name, sizeof(name));
     struct service_sums sums;
 

@@ -1,5 +1,6 @@
 #include "control/systemd.h"
 
+#include "base/utf8.h"
 #include "base/value.h"
 
 #include <stdarg.h>
@@ -93,12 +94,9 @@ void systemd_ready(const struct systemd *systemd, const char *status)
     char line[SYSTEMD_MESSAGE_MAX / 2];
 
     snprintf(line, sizeof(line), "%s", status);
-    /* A newline would begin another assignment. */
-    for (char *at = line; *at != '\0'; at++) {
-        if ((unsigned char)*at < ' ' || *at == 127) {
-            *at = '?';
-        }
-    }
+    /* A newline would begin another assignment, and the manager takes UTF-8
+     * only, of which the cut may have left a part. */
+    utf8_clean(line, strlen(line));
     notify(systemd, "READY=1\nSTATUS=%s\n", line);
 }
 

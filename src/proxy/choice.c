@@ -239,7 +239,8 @@ static void report_failed(struct plane *plane, const struct service *service,
     char reason[CONNECT_REASON_MAX];
     struct report *report =
         report_create(REPORT_UPSTREAM_FAILED, plane->number);
-    char name[sizeof(upstream->text) + 2];
+    char name[LOG_QUOTED_MAX(CONFIG_NAME_MAX)];
+    char address[LOG_QUOTED_MAX(UPSTREAM_TEXT_MAX)];
 
     if (report == NULL) {
         /* Nobody would ever check whether it is back: it stays in use. */
@@ -248,9 +249,9 @@ static void report_failed(struct plane *plane, const struct service *service,
         return;
     }
     log_write(LOG_WARN, "upstream service=%s address=%s state=down cause=%s%s",
-              service->config->name,
-              log_quote(upstream->text, name, sizeof(name)), cause_name(cause),
-              connect_format_reason(error, reason));
+              log_quote(service->config->name, name, sizeof(name)),
+              log_quote(upstream->text, address, sizeof(address)),
+              cause_name(cause), connect_format_reason(error, reason));
     report->upstream = upstream;
     atomic_store_explicit(&upstream->cause, check_cause_of_connect(cause),
                           memory_order_relaxed);

@@ -94,13 +94,15 @@ void handshake_report_failure(struct plane *plane,
 {
     uint32_t count =
         limited_log_add(&plane->shared->tls_errors, plane->loop.now_ns);
-    char name[ADDR_HOST_MAX + 16];
+    char name[LOG_QUOTED_MAX(CONFIG_NAME_MAX)];
+    char quoted[LOG_QUOTED_MAX(UPSTREAM_TEXT_MAX)], text[256];
     int error = errno;
 
     if (count > 0) {
         log_write(LOG_WARN, "tls error service=%s %s=%s reason=\"%s\" count=%u",
-                  service->config->name, side,
-                  log_quote(address, name, sizeof(name)), reason, count);
+                  log_quote(service->config->name, name, sizeof(name)), side,
+                  log_quote(address, quoted, sizeof(quoted)),
+                  log_escape(reason, text, sizeof(text)), count);
     }
     errno = error;
 }

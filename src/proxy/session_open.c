@@ -264,11 +264,11 @@ static void report_bad_header(struct plane *plane,
 {
     uint32_t count =
         limited_log_add(&plane->shared->bad_headers, plane->loop.now_ns);
-    char sender[ADDR_TEXT_MAX];
+    char name[LOG_QUOTED_MAX(CONFIG_NAME_MAX)], sender[ADDR_TEXT_MAX];
 
     if (count > 0) {
         log_write(LOG_WARN, "bad header service=%s from=%s count=%u",
-                  session->service->config->name,
+                  log_quote(session->service->config->name, name, sizeof(name)),
                   addr_format(&session->client, sender), count);
     }
 }

@@ -220,6 +220,20 @@ static void what_fits_nothing_is_told_and_closed(void **state)
     proxy_stop(proxy);
 }
 
+static void the_path_of_a_socket_cannot_forge_a_line(void **state)
+{
+    struct loopback front = loopback_new();
+    struct loopback other = loopback_unix("a\nready \"x\"=\xff");
+    struct proxy *proxy;
+
+    (void)state;
+    open_passed(&other, SOCK_STREAM, false);
+    proxy = proxy_launch(&pass, config, 2u, front.text, "127.0.0.1:1");
+    proxy_line(proxy, "^inherited fd=3 address=\"unix:/[^ ]*/a\\\\nready "
+                      "\\\\\"x\\\\\"=\\\\ufffd\" closed reason=");
+    proxy_stop(proxy);
+}
+
 static void a_reload_gives_an_address_up_and_takes_it_again(void **state)
 {
     struct loopback front = loopback_new(), other = loopback_new();
@@ -255,6 +269,7 @@ int main(void)
         PASSING(datagrams_come_by_a_socket_that_was_passed),
         PASSING(the_file_of_a_unix_socket_is_the_managers),
         PASSING(what_fits_nothing_is_told_and_closed),
+        PASSING(the_path_of_a_socket_cannot_forge_a_line),
         PASSING(a_reload_gives_an_address_up_and_takes_it_again),
     };
 

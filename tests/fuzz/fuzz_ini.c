@@ -1,6 +1,7 @@
 /*
  * Any bytes as a configuration: a snapshot, or errors that can be printed.
  */
+#include "base/utf8.h"
 #include "config/load.h"
 
 #include <assert.h>
@@ -29,11 +30,12 @@ static void check_errors(const struct config_errors *errors)
         size_t length = strlen(message);
 
         assert(length > 0 && message[length - 1] != '.');
-        for (size_t at = 0; at < length; at++) {
-            unsigned char byte = (unsigned char)message[at];
+        for (size_t at = 0; at < length;) {
+            uint32_t character;
+            size_t bytes = utf8_read(message + at, length - at, &character);
 
-            /* A tab may be quoted: a file may hold it. */
-            assert((byte >= 0x20 && byte != 0x7f) || byte == '\t');
+            assert(bytes > 0 && !utf8_is_control(character));
+            at += bytes;
         }
         assert(i == 0 ||
                place_of(&errors->list[i - 1]) <= place_of(&errors->list[i]));
@@ -49,6 +51,8 @@ static void check_config(struct config *config)
     for (size_t i = 0; i < config->service_count; i++) {
         const struct config_service *service = &config->services[i];
 
+        assert(service->name[0] != '\0' && strchr(service->name, ']') == NULL);
+        assert(strlen(service->name) < CONFIG_NAME_MAX);
         assert(service->listen_count > 0 && service->upstream_count > 0);
         assert(service->connect_attempts > 0);
     }

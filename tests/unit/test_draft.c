@@ -31,8 +31,8 @@ static void assert_name_length(size_t length, bool good)
 {
     struct config_errors errors = {0};
     struct config *config;
-    char name[80] = "";
-    char text[256];
+    char name[160] = "";
+    char text[512];
 
     memset(name, 'n', length);
     snprintf(text, sizeof(text),
@@ -42,7 +42,7 @@ static void assert_name_length(size_t length, bool good)
     if (!good) {
         assert_int_equal(errors.list[0].line, 1);
         assert_non_null(
-            strstr(errors.list[0].message, "is longer than 63 bytes"));
+            strstr(errors.list[0].message, "is longer than 128 bytes"));
     }
     config_destroy(config);
     config_errors_fini(&errors);
@@ -53,16 +53,48 @@ static void service_names_are_checked(void **state)
     (void)state;
     assert_refused("[service]\nlisten = :80\nupstream = 10.0.0.1:80\n", 1,
                    "[service] needs a name: [service NAME]");
-    assert_refused(
-        "[service a b]\nlisten = :80\nupstream = 10.0.0.1:80\n", 1,
-        "service name 'a b' has a character that is not a letter, a digit, "
-        "'.', '_' or '-'");
+    assert_refused("[service a\tb]\nlisten = :80\nupstream = 10.0.0.1:80\n", 1,
+                   "service name 'a?b' has a control character");
+    assert_refused("[service a\xc2\x85]\nlisten = :80\n"
+                   "upstream = 10.0.0.1:80\n",
+                   1, "service name 'a?\?' has a control character");
+    assert_refused("[service a \"b]\nlisten = :80\n", 1,
+                   "[service a \"b] has no upstream");
     assert_refused(SERVICE "[service web]\n"
                            "listen = :81\n"
                            "upstream = 10.0.0.1:80\n",
                    4, "service name web is already used in line 1");
-    assert_name_length(63, true);
-    assert_name_length(64, false);
+    assert_refused(SERVICE "[service a \"b]\n"
+                           "listen = :81\n"
+                           "upstream = 10.0.0.1:80\n"
+                           "[service  a \"b ]\n"
+                           "listen = :82\n"
+                           "upstream = 10.0.0.1:80\n",
+                   7, "service name \"a \\\"b\" is already used in line 4");
+    assert_name_length(128, true);
+    assert_name_length(129, false);
+}
+
+static void service_names_are_any_text(void **state)
+{
+    static const char *const names[] = {
+        "a b",   "a\"b\\c", "\xc3\xbc=1 x", "<b>", "=",    "a\\nb", "[a",
+        "#1 ;2", "a ; b",   "a # b",        "%s",  "a  b", "-",     "a/b?c",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char text[256];
+        struct config *config;
+
+        snprintf(text, sizeof(text),
+                 " [ service \t %s  ] # is one\nlisten = :80\n"
+                 "upstream = 10.0.0.1:80\n",
+                 names[i]);
+        config = parse_good(text);
+        assert_string_equal(config->services[0].name, names[i]);
+        config_destroy(config);
+    }
 }
 
 static void unknown_keys_are_named_with_the_nearest_known(void **state)
@@ -143,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sections_are_checked),
         cmocka_unit_test(service_names_are_checked),
+        cmocka_unit_test(service_names_are_any_text),
         cmocka_unit_test(unknown_keys_are_named_with_the_nearest_known),
         cmocka_unit_test(a_key_is_set_once_unless_it_may_be_repeated),
         cmocka_unit_test(empty_values_are_refused),

@@ -98,6 +98,19 @@ static void comments_start_a_line_or_follow_white_space(void **state)
                         "7 pair c=\n");
 }
 
+static void a_name_may_have_marks_and_a_comment_may_follow(void **state)
+{
+    (void)state;
+    assert_string_equal(parse("[service a #1; [b]\t# ] c\n"
+                              "[service #]\n"
+                              "# [service c]\n"),
+                        "1 section service,a #1; [b\n"
+                        "2 section service,#\n");
+    assert_string_equal(parse("[service a]#b\n"),
+                        "1 error there is text after the ']' of the section\n"
+                        "1 section ,\n");
+}
+
 static void a_mark_inside_a_word_is_part_of_it(void **state)
 {
     (void)state;
@@ -271,6 +284,7 @@ int main(void)
         cmocka_unit_test(nothing_in_nothing_out),
         cmocka_unit_test(white_space_around_everything_is_dropped),
         cmocka_unit_test(comments_start_a_line_or_follow_white_space),
+        cmocka_unit_test(a_name_may_have_marks_and_a_comment_may_follow),
         cmocka_unit_test(a_mark_inside_a_word_is_part_of_it),
         cmocka_unit_test(a_value_may_have_equals_and_brackets),
         cmocka_unit_test(carriage_returns_before_newlines_are_dropped),

@@ -98,6 +98,7 @@ static void a_status_cannot_forge_an_assignment(void **state)
 {
     struct systemd systemd;
     char name[64], longest[2000];
+    ssize_t length;
     int manager;
 
     (void)state;
@@ -112,6 +113,15 @@ static void a_status_cannot_forge_an_assignment(void **state)
     systemd_ready(&systemd, longest);
     assert_int_equal(recv(manager, longest, 15, MSG_TRUNC) < 512, 1);
     assert_memory_equal(longest, "READY=1\nSTATUS=", 15);
+
+    /* The manager refuses what is not UTF-8: a character is not cut in two. */
+    for (size_t i = 0; i + 2 < sizeof(longest); i += 2) {
+        memcpy(longest + i, "\xc3\xbc", 3);
+    }
+    systemd_ready(&systemd, longest);
+    length = recv(manager, longest, sizeof(longest), 0);
+    assert_true(length > 100);
+    assert_memory_equal(longest + length - 4, "\xc3\xbc?\n", 4);
     systemd_close(&systemd);
     close(manager);
 }
