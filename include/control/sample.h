@@ -77,6 +77,7 @@ struct sample_process {
     uint64_t buffer_bytes;
     uint64_t buffer_limit_bytes;
     uint64_t accept_paused;
+    uint64_t longest_turn_ns; /* of all workers, since the start */
     uint64_t log_lost;
     uint64_t generation;
     uint64_t workers;

@@ -65,7 +65,7 @@ static void seconds(struct text *text, const struct family *family,
     uint64_t ns;
 
     memcpy(&ns, base + family->offset, sizeof(ns));
-    text_add(text, "%s %.3f\n", family->name, SECONDS(ns));
+    text_add(text, "%s %.6f\n", family->name, SECONDS(ns));
 }
 
 static void build_info(struct text *text, const struct family *family,
@@ -283,6 +283,9 @@ static const struct family families[] = {
      .help = "Most memory lent to bytes in flight (buffer_memory)."},
     {"evproxy_accept_paused_total", COUNTER, NUMBER(accept_paused),
      .help = "Pauses of accepting, at the limit or by a shortage."},
+    {"evproxy_longest_turn_seconds", GAUGE, .process = seconds,
+     AT(longest_turn_ns),
+     .help = "The longest turn of a worker's loop since the start."},
     {"evproxy_log_lost_total", COUNTER, NUMBER(log_lost),
      .help = "Log lines that were lost."},
     {"evproxy_reloads_total", COUNTER, .process = reloads,

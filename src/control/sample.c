@@ -193,6 +193,8 @@ static void complete(struct sample *sample, const struct sample_source *source)
     process->buffer_bytes =
         process->buffers_lent * shared->slab[UP].block_bytes;
     process->buffer_limit_bytes = current->config->buffer_memory;
+    process->longest_turn_ns =
+        atomic_load_explicit(&shared->longest_turn_ns, memory_order_relaxed);
     process->accept_paused =
         atomic_load_explicit(&shared->accept_paused, memory_order_relaxed);
     process->log_lost = log_lost();
