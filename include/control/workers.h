@@ -27,6 +27,9 @@ unsigned workers_wanted(const struct config *config);
  * most a quarter of what the control group allows. */
 uint64_t workers_buffer_memory(const struct config *config);
 
+/* The same, as the workers were started with it. */
+uint64_t workers_buffer_limit(const struct workers *workers);
+
 /*
  * Starts workers_wanted workers, which report to the control mailbox. -1 with
  * errno: workers that did start go on running, and the process must end.

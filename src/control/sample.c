@@ -192,7 +192,7 @@ static void complete(struct sample *sample, const struct sample_source *source)
                    &process->buffers_peak);
     process->buffer_bytes =
         process->buffers_lent * shared->slab[UP].block_bytes;
-    process->buffer_limit_bytes = current->config->buffer_memory;
+    process->buffer_limit_bytes = workers_buffer_limit(source->workers);
     process->longest_turn_ns =
         atomic_load_explicit(&shared->longest_turn_ns, memory_order_relaxed);
     process->accept_paused =

@@ -61,6 +61,14 @@ uint64_t workers_buffer_memory(const struct config *config)
                MAX(limits.memory_bytes / CGROUP_PART, least));
 }
 
+uint64_t workers_buffer_limit(const struct workers *workers)
+{
+    const struct slab *slab = workers->shared.slab;
+
+    return ((uint64_t)slab[UP].blocks + slab[DOWN].blocks) *
+           slab[UP].block_bytes;
+}
+
 int workers_start(struct workers *workers, const struct config *config,
                   struct mailbox *control)
 {

@@ -61,6 +61,25 @@ static void counters_of_all_workers_are_in_it(void **state)
     sampling_close(&sampling);
 }
 
+/* Not what the configuration says: a control group may leave less. */
+static void the_limit_of_lent_memory_is_that_of_the_workers(void **state)
+{
+    struct sampling sampling;
+    struct sample sample;
+
+    (void)state;
+    sampling_open(&sampling);
+    sampling.workers.shared.slab[UP].blocks = 5;
+    sampling.workers.shared.slab[UP].block_bytes = 4096;
+    sampling.workers.shared.slab[DOWN].blocks = 6;
+    sampling.workers.shared.slab[DOWN].block_bytes = 4096;
+    (void)sampling_apply(&sampling, web);
+    sampling_take(&sampling, &sample);
+    assert_int_equal(sample.process.buffer_limit_bytes, 11 * 4096);
+    sample_fini(&sample, &sampling.source);
+    sampling_close(&sampling);
+}
+
 /* The upstreams of a service, "10.0.0.1:80 10.0.0.2:80 ". */
 static const char *upstreams_of(const struct sample *sample, uint32_t service)
 {
@@ -183,6 +202,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counters_of_all_workers_are_in_it),
+        cmocka_unit_test(the_limit_of_lent_memory_is_that_of_the_workers),
         cmocka_unit_test(what_is_gone_is_listed_while_it_has_connections),
         cmocka_unit_test(a_sample_holds_what_it_points_to),
         cmocka_unit_test(it_is_taken_in_steps),
