@@ -4,6 +4,7 @@
  */
 #include "expect.h"
 #include "loopback.h"
+#include "network.h"
 #include "pair.h"
 #include "proxy.h"
 #include "socket.h"
@@ -14,11 +15,8 @@
 #include "udp_fixture.h"
 #include "wait.h"
 
-#include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* ---- of a service ---- */
@@ -205,30 +203,6 @@ static void where_tcp_leaves_nothing_new_clients_are_dropped(void **state)
 
 /* ---- ports ---- */
 
-/* A network of this program, whose range of ports it may narrow. */
-static bool enter_own_network(void)
-{
-    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-    int fd;
-
-    if (unshare(CLONE_NEWNET) < 0) {
-        return false;
-    }
-    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
-    close(fd);
-    return true;
-}
-
-static void narrow_ports(const char *range)
-{
-    FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "w");
-
-    assert_non_null(file);
-    fputs(range, file);
-    assert_int_equal(fclose(file), 0);
-}
-
 static void out_of_ports_the_longest_idle_session_goes(void **state)
 {
     enum { CLIENTS = 60, PORTS = 16 };
@@ -236,14 +210,14 @@ static void out_of_ports_the_longest_idle_session_goes(void **state)
     int clients[CLIENTS];
 
     (void)state;
-    if (!enter_own_network()) {
+    if (!network_enter()) {
         skip();
     }
     udp_fixture_open(&fixture, "", "");
     for (unsigned i = 0; i < CLIENTS; i++) {
         clients[i] = udp_connect(NULL, &fixture.front);
     }
-    narrow_ports("20000 20015\n");
+    network_narrow_ports("20000 20015\n");
     for (unsigned i = 0; i < CLIENTS; i++) {
         udp_fixture_ping(&fixture, clients[i]);
     }

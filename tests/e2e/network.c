@@ -1,0 +1,33 @@
+#include "network.h"
+
+#include "test.h"
+
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+bool network_enter(void)
+{
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    int fd;
+
+    if (unshare(CLONE_NEWNET) < 0) {
+        return false;
+    }
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+    close(fd);
+    return true;
+}
+
+void network_narrow_ports(const char *range)
+{
+    FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "w");
+
+    assert_non_null(file);
+    fputs(range, file);
+    assert_int_equal(fclose(file), 0);
+}
