@@ -1,4 +1,5 @@
 /* evproxy, a TCP and UDP proxy: the command line. */
+#include "base/text.h"
 #include "base/utf8.h"
 #include "config/config.h"
 #include "control/daemon.h"
@@ -40,7 +41,7 @@ static const char usage[] =
     "       evproxy -l ADDR -u ADDR[,ADDR...] [-w N]\n"
     "\n"
     "  -c, --config FILE    configuration (" CONFIG_DEFAULT_FILE ")\n"
-    "  -t, --check          read and check the configuration, and exit\n"
+    "  -t, --check          check the configuration, print the capacity\n"
     "      --as-service     with -t: run by the service's unit, as its user\n"
     "  -l, --listen ADDR    no file: a TCP service on this address "
     "(repeatable)\n"
@@ -225,24 +226,46 @@ static int fail(const struct source *source, struct config_errors *errors)
     return EXIT_FAILED;
 }
 
+/* The configuration is good. */
+static int print_report(const struct source *source,
+                        const struct config *config, const struct names *names)
+{
+    struct text text = {.count = 0};
+    char name[PATH_MAX];
+    int status = EXIT_FAILED;
+
+    snprintf(name, sizeof(name), "%s", source_name(source));
+    utf8_clean(name, strlen(name));
+    text_add(&text, "%s: ok\n", name);
+    if (preflight_report(config, &names->known, &text) < 0 || text.failed) {
+        perror("evproxy");
+    } else if (fwrite(text.bytes, text.count, 1, stdout) == 1 &&
+               fflush(stdout) == 0) {
+        status = EXIT_GOOD;
+    }
+    text_fini(&text);
+    return status;
+}
+
 /* Takes the config. */
 static int check(const struct source *source, struct config *config,
                  bool as_service)
 {
     struct config_errors errors = {0};
-    char name[PATH_MAX];
+    struct names names;
     int start = preflight(source, config, as_service, &errors);
-    int names = name_check(source, config, &errors);
+    int status;
 
-    config_destroy(config);
-    if (start < 0 || names < 0) {
+    names_init(&names);
+    if (name_check(&names, source, config, &errors) < 0 || start < 0) {
         config_errors_sort(&errors, 0);
-        return fail(source, &errors);
+        status = fail(source, &errors);
+    } else {
+        status = print_report(source, config, &names);
     }
-    snprintf(name, sizeof(name), "%s", source_name(source));
-    utf8_clean(name, strlen(name));
-    return printf("%s: ok\n", name) < 0 || fflush(stdout) == EOF ? EXIT_FAILED
-                                                                 : EXIT_GOOD;
+    names_fini(&names);
+    config_destroy(config);
+    return status;
 }
 
 /* Reads the configuration, and checks or runs it. */

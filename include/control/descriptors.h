@@ -23,6 +23,10 @@ int descriptors_fill_standard(void) WARN_UNUSED;
  * that of the process, or fs.nr_open if this has been lowered below it. */
 uint64_t descriptors_raise(void);
 
+/* How many connections such a limit holds, with so many workers. Pure. */
+uint32_t descriptors_hold(uint64_t limit, const struct config *config,
+                          unsigned workers);
+
 /*
  * Sets *connections to what the limit leaves for connections. Returns NULL, or
  * a sentence without a final stop (in a buffer that lives until the next call)

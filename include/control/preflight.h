@@ -13,9 +13,11 @@
 #ifndef EVPROXY_CONTROL_PREFLIGHT_H
 #define EVPROXY_CONTROL_PREFLIGHT_H
 
+#include "base/text.h"
 #include "config/config.h"
 #include "config/errors.h"
 #include "control/source.h"
+#include "service/resolution.h"
 
 #include <stdbool.h>
 
@@ -23,5 +25,11 @@
  * there is no memory for any). */
 int preflight(const struct source *source, const struct config *config,
               bool as_service, struct config_errors *errors) WARN_UNUSED;
+
+/* Adds the capacity report (control/capacity.h) of a start within the limits of
+ * this process. -1 with errno = ENOMEM. */
+int preflight_report(const struct config *config,
+                     const struct resolution_names *names,
+                     struct text *text) WARN_UNUSED;
 
 #endif

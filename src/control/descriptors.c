@@ -127,6 +127,12 @@ static const char *too_many(uint64_t limit, uint32_t connections,
     return sentence;
 }
 
+uint32_t descriptors_hold(uint64_t limit, const struct config *config,
+                          unsigned workers)
+{
+    return connections_within(limit, other_descriptors(limit, config, workers));
+}
+
 const char *descriptors_capacity(uint64_t limit, const struct config *config,
                                  unsigned workers, uint32_t *connections)
 {

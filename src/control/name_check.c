@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/loops.h"
-#include "control/names.h"
 #include "control/resolver.h"
 
 #include <errno.h>
@@ -157,19 +156,13 @@ static void warn_all(const struct source *source, const struct config *config,
     }
 }
 
-int name_check(const struct source *source, const struct config *config,
-               struct config_errors *errors)
+int name_check(struct names *names, const struct source *source,
+               const struct config *config, struct config_errors *errors)
 {
-    struct names names;
-    int result;
-
-    names_init(&names);
-    if (names_add(&names, config) == 0) {
-        names_keep(&names, config, 0);
-        look_up(&names);
+    if (names_add(names, config) == 0) {
+        names_keep(names, config, 0);
+        look_up(names);
     }
-    warn_all(source, config, &names);
-    result = loops_check(config, &names.known, errors);
-    names_fini(&names);
-    return result;
+    warn_all(source, config, names);
+    return loops_check(config, &names->known, errors);
 }

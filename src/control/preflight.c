@@ -1,5 +1,6 @@
 #include "control/preflight.h"
 
+#include "control/capacity.h"
 #include "control/credentials.h"
 #include "control/descriptors.h"
 #include "control/holder.h"
@@ -136,4 +137,22 @@ int preflight(const struct source *source, const struct config *config,
     }
     result = credentials_check(config, !as_service, errors);
     return errors->count == before ? result : -1;
+}
+
+int preflight_report(const struct config *config,
+                     const struct resolution_names *names, struct text *text)
+{
+    struct capacity_facts facts = {
+        .workers = workers_wanted(config),
+        .buffer_bytes = workers_buffer_memory(config),
+        .block_bytes = config->buffer_size,
+    };
+    struct capacity capacity;
+
+    machine_read(&facts.machine, MACHINE_SETTINGS);
+    if (capacity_count(&capacity, config, names, &facts) < 0) {
+        return -1;
+    }
+    capacity_write(&capacity, text);
+    return 0;
 }

@@ -48,8 +48,10 @@ static void gather_both(struct command_result *result, int out, int err)
     result->err[counts[1]] = '\0';
 }
 
-void command_run(struct command_result *result, const char *const *arguments)
+void command_run_within(struct command_result *result, rlim_t descriptors,
+                        const char *const *arguments)
 {
+    const struct rlimit limit = {descriptors, descriptors};
     int out[2], err[2];
     int status = 0;
     pid_t pid;
@@ -61,6 +63,9 @@ void command_run(struct command_result *result, const char *const *arguments)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(out[1], STDOUT_FILENO);
         dup2(err[1], STDERR_FILENO);
+        if (descriptors > 0) {
+            setrlimit(RLIMIT_NOFILE, &limit);
+        }
         execv(proxy_binary(), (char *const *)(uintptr_t)arguments);
         _exit(127);
     }
@@ -72,6 +77,11 @@ void command_run(struct command_result *result, const char *const *arguments)
     close(err[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     result->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+void command_run(struct command_result *result, const char *const *arguments)
+{
+    command_run_within(result, 0, arguments);
 }
 
 const char *command_check(struct command_result *result, const char *name,

@@ -482,8 +482,10 @@ static void the_check_warns_of_names_that_do_not_resolve(void **state)
     warning = strstr(result.err, expected);
     assert_non_null(warning);
     assert_non_null(strstr(result.out, ": ok"));
-    nameserver_answer("127.1.0.1");
+    assert_non_null(strstr(result.out, " pairs=2 ")); /* it counts as one */
+    nameserver_answer("127.1.0.1 127.1.0.2");
     command_check(&result, "good.ini", CHECKED "upstream = a.name:80");
+    assert_non_null(strstr(result.out, " pairs=3 "));
     assert_int_equal(result.status, 0);
     assert_string_equal(result.err, "");
 }

@@ -1,0 +1,156 @@
+/*
+ * What the kernel allows, from folders that look like /proc/sys.
+ */
+#include "control/machine.h"
+
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char top[64];
+
+static int remove_one(const char *path, const struct stat *status, int type,
+                      struct FTW *at)
+{
+    (void)status, (void)type, (void)at;
+    return remove(path);
+}
+
+static int make_top(void **state)
+{
+    char path[128];
+
+    (void)state;
+    snprintf(top, sizeof(top), "/tmp/evproxy-machine.XXXXXX");
+    if (mkdtemp(top) == NULL) {
+        return -1;
+    }
+    snprintf(path, sizeof(path), "%s/fs", top);
+    (void)mkdir(path, 0700);
+    snprintf(path, sizeof(path), "%s/net", top);
+    (void)mkdir(path, 0700);
+    snprintf(path, sizeof(path), "%s/net/ipv4", top);
+    return mkdir(path, 0700);
+}
+
+static int remove_top(void **state)
+{
+    (void)state;
+    return nftw(top, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void put(const char *name, const char *text)
+{
+    char path[256];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s", top, name);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static struct machine read_machine(void)
+{
+    struct machine machine;
+
+    machine_read(&machine, top);
+    return machine;
+}
+
+static uint64_t ports_of(const char *range, const char *reserved)
+{
+    put("net/ipv4/ip_local_port_range", range);
+    put("net/ipv4/ip_local_reserved_ports", reserved);
+    return read_machine().ports;
+}
+
+static void the_files_are_read(void **state)
+{
+    struct machine machine;
+
+    (void)state;
+    put("fs/nr_open", "1048576\n");
+    put("net/ipv4/ip_local_port_range", "32768\t60999\n");
+    put("net/ipv4/tcp_mem", "287898\t383867\t575796\n");
+    put("net/ipv4/tcp_rmem", "4096\t131072\t33554432\n");
+    put("net/ipv4/tcp_wmem", "4096\t16384\t4194304\n");
+    machine = read_machine();
+    assert_int_equal(machine.descriptors_max, 1048576);
+    assert_int_equal(machine.ports, 28232);
+    assert_int_equal(machine.tcp_memory_bytes,
+                     575796 * (uint64_t)sysconf(_SC_PAGESIZE));
+    assert_int_equal(machine.tcp_receive_bytes, 131072);
+    assert_int_equal(machine.tcp_send_bytes, 16384);
+}
+
+/* In a container only those of its network are there, without tcp_mem. */
+static void files_that_are_not_there_are_no_limit(void **state)
+{
+    struct machine machine = read_machine();
+    struct rlimit limit;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(machine.descriptors, limit.rlim_max);
+    assert_true(machine.descriptors_max == UINT64_MAX);
+    assert_int_equal(machine.ports, 0);
+    assert_int_equal(machine.tcp_memory_bytes, 0);
+    assert_int_equal(machine.tcp_receive_bytes, 0);
+    assert_int_equal(machine.tcp_send_bytes, 0);
+}
+
+static void files_that_make_no_sense_are_no_limit(void **state)
+{
+    struct machine machine;
+
+    (void)state;
+    put("fs/nr_open", "");
+    put("net/ipv4/ip_local_port_range", "60999 32768\n");
+    put("net/ipv4/tcp_mem", "1 2\n");
+    machine = read_machine();
+    assert_true(machine.descriptors_max == UINT64_MAX);
+    assert_int_equal(machine.ports, 0);
+    assert_int_equal(machine.tcp_memory_bytes, 0);
+}
+
+static void reserved_ports_are_not_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(ports_of("40000\t40099\n", "\n"), 100);
+    assert_int_equal(ports_of("40000\t40099\n", "40000\n"), 99);
+    assert_int_equal(ports_of("40000\t40099\n", "8080,40010-40019,40050\n"),
+                     89);
+    assert_int_equal(ports_of("40000\t40099\n", "39990-40009,40090-40200\n"),
+                     80);
+    assert_int_equal(ports_of("40000\t40099\n", "1-39999,40100-65535\n"), 100);
+    assert_int_equal(ports_of("40000\t40099\n", "1-65535\n"), 0);
+    assert_int_equal(ports_of("40000\t40000\n", "nonsense\n"), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_files_are_read, make_top,
+                                        remove_top),
+        cmocka_unit_test_setup_teardown(files_that_are_not_there_are_no_limit,
+                                        make_top, remove_top),
+        cmocka_unit_test_setup_teardown(files_that_make_no_sense_are_no_limit,
+                                        make_top, remove_top),
+        cmocka_unit_test_setup_teardown(reserved_ports_are_not_counted,
+                                        make_top, remove_top),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
