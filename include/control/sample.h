@@ -15,6 +15,7 @@
 #ifndef EVPROXY_CONTROL_SAMPLE_H
 #define EVPROXY_CONTROL_SAMPLE_H
 
+#include "control/capacity.h"
 #include "control/generations.h"
 #include "control/process.h"
 #include "control/workers.h"
@@ -33,6 +34,7 @@ struct sample_facts {
     uint64_t reloaded_unix_ns; /* when the configuration was last replaced */
     uint64_t reloads[RELOAD_RESULTS];
     uint64_t descriptors_limit;
+    struct capacity capacity; /* of the configuration in use */
     bool stopping;
 };
 

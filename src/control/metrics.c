@@ -102,6 +102,39 @@ static void open_descriptors(struct text *text, const struct family *family,
     }
 }
 
+/* A limit that is none, or not known, has no line. */
+static void add_capacity(struct text *text, const struct family *family,
+                         const char *limit, uint64_t connections)
+{
+    if (connections != CAPACITY_NONE) {
+        text_add(text, "%s{limit=\"%s\"} %" PRIu64 "\n", family->name, limit,
+                 connections);
+    }
+}
+
+static void capacity_held(struct text *text, const struct family *family,
+                          const struct sample_process *process)
+{
+    const struct capacity *capacity = &process->facts.capacity;
+
+    for (unsigned i = 0; i < CAPACITY_LIMITS; i++) {
+        if (capacity_is_total(capacity, i)) {
+            add_capacity(text, family, capacity_name(i), capacity->held[i]);
+        }
+    }
+}
+
+static void capacity_in_flight(struct text *text, const struct family *family,
+                               const struct sample_process *process)
+{
+    const struct capacity *capacity = &process->facts.capacity;
+
+    for (unsigned i = 0; i < CAPACITY_FLIGHTS; i++) {
+        add_capacity(text, family, capacity_flight_name(i),
+                     capacity->in_flight[i]);
+    }
+}
+
 /* ---- of services ---- */
 
 static void accepted(struct text *text, const char *name, const char *label,
@@ -277,6 +310,10 @@ static const struct family families[] = {
      .help = "Most connections of the process (max_connections)."},
     {"evproxy_descriptors_limit", GAUGE, NUMBER(facts.descriptors_limit),
      .help = "Most open file descriptors (RLIMIT_NOFILE)."},
+    {"evproxy_capacity_connections", GAUGE, .process = capacity_held,
+     .help = "Most connections that can be held, by limit; the least holds."},
+    {"evproxy_capacity_in_flight", GAUGE, .process = capacity_in_flight,
+     .help = "Most connections with bytes in flight at one time, by limit."},
     {"evproxy_buffer_bytes", GAUGE, NUMBER(buffer_bytes),
      .help = "Memory lent to bytes in flight."},
     {"evproxy_buffer_limit_bytes", GAUGE, NUMBER(buffer_limit_bytes),

@@ -1,10 +1,12 @@
 /*
- * How many connections a configuration can hold: what -t says of it.
+ * How many connections a configuration can hold: what -t says of it, and that
+ * the metrics of a running proxy say the same.
  */
 #include "command.h"
 #include "expect.h"
 #include "file.h"
 #include "fixture.h"
+#include "http.h"
 #include "loopback.h"
 #include "network.h"
 #include "proxy.h"
@@ -192,6 +194,53 @@ static void a_bad_file_has_no_report(void **state)
     assert_string_equal(result.out, "");
 }
 
+/* ---- metrics ---- */
+
+static uint64_t gauge(const struct loopback *http, const char *series)
+{
+    double value = http_metric(http, series);
+
+    if (value < 0) {
+        fail_msg("no %s", series);
+    }
+    return (uint64_t)value;
+}
+
+#define HELD(limit) "evproxy_capacity_connections{limit=\"" limit "\"}"
+
+static void metrics_say_the_same_also_after_a_reload(void **state)
+{
+    struct loopback http = loopback_new(), front = loopback_new();
+    char global[512], path[160];
+    const char *report;
+    struct proxy *proxy;
+
+#define CONFIG "[global]\nmetrics_listen = %s\n[service web]\nlisten = %s\n"
+
+    (void)state;
+    snprintf(global, sizeof(global), CONFIG "upstream = 127.0.0.1:1\n",
+             http.text, front.text);
+    proxy = proxy_start("%s", global);
+    snprintf(path, sizeof(path), "%s", file_write("same.ini", global));
+    report = check(path, 0);
+    assert_int_equal(gauge(&http, HELD("descriptors")),
+                     number_of(report, "limit=descriptors", "connections="));
+    assert_int_equal(gauge(&http, HELD("local_ports")),
+                     number_of(report, "limit=local_ports", "connections="));
+    assert_int_equal(
+        gauge(&http, "evproxy_capacity_in_flight{limit=\"buffer_memory\"}"),
+        number_of(report, "limit=buffer_memory", "in_flight="));
+    assert_true(http_metric(&http, HELD("services")) < 0);
+    proxy_configure(proxy,
+                    CONFIG "upstream = unix:/run/none max_connections=77\n"
+                           "upstream = 127.0.0.1:1 max_connections=3\n",
+                    http.text, front.text);
+    proxy_reload(proxy);
+    assert_int_equal(gauge(&http, HELD("services")), 80);
+    assert_true(http_metric(&http, HELD("local_ports")) < 0);
+    proxy_stop(proxy);
+}
+
 /* ---- what the kernel does ---- */
 
 enum { PORTS = 16, CLIENTS = 90 };
@@ -289,6 +338,7 @@ int main(void)
         E2E(local_ports_are_counted),
         E2E(a_service_is_told_its_own_limits),
         E2E(a_bad_file_has_no_report),
+        E2E(metrics_say_the_same_also_after_a_reload),
         E2E(the_kernel_gives_as_many_ports_as_were_counted), /* last: it leaves
                                                                 the network */
     };

@@ -52,6 +52,10 @@ static char *write_two(void)
     atomic_store(&web->upstreams[0]->check_ns, 1500000);
     (void)upstream_set_down(web->upstreams[0], UPSTREAM_FAILED, 1);
     sampling.facts.reloads[RELOADED_REFUSED] = 4;
+    capacity_clear(&sampling.facts.capacity);
+    sampling.facts.capacity.held[CAPACITY_DESCRIPTORS] = 499;
+    sampling.facts.capacity.held[CAPACITY_LOCAL_PORTS] = 28232;
+    sampling.facts.capacity.in_flight[CAPACITY_FLIGHT_BUFFER_MEMORY] = 64;
     sampling_take(&sampling, &sample);
     text = write_all(&sample);
     sample_fini(&sample, &sampling.source);
@@ -92,6 +96,21 @@ static void the_values_are_those_of_the_sample(void **state)
                       "upstream=\"10.0.0.3:53\"} 1");
     assert_line(text, "evproxy_upstream_check_seconds{service=\"web\","
                       "upstream=\"10.0.0.1:80\"} 0.0015");
+    free(text);
+}
+
+static void limits_that_are_none_have_no_line(void **state)
+{
+    char *text = write_two();
+
+    (void)state;
+    assert_line(text, "evproxy_capacity_connections{limit=\"descriptors\"} "
+                      "499");
+    assert_line(text, "evproxy_capacity_connections{limit=\"local_ports\"} "
+                      "28232");
+    assert_line(text, "evproxy_capacity_in_flight{limit=\"buffer_memory\"} "
+                      "64");
+    assert_null(strstr(text, "limit=\"tcp_memory\""));
     free(text);
 }
 
@@ -209,6 +228,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_values_are_those_of_the_sample),
+        cmocka_unit_test(limits_that_are_none_have_no_line),
         cmocka_unit_test(labels_are_escaped),
         cmocka_unit_test(histograms_are_cumulative),
         cmocka_unit_test(families_are_contiguous),
