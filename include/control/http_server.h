@@ -16,6 +16,7 @@
 
 #include "base/endpoint.h"
 #include "control/http_client.h"
+#include "control/inherited.h"
 #include "net/loop.h"
 
 #include <stdbool.h>
@@ -66,13 +67,15 @@ struct http_server {
 void http_server_init(struct http_server *server);
 
 /*
- * Opens what is needed to listen there from http_server_commit on, for that
- * user; an endpoint without length: nowhere. NULL, or a sentence without a
+ * Opens what is needed to listen there from http_server_commit on: takes the
+ * socket that was passed on for the endpoint, or opens one, which belongs to
+ * that user. An endpoint without length: nowhere. NULL, or a sentence without a
  * final stop, which lives until the next call; then nothing has changed. What
  * is prepared is committed or abandoned.
  */
 const char *http_server_prepare(struct http_server *server,
                                 const struct endpoint *endpoint,
+                                struct inherited *inherited,
                                 uid_t owner) WARN_UNUSED;
 void http_server_commit(struct http_server *server);
 void http_server_abandon(struct http_server *server);

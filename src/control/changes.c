@@ -120,12 +120,13 @@ const char *changes_prepare(struct changes *changes, struct config *config,
                             unsigned workers, unsigned *line)
 {
     struct generations *generations = &changes->generations;
+    const struct listeners_origin *origin = &generations->origin;
     const char *error =
         generations_prepare(generations, config, workers, changes->limit, line);
 
     if (error == NULL) {
         error = http_prepare(changes->http, generations->prepared->config,
-                             generations->origin.owner);
+                             origin->inherited, origin->owner);
         if (error != NULL) {
             generations_abandon(generations);
         }

@@ -315,10 +315,11 @@ void http_fini(struct http *http)
 }
 
 const char *http_prepare(struct http *http, const struct config *config,
-                         uid_t owner)
+                         struct inherited *inherited, uid_t owner)
 {
     return http_server_prepare(&http->server,
-                               &config->metrics_listen.address.endpoint, owner);
+                               &config->metrics_listen.address.endpoint,
+                               inherited, owner);
 }
 
 void http_commit(struct http *http)

@@ -1,6 +1,7 @@
 #include "control/http_server.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "net/listen.h"
 
 #include <errno.h>
@@ -242,7 +243,9 @@ static void close_listener(struct http_server *server,
             status.st_ino == listener->path_inode) {
             unlink(path);
         }
+        /* A close is not enough if the manager's descriptor stays open. */
         if (listener == &server->listener && server->watched) {
+            poller_remove(&server->loop->poller, listener->fd);
             server->watched = false;
         }
         close(listener->fd);
@@ -250,17 +253,40 @@ static void close_listener(struct http_server *server,
     *listener = (struct http_listener){.fd = -1};
 }
 
-static int open_listener(struct http_listener *listener,
-                         const struct endpoint *endpoint, uid_t owner)
+/* The socket that was passed on for the endpoint, of several of which all but
+ * one would be served by nobody. */
+static int take_inherited(const struct endpoint *endpoint,
+                          struct inherited *inherited, size_t count)
 {
+    char text[ADDR_TEXT_MAX];
+
+    if (count == 1) {
+        return inherited_take(inherited, SOCK_STREAM, endpoint, 0);
+    }
+    log_write(LOG_ERROR,
+              "inherited address=%s error=\"%zu sockets, but metrics_listen "
+              "takes one\"",
+              endpoint_format(endpoint, text), count);
+    errno = EUSERS;
+    return -1;
+}
+
+static int open_listener(struct http_listener *listener,
+                         const struct endpoint *endpoint,
+                         struct inherited *inherited, uid_t owner)
+{
+    size_t count = inherited_count(inherited, SOCK_STREAM, endpoint);
     struct stat status;
 
     *listener = (struct http_listener){.endpoint = *endpoint};
-    listener->fd = listen_bind_alone(endpoint, owner);
+    listener->fd = count > 0 ? take_inherited(endpoint, inherited, count)
+                             : listen_bind_alone(endpoint, owner);
     if (listener->fd < 0) {
         return -1;
     }
-    if (is_unix(endpoint) && stat(endpoint->u.un.sun_path, &status) == 0) {
+    /* The file of a socket that was passed on stays: it is the manager's. */
+    if (count == 0 && is_unix(endpoint) &&
+        stat(endpoint->u.un.sun_path, &status) == 0) {
         listener->path_device = status.st_dev;
         listener->path_inode = status.st_ino;
     }
@@ -289,7 +315,8 @@ static bool keeps(const struct http_server *server,
 }
 
 const char *http_server_prepare(struct http_server *server,
-                                const struct endpoint *endpoint, uid_t owner)
+                                const struct endpoint *endpoint,
+                                struct inherited *inherited, uid_t owner)
 {
     static char sentence[ADDR_TEXT_MAX + 128];
     char text[ADDR_TEXT_MAX];
@@ -300,7 +327,7 @@ const char *http_server_prepare(struct http_server *server,
         return NULL;
     }
     if (allocate_slots(server) == 0 &&
-        open_listener(&server->prepared, endpoint, owner) == 0) {
+        open_listener(&server->prepared, endpoint, inherited, owner) == 0) {
         return NULL;
     }
     error = errno;

@@ -3,6 +3,7 @@
  * manager, and keeps them open.
  */
 #include "expect.h"
+#include "http.h"
 #include "loopback.h"
 #include "pair.h"
 #include "proxy.h"
@@ -257,6 +258,72 @@ static void a_reload_gives_an_address_up_and_takes_it_again(void **state)
     server_stop(server);
 }
 
+static const char with_metrics[] =
+    "[global]\nworkers = 2\ndrain_timeout = 0\nmetrics_listen = %s\n"
+    "[service web]\nlisten = %s\nupstream = 127.0.0.1:1\n";
+
+static void metrics_are_served_at_a_socket_that_was_passed(void **state)
+{
+    struct loopback http = loopback_new(), front = loopback_new();
+    struct proxy *proxy;
+    int client;
+
+    (void)state;
+    open_passed(&http, SOCK_STREAM, false);
+    proxy = proxy_launch(&pass, with_metrics, http.text, front.text);
+    assert_int_equal(http_status(&http, "/metrics"), 200);
+    proxy_configure(proxy, with_metrics, "off", front.text);
+    proxy_reload(proxy);
+    client = socket_connect(&http); /* the manager still has the socket */
+    socket_send_text(client, "GET /healthz HTTP/1.0\r\n\r\n");
+    expect_silence(client, 100);
+    proxy_configure(proxy, with_metrics, http.text, front.text);
+    proxy_reload(proxy);
+    expect_text(client, "HTTP/1.1 200 OK\r\n");
+    stop(proxy);
+    assert_int_equal(proxy_count(proxy, "inherited"), 0);
+
+    client = socket_connect(&http);
+    socket_send_text(client, "GET /healthz HTTP/1.0\r\n\r\n");
+    proxy = proxy_launch(&pass, with_metrics, http.text, front.text);
+    expect_text(client, "HTTP/1.1 200 OK\r\n");
+    proxy_stop(proxy);
+}
+
+static void the_file_of_a_socket_of_metrics_is_the_managers(void **state)
+{
+    struct loopback http = loopback_unix("metrics"), front = loopback_new();
+    struct proxy *proxy;
+    struct stat status;
+
+    (void)state;
+    open_passed(&http, SOCK_STREAM, false);
+    proxy = proxy_launch(&pass, with_metrics, http.text, front.text);
+    assert_int_equal(http_status(&http, "/livez"), 200);
+    stop(proxy);
+    assert_int_equal(stat(http.text + strlen("unix:"), &status), 0);
+}
+
+static void two_sockets_of_metrics_refuse_the_start(void **state)
+{
+    const struct proxy_options options = {
+        .environment = passed_environment,
+        .prepare = pass_all,
+        .no_ready = true,
+    };
+    struct loopback http = loopback_new(), front = loopback_new();
+    struct proxy *proxy;
+
+    (void)state;
+    open_passed(&http, SOCK_STREAM, true);
+    open_passed(&http, SOCK_STREAM, true);
+    proxy = proxy_launch(&options, with_metrics, http.text, front.text);
+    proxy_line(proxy, "^inherited address=.* error=\"2 sockets, but "
+                      "metrics_listen takes one\"$");
+    proxy_line(proxy, "^evproxy: cannot listen on .*: Too many users");
+    assert_int_equal(proxy_wait(proxy), 1);
+}
+
 #define PASSING(name)                                                          \
     cmocka_unit_test_setup_teardown(name, pass_nothing, teardown)
 
@@ -271,6 +338,9 @@ int main(void)
         PASSING(what_fits_nothing_is_told_and_closed),
         PASSING(the_path_of_a_socket_cannot_forge_a_line),
         PASSING(a_reload_gives_an_address_up_and_takes_it_again),
+        PASSING(metrics_are_served_at_a_socket_that_was_passed),
+        PASSING(the_file_of_a_socket_of_metrics_is_the_managers),
+        PASSING(two_sockets_of_metrics_refuse_the_start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
