@@ -136,14 +136,16 @@ const char *changes_prepare(struct changes *changes, struct config *config,
 
 int changes_begin(struct changes *changes)
 {
-    const struct config *config;
+    const struct config *config = changes->generations.prepared->config;
+    _Atomic uint32_t *limit = &changes->workers->shared.max_connections;
+    uint32_t before = atomic_load_explicit(limit, memory_order_relaxed);
 
+    /* Before a worker has its first clients, or it would refuse them. */
+    atomic_store_explicit(limit, config->max_connections, memory_order_relaxed);
     if (commit(changes) < 0) {
+        atomic_store_explicit(limit, before, memory_order_relaxed);
         return -1;
     }
-    config = changes_current(changes)->config;
-    atomic_store_explicit(&changes->workers->shared.max_connections,
-                          config->max_connections, memory_order_relaxed);
     names_keep(&changes->lookups.names, config, changes->loop->now_ns);
     lookups_begin(&changes->lookups);
     return 0;

@@ -183,6 +183,30 @@ static void datagrams_come_by_a_socket_that_was_passed(void **state)
     proxy_stop(proxy);
 }
 
+/* The workers have them before the start is over. */
+static void datagrams_that_wait_for_the_start_are_taken(void **state)
+{
+    struct loopback front = loopback_new(), back = loopback_new();
+    int upstream = udp_bind(&back);
+    struct socket_address session;
+
+    (void)state;
+    open_passed(&front, SOCK_DGRAM, false);
+    for (unsigned n = 1; n <= 10; n++) {
+        int client = udp_connect(loopback_source(n), &front);
+        struct proxy *proxy;
+
+        udp_send(client, "early", 5);
+        proxy = proxy_launch(&pass,
+                             "[global]\nworkers = 2\ndrain_timeout = 0\n"
+                             "[service web]\nmode = udp\nlisten = %s\n"
+                             "upstream = %s\n",
+                             front.text, back.text);
+        udp_expect_from(upstream, "early", 5, &session);
+        stop(proxy);
+    }
+}
+
 static void the_file_of_a_unix_socket_is_the_managers(void **state)
 {
     struct loopback front = loopback_unix("passed"), back = loopback_new();
@@ -334,6 +358,7 @@ int main(void)
         PASSING(several_sockets_of_an_address_are_all_served),
         PASSING(more_sockets_than_workers_refuse_the_start),
         PASSING(datagrams_come_by_a_socket_that_was_passed),
+        PASSING(datagrams_that_wait_for_the_start_are_taken),
         PASSING(the_file_of_a_unix_socket_is_the_managers),
         PASSING(what_fits_nothing_is_told_and_closed),
         PASSING(the_path_of_a_socket_cannot_forge_a_line),
