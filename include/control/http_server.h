@@ -27,6 +27,7 @@
 #define HTTP_CLIENT_NS   (5 * NS_PER_S)
 #define HTTP_IDLE_NS     (100 * NS_PER_MS)
 #define HTTP_SLICE_NS    (2 * NS_PER_MS)
+#define HTTP_FINISH_NS   NS_PER_S
 
 struct http_slot {
     struct http_client client;
@@ -55,6 +56,7 @@ struct http_server {
     struct http_listener prepared;
     struct wheel_timer pause; /* accepting goes on then */
     bool watched;             /* the listener is in the poller */
+    bool finishing;           /* no more clients, and then the loop stops */
     struct http_slot *slots;  /* HTTP_CLIENTS_MAX; NULL: never needed yet */
     unsigned count;           /* of clients */
     uint32_t instances;
@@ -79,6 +81,10 @@ const char *http_server_prepare(struct http_server *server,
                                 uid_t owner) WARN_UNUSED;
 void http_server_commit(struct http_server *server);
 void http_server_abandon(struct http_server *server);
+
+/* Takes no more clients, and stops the loop when those that it has have got
+ * their answers, at the latest after HTTP_FINISH_NS. */
+void http_server_finish(struct http_server *server);
 
 /* Closes everything, also what is prepared. */
 void http_server_fini(struct http_server *server);

@@ -10,8 +10,9 @@
  *                   once
  *      resetting    what is left has been reset
  *
- * The process ends when every worker has reported REPORT_DRAINED. Control
- * thread, in its loop.
+ * When every worker has reported REPORT_DRAINED, the clients of HTTP still get
+ * their answers (http_server_finish), and the process ends. Control thread, in
+ * its loop.
  */
 #ifndef EVPROXY_CONTROL_SHUTDOWN_H
 #define EVPROXY_CONTROL_SHUTDOWN_H

@@ -239,7 +239,7 @@ static void on_report(struct loop *loop, struct report *report)
         break;
     case REPORT_DRAINED:
         if (workers_drained(&daemon->workers)) {
-            loop_stop(loop);
+            http_server_finish(&daemon->http.server);
         }
         break;
     case REPORT_BEAT:

@@ -48,7 +48,7 @@ static void watch(struct http_server *server)
 
 static void resume(struct http_server *server)
 {
-    if (!server->watched) {
+    if (!server->watched && !server->finishing) {
         wheel_disarm(&server->loop->wheel, &server->pause);
         watch(server);
     }
@@ -61,6 +61,9 @@ static void close_slot(struct http_server *server, struct http_slot *slot)
     list_remove(&slot->moved);
     list_remove(&slot->ready);
     server->count--;
+    if (server->finishing && server->count == 0) {
+        loop_stop(server->loop);
+    }
     resume(server);
 }
 
@@ -218,7 +221,9 @@ void http_server_timer(struct http_server *server, struct wheel_timer *timer)
 {
     struct http_slot *slot = container_of(timer, struct http_slot, timer);
 
-    if (timer == &server->pause) {
+    if (timer == &server->pause && server->finishing) {
+        loop_stop(server->loop);
+    } else if (timer == &server->pause) {
         resume(server);
     } else {
         http_client_refuse(&slot->client, 408);
@@ -352,6 +357,18 @@ void http_server_commit(struct http_server *server)
         watch(server);
     }
     server->prepared = (struct http_listener){.fd = -1};
+}
+
+void http_server_finish(struct http_server *server)
+{
+    uint64_t now_ns = server->loop->now_ns;
+
+    server->finishing = true;
+    close_listener(server, &server->listener);
+    wheel_arm(&server->loop->wheel, &server->pause, now_ns + HTTP_FINISH_NS);
+    if (server->count == 0) {
+        loop_stop(server->loop);
+    }
 }
 
 void http_server_fini(struct http_server *server)

@@ -398,6 +398,45 @@ static void a_worker_that_stands_still_is_told_within_ten_seconds(void **state)
     fixture_close(&watched.fixture);
 }
 
+/* ---- the end ---- */
+
+static void a_client_that_was_accepted_gets_its_answer_at_the_end(void **state)
+{
+    struct watched watched;
+    struct http_reply reply;
+    int client, late;
+
+    (void)state;
+    open_watched(&watched, "", "");
+    client = socket_connect(&watched.http);
+    socket_send_text(client, "GET /livez HTTP/1.1\r\n");
+    assert_int_equal(http_status(&watched.http, "/livez"), 200);
+    proxy_signal(watched.fixture.proxy, SIGTERM);
+    proxy_line(watched.fixture.proxy, "^stopping ");
+    wait_until((late = socket_try_connect(NULL, &watched.http)) < 0 ||
+               (socket_close(late), false));
+    socket_send_text(client, "\r\n");
+    reply = http_read(client);
+    assert_int_equal(reply.status, 200);
+    http_free(&reply);
+    assert_int_equal(proxy_wait(watched.fixture.proxy), 0);
+}
+
+static void a_client_that_never_asks_does_not_hold_up_the_end(void **state)
+{
+    struct watched watched;
+    int64_t begin;
+
+    (void)state;
+    open_watched(&watched, "", "");
+    socket_connect(&watched.http);
+    assert_int_equal(http_status(&watched.http, "/livez"), 200);
+    begin = wait_now_ms();
+    proxy_signal(watched.fixture.proxy, SIGTERM);
+    assert_int_equal(proxy_wait(watched.fixture.proxy), 0);
+    assert_in_range(wait_now_ms() - begin, 0, 3000);
+}
+
 /* ---- the address ---- */
 
 static void configure(const struct watched *watched, const char *address)
@@ -523,6 +562,8 @@ int main(void)
         E2E(health_of_a_service_follows_its_upstreams),
         E2E(in_a_drain_it_is_alive_but_not_healthy),
         E2E(a_worker_that_stands_still_is_told_within_ten_seconds),
+        E2E(a_client_that_was_accepted_gets_its_answer_at_the_end),
+        E2E(a_client_that_never_asks_does_not_hold_up_the_end),
         E2E(a_reload_changes_the_address),
         E2E(the_clients_of_an_old_address_get_their_answer),
         E2E(an_address_in_use_refuses_the_reload),
