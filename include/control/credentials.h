@@ -13,9 +13,10 @@
 #include "service/generation.h"
 
 /* Reads all files. -1: for each service with a file that cannot be read or does
- * not fit, an error is added; with dates, also for each certificate that is not
- * valid today. */
-int credentials_check(const struct config *config, bool dates,
+ * not fit, an error is added; unless as_service, also for each certificate that
+ * is not valid today. as_service: the unit runs the check before a reload, and
+ * services whose credentials it may not see are left to the reload itself. */
+int credentials_check(const struct config *config, bool as_service,
                       struct config_errors *errors) WARN_UNUSED;
 
 /* Gives each service of a new generation its contexts: those of the running

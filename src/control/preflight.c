@@ -135,7 +135,7 @@ int preflight(const struct source *source, const struct config *config,
     if (unknown == NULL && (as_service || geteuid() == 0)) {
         become(source, &identity, errors);
     }
-    result = credentials_check(config, !as_service, errors);
+    result = credentials_check(config, as_service, errors);
     return errors->count == before ? result : -1;
 }
 
