@@ -4,6 +4,7 @@
 # make asan tsan  the same suite under the sanitizers
 # make fuzz       the parsers against any bytes, FUZZ_SECONDS=60 each; clang
 # make interop    real programs through it: nginx, redis, ssh, iperf3, ...
+# make systemd    the installed unit under a real systemd; as root
 # make bench      evproxy and its peers side by side; bench-full, bench-200k
 # make ktls       with TLS=1: the kernel's TLS, in a virtual machine
 # make check      format, floors, circles, sizes, headers, documents, samples
@@ -137,6 +138,13 @@ $(FUZZ): %: %.o $(BUILD)/libevproxy.a
 interop: $(BUILD)/evproxy $(BUILD)/bench/netload
 	@EVPROXY=$(BUILD)/evproxy NETLOAD=$(BUILD)/bench/netload \
 	    tests/interop/run.sh
+
+.PHONY: systemd
+systemd: $(BUILD)/evproxy
+	@rm -rf $(BUILD)/installed
+	@+$(MAKE) --no-print-directory -s install PREFIX=/usr/local \
+	    DESTDIR=$(BUILD)/installed
+	@INSTALLED=$(BUILD)/installed tests/systemd/run.sh
 
 # ---- figures --------------------------------------------------------------
 # Quick, in less than 5 minutes; all workloads, five rounds; N connections in a

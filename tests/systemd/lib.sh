@@ -1,0 +1,72 @@
+# What the tests inside share. Source this file: it begins anew, with the
+# installed unit, no drop-in, and no service that runs.
+
+EVPROXY=/usr/local/sbin/evproxy
+. ../interop/lib.sh
+
+ini=/etc/evproxy/evproxy.ini
+drop_ins=/etc/systemd/system/evproxy.service.d
+
+systemctl stop evproxy.socket evproxy.service 2>/dev/null
+rm -rf /etc/systemd/system/evproxy.service.d /etc/systemd/system/evproxy.socket*
+systemctl daemon-reload
+systemctl reset-failed 2>/dev/null
+journal_from=$(journalctl -n 0 --show-cursor | sed -n 's/^-- cursor: //p')
+# A test starts the service more often than an operator would.
+mkdir -p "$drop_ins"
+printf '[Unit]\nStartLimitIntervalSec=0\n' >"$drop_ins/often.conf"
+
+# drop_in NAME <<TEXT: for evproxy.service
+drop_in() {
+    cat >"$drop_ins/$1.conf"
+    systemctl daemon-reload
+}
+
+# property NAME
+property() {
+    systemctl show --value -p "$1" evproxy.service
+}
+
+# is NAME VALUE: whether a property has the value
+is() {
+    local value
+    value=$(property "$1")
+    echo "$1 is '$value', '$2' expected"
+    [[ $value == $2 ]]
+}
+
+# within SECONDS COMMAND...: waits until it succeeds
+within() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >"$dir/last" 2>&1; do
+        if [ $SECONDS -ge $end ]; then
+            cat "$dir/last"
+            return 1
+        fi
+        sleep 0.05
+    done
+}
+
+# journal [OPTION...]: what the service has written since the test began
+journal() {
+    journalctl --sync
+    journalctl --after-cursor="$journal_from" -u evproxy.service -o cat "$@"
+}
+
+# logged REGEX
+logged() {
+    journal >"$dir/journal"
+    grep -E -- "$1" "$dir/journal" || {
+        tail -n 15 "$dir/journal"
+        return 1
+    }
+}
+
+fails() {
+    ! "$@"
+}
+
+client() {
+    ./client.py "$@"
+}

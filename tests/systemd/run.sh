@@ -1,0 +1,64 @@
+#!/bin/bash
+# The service under a real systemd, with the installed unit: see boot.sh.
+#
+#   INSTALLED=FOLDER tests/systemd/run.sh [NAME...]
+#
+# FOLDER is what "make install DESTDIR=FOLDER PREFIX=/usr/local" has made. It
+# needs root, and namespaces: where they are not allowed nothing is tested. Last
+# line: "N passed, N failed".
+set -uo pipefail
+
+INSTALLED=$(realpath "${INSTALLED:?names what was installed}")
+cd "$(dirname "$0")" || exit 1
+
+if [ $# -eq 0 ]; then
+    set -- start reload sockets drain watchdog keys
+fi
+
+dir=$(mktemp -d)
+chmod 711 "$dir"
+boot=
+cleanup() {
+    if [ -n "$boot" ]; then
+        kill "$boot" 2>/dev/null
+        wait "$boot"
+    fi
+    rm -rf "$dir"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+mkdir "$dir/stage" "$dir/folder"
+if ! unshare --mount ./boot.sh probe "$dir/stage" >"$dir/probe" 2>&1; then
+    sed 's/^/# /' "$dir/probe"
+    echo '# skipped: no root, or no namespaces of its own'
+    echo '0 passed, 0 failed'
+    exit 0
+fi
+if [ ! -x /lib/systemd/systemd ]; then
+    echo 'not ok - systemd is installed'
+    echo '0 passed, 1 failed'
+    exit 1
+fi
+
+cp -r ../interop ../systemd ../../conf/evproxy.socket "$dir/folder/"
+printf '%s\n' "$@" >"$dir/folder/names"
+log=$dir/folder/log
+: >"$log"
+timeout -k 10 170 unshare --mount ./boot.sh outer "$dir/stage" "$dir/folder" \
+    "$INSTALLED" >>"$log" 2>&1 &
+boot=$!
+tail -n +1 -s 0.1 -f --pid="$boot" "$log" & # it ends with that process
+wait "$boot"
+status=$?
+boot=
+wait
+
+passed=$(grep -c '^ok ' "$log")
+failed=$(grep -c '^not ok ' "$log")
+if ! grep -q '^# the end$' "$log" && [ "$failed" -eq 0 ]; then
+    echo "not ok - systemd ended early, with status $status"
+    failed=1
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
