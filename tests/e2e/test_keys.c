@@ -232,8 +232,9 @@ static void keys_of_tls_that_do_not_fit_are_reported_by_line(void **state)
                  5,
                  "tls_key: 1 for 2 of tls_certificate: there is one for "
                  "each, in the same order, or none");
-    expect_error("upstream_tls_name = a.example", 4,
-                 "upstream_tls_name needs upstream_tls = yes");
+    expect_error(
+        "upstream_tls_name = a.example", 4,
+        "upstream_tls_name needs upstream_tls = yes or health_tls = yes");
     expect_error("upstream_tls = yes\nupstream = unix:/run/x", 5,
                  "unix:/run/x: upstream_tls needs upstream_tls_name for a unix "
                  "socket");
