@@ -430,7 +430,12 @@ bool health_talk_linger(struct health_talk *talk)
 
     while (talk->sock.ready & SOCK_READABLE) {
         size_t count = 0;
-        enum io io = sock_recv(&talk->sock, bytes, sizeof(bytes), &count);
+        enum io io;
+
+        if (talk->sock.ready & SOCK_ENDED) {
+            return false;
+        }
+        io = sock_recv(&talk->sock, bytes, sizeof(bytes), &count);
 
         talk->read += (uint32_t)count;
         if (io == IO_AGAIN) {
