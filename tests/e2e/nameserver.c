@@ -351,7 +351,7 @@ void nameserver_be_given_up_soon(bool soon)
                                    : "nameserver 127.0.0.1\n");
 }
 
-bool nameserver_start(void)
+static bool start(void)
 {
     static int fd;
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(53)};
@@ -368,4 +368,21 @@ bool nameserver_start(void)
     }
     pthread_detach(thread);
     return true;
+}
+
+static bool available;
+
+void nameserver_start(void)
+{
+    available = start();
+}
+
+int nameserver_setup(void **state)
+{
+    (void)state;
+    if (!available) {
+        print_message("skipped: no namespaces of its own\n");
+        skip();
+    }
+    return 0;
 }

@@ -9,6 +9,8 @@
 #ifndef EVPROXY_TESTS_E2E_NAMESERVER_H
 #define EVPROXY_TESTS_E2E_NAMESERVER_H
 
+#include "teardown.h"
+
 #include <stdbool.h>
 
 enum nameserver_code {
@@ -26,8 +28,15 @@ enum nameserver_lie {
 };
 
 /* Moves this process into namespaces of its own, and starts the server. To be
- * called before any other thread. False: the machine does not allow it. */
-bool nameserver_start(void);
+ * called before any other thread. Where the machine does not allow it, the
+ * tests are skipped. */
+void nameserver_start(void);
+
+/* A row of cmocka's table. */
+#define NAMES(test)                                                            \
+    cmocka_unit_test_setup_teardown(test, nameserver_setup, teardown)
+
+int nameserver_setup(void **state);
 
 /* From now on: IP addresses, with spaces between them; an answer without any;
  * no answer. */
