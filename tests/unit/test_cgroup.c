@@ -4,66 +4,22 @@
 #include "control/cgroup.h"
 
 #include "base/base.h"
+#include "folder.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 
 #include <cmocka.h>
-
-static char top[64];
-
-static int make_top(void **state)
-{
-    (void)state;
-    snprintf(top, sizeof(top), "/tmp/evproxy-cgroup.XXXXXX");
-    return mkdtemp(top) == NULL ? -1 : 0;
-}
-
-static int remove_one(const char *path, const struct stat *status, int type,
-                      struct FTW *at)
-{
-    (void)status, (void)type, (void)at;
-    return remove(path);
-}
-
-static int remove_top(void **state)
-{
-    (void)state;
-    return nftw(top, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-/* Writes a file below the top, and makes its folders. */
-static void put(const char *name, const char *text)
-{
-    char path[256];
-    FILE *file;
-
-    snprintf(path, sizeof(path), "%s/%s", top, name);
-    for (char *at = path + sizeof("/tmp"); *at != '\0'; at++) {
-        if (*at == '/') {
-            *at = '\0';
-            (void)mkdir(path, 0700);
-            *at = '/';
-        }
-    }
-    file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
 
 static struct cgroup_limits limits_of(const char *membership)
 {
     struct cgroup_limits limits;
     char path[128];
 
-    put("membership", membership);
-    snprintf(path, sizeof(path), "%s/membership", top);
-    cgroup_read(path, top, &limits);
+    folder_put("membership", membership);
+    snprintf(path, sizeof(path), "%s/membership", folder);
+    cgroup_read(path, folder, &limits);
     return limits;
 }
 
@@ -77,8 +33,8 @@ static void without_groups_there_is_no_limit(void **state)
     assert_true(limits.memory_bytes == UINT64_MAX);
     limits = limits_of("0::/a/b\n");
     assert_true(limits.processors == UINT64_MAX);
-    put("a/b/cpu.max", "max 100000\n");
-    put("a/b/memory.max", "max\n");
+    folder_put("a/b/cpu.max", "max 100000\n");
+    folder_put("a/b/memory.max", "max\n");
     limits = limits_of("0::/a/b\n");
     assert_true(limits.processors == UINT64_MAX);
     assert_true(limits.memory_bytes == UINT64_MAX);
@@ -87,11 +43,11 @@ static void without_groups_there_is_no_limit(void **state)
 static void a_quota_is_rounded_up(void **state)
 {
     (void)state;
-    put("a/b/cpu.max", "150000 100000\n");
+    folder_put("a/b/cpu.max", "150000 100000\n");
     assert_int_equal(limits_of("0::/a/b\n").processors, 2);
-    put("a/b/cpu.max", "200000 100000\n");
+    folder_put("a/b/cpu.max", "200000 100000\n");
     assert_int_equal(limits_of("0::/a/b\n").processors, 2);
-    put("a/b/cpu.max", "1000 100000\n");
+    folder_put("a/b/cpu.max", "1000 100000\n");
     assert_int_equal(limits_of("0::/a/b\n").processors, 1);
 }
 
@@ -100,10 +56,10 @@ static void the_least_of_all_groups_above_holds(void **state)
     struct cgroup_limits limits;
 
     (void)state;
-    put("a/b/cpu.max", "800000 100000\n");
-    put("a/b/memory.max", "900000\n");
-    put("a/cpu.max", "300000 100000\n");
-    put("a/memory.max", "1000000\n");
+    folder_put("a/b/cpu.max", "800000 100000\n");
+    folder_put("a/b/memory.max", "900000\n");
+    folder_put("a/cpu.max", "300000 100000\n");
+    folder_put("a/memory.max", "1000000\n");
     limits = limits_of("0::/a/b\n");
     assert_int_equal(limits.processors, 3);
     assert_int_equal(limits.memory_bytes, 900000);
@@ -114,8 +70,8 @@ static void in_a_container_the_mount_itself_is_the_group(void **state)
     struct cgroup_limits limits;
 
     (void)state;
-    put("cpu.max", "100000 100000\n");
-    put("memory.max", "65536\n");
+    folder_put("cpu.max", "100000 100000\n");
+    folder_put("memory.max", "65536\n");
     limits = limits_of("0::/docker/0123456789\n");
     assert_int_equal(limits.processors, 1);
     assert_int_equal(limits.memory_bytes, 65536);
@@ -126,12 +82,12 @@ static void version_1_has_a_folder_for_each_controller(void **state)
     struct cgroup_limits limits;
 
     (void)state;
-    put("cpu/a/cpu.cfs_quota_us", "250000\n");
-    put("cpu/a/cpu.cfs_period_us", "100000\n");
-    put("cpu/cpu.cfs_quota_us", "-1\n");
-    put("cpu/cpu.cfs_period_us", "100000\n");
-    put("memory/b/memory.limit_in_bytes", "1048576\n");
-    put("memory/memory.limit_in_bytes", "9223372036854771712\n");
+    folder_put("cpu/a/cpu.cfs_quota_us", "250000\n");
+    folder_put("cpu/a/cpu.cfs_period_us", "100000\n");
+    folder_put("cpu/cpu.cfs_quota_us", "-1\n");
+    folder_put("cpu/cpu.cfs_period_us", "100000\n");
+    folder_put("memory/b/memory.limit_in_bytes", "1048576\n");
+    folder_put("memory/memory.limit_in_bytes", "9223372036854771712\n");
     limits = limits_of("9:name=systemd:/\n4:memory:/b\n3:cpuset:/\n"
                        "2:cpuacct,cpu:/a\n0::/\n");
     assert_int_equal(limits.processors, 3);
@@ -149,13 +105,13 @@ static void what_makes_no_sense_sets_no_limit(void **state)
     struct cgroup_limits limits;
 
     (void)state;
-    put("a/cpu.max", "100000\n");
-    put("a/memory.max", "-5\n");
+    folder_put("a/cpu.max", "100000\n");
+    folder_put("a/memory.max", "-5\n");
     limits = limits_of("0::/a\n");
     assert_true(limits.processors == UINT64_MAX);
     assert_true(limits.memory_bytes == UINT64_MAX);
-    put("a/cpu.max", "100000 0\n");
-    put("a/memory.max", "");
+    folder_put("a/cpu.max", "100000 0\n");
+    folder_put("a/memory.max", "");
     limits = limits_of("0::/a\n");
     assert_true(limits.processors == UINT64_MAX);
     assert_true(limits.memory_bytes == UINT64_MAX);
@@ -164,7 +120,8 @@ static void what_makes_no_sense_sets_no_limit(void **state)
     }
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, make_top, remove_top)
+#define CASE(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
 
 int main(void)
 {

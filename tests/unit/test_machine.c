@@ -3,76 +3,31 @@
  */
 #include "control/machine.h"
 
-#include <ftw.h>
+#include "folder.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static char top[64];
-
-static int remove_one(const char *path, const struct stat *status, int type,
-                      struct FTW *at)
-{
-    (void)status, (void)type, (void)at;
-    return remove(path);
-}
-
-static int make_top(void **state)
-{
-    char path[128];
-
-    (void)state;
-    snprintf(top, sizeof(top), "/tmp/evproxy-machine.XXXXXX");
-    if (mkdtemp(top) == NULL) {
-        return -1;
-    }
-    snprintf(path, sizeof(path), "%s/fs", top);
-    (void)mkdir(path, 0700);
-    snprintf(path, sizeof(path), "%s/net", top);
-    (void)mkdir(path, 0700);
-    snprintf(path, sizeof(path), "%s/net/ipv4", top);
-    return mkdir(path, 0700);
-}
-
-static int remove_top(void **state)
-{
-    (void)state;
-    return nftw(top, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static void put(const char *name, const char *text)
-{
-    char path[256];
-    FILE *file;
-
-    snprintf(path, sizeof(path), "%s/%s", top, name);
-    file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
 
 static struct machine read_machine(void)
 {
     struct machine machine;
 
-    machine_read(&machine, top);
+    machine_read(&machine, folder);
     return machine;
 }
 
 static uint64_t ports_of(const char *range, const char *reserved)
 {
-    put("net/ipv4/ip_local_port_range", range);
-    put("net/ipv4/ip_local_reserved_ports", reserved);
+    folder_put("net/ipv4/ip_local_port_range", range);
+    folder_put("net/ipv4/ip_local_reserved_ports", reserved);
     return read_machine().ports;
 }
 
@@ -81,11 +36,11 @@ static void the_files_are_read(void **state)
     struct machine machine;
 
     (void)state;
-    put("fs/nr_open", "1048576\n");
-    put("net/ipv4/ip_local_port_range", "32768\t60999\n");
-    put("net/ipv4/tcp_mem", "287898\t383867\t575796\n");
-    put("net/ipv4/tcp_rmem", "4096\t131072\t33554432\n");
-    put("net/ipv4/tcp_wmem", "4096\t16384\t4194304\n");
+    folder_put("fs/nr_open", "1048576\n");
+    folder_put("net/ipv4/ip_local_port_range", "32768\t60999\n");
+    folder_put("net/ipv4/tcp_mem", "287898\t383867\t575796\n");
+    folder_put("net/ipv4/tcp_rmem", "4096\t131072\t33554432\n");
+    folder_put("net/ipv4/tcp_wmem", "4096\t16384\t4194304\n");
     machine = read_machine();
     assert_int_equal(machine.descriptors_max, 1048576);
     assert_int_equal(machine.ports, 28232);
@@ -116,9 +71,9 @@ static void files_that_make_no_sense_are_no_limit(void **state)
     struct machine machine;
 
     (void)state;
-    put("fs/nr_open", "");
-    put("net/ipv4/ip_local_port_range", "60999 32768\n");
-    put("net/ipv4/tcp_mem", "1 2\n");
+    folder_put("fs/nr_open", "");
+    folder_put("net/ipv4/ip_local_port_range", "60999 32768\n");
+    folder_put("net/ipv4/tcp_mem", "1 2\n");
     machine = read_machine();
     assert_true(machine.descriptors_max == UINT64_MAX);
     assert_int_equal(machine.ports, 0);
@@ -142,14 +97,14 @@ static void reserved_ports_are_not_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_files_are_read, make_top,
-                                        remove_top),
+        cmocka_unit_test_setup_teardown(the_files_are_read, folder_make,
+                                        folder_remove),
         cmocka_unit_test_setup_teardown(files_that_are_not_there_are_no_limit,
-                                        make_top, remove_top),
+                                        folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(files_that_make_no_sense_are_no_limit,
-                                        make_top, remove_top),
+                                        folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(reserved_ports_are_not_counted,
-                                        make_top, remove_top),
+                                        folder_make, folder_remove),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
