@@ -77,6 +77,13 @@ static inline bool upstream_up(const struct upstream *upstream)
     return atomic_load_explicit(&upstream->down, memory_order_relaxed) == 0;
 }
 
+/* As the stats lines and the status page name its state. drained: its line has
+ * the option drain. */
+static inline const char *upstream_state_name(bool up, bool drained)
+{
+    return !up ? "down" : drained ? "drain" : "up";
+}
+
 /*
  * Counts one connection, or answers false if that would exceed max (0: no
  * limit). Exact over all workers. Pair with upstream_leave.

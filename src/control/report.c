@@ -55,15 +55,6 @@ static bool newer_has_upstream(const struct generations *generations,
     return false;
 }
 
-static const char *state_of(const struct upstream *upstream,
-                            const struct config_upstream *line)
-{
-    if (!upstream_up(upstream)) {
-        return "down";
-    }
-    return line->drain ? "drain" : "up";
-}
-
 static void add_upstream(struct log_burst *burst, const char *service,
                          const struct upstream *upstream,
                          const struct config_upstream *line)
@@ -77,7 +68,7 @@ static void add_upstream(struct log_burst *burst, const char *service,
                   " total=%" PRIu64 " failed=%" PRIu64 " bytes_up=%" PRIu64
                   " bytes_down=%" PRIu64,
                   service, log_quote(upstream->text, name, sizeof(name)),
-                  state_of(upstream, line),
+                  upstream_state_name(upstream_up(upstream), line->drain),
                   atomic_load_explicit(&upstream->active, memory_order_relaxed),
                   sums.total, upstream_sums_failed(&sums), sums.bytes[UP],
                   sums.bytes[DOWN]);

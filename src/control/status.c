@@ -159,21 +159,13 @@ static void add_upstream_stats(struct text *text,
     text_add_string(text, "}}");
 }
 
-/* As in the stats lines. */
-static const char *state_of(const struct sample_upstream *upstream)
-{
-    if (!upstream->up) {
-        return "down";
-    }
-    return upstream->line->drain ? "drain" : "up";
-}
-
 static void add_upstream(struct text *text, const struct sample *sample,
                          const struct sample_upstream *upstream)
 {
     text_add_string(text, "{\"upstream\":");
     status_add_string(text, upstream->upstream->text);
-    text_add(text, ",\"state\":\"%s\",\"cause\":", state_of(upstream));
+    text_add(text, ",\"state\":\"%s\",\"cause\":",
+             upstream_state_name(upstream->up, upstream->line->drain));
     if (upstream->up) {
         text_add_string(text, "null");
     } else {
