@@ -5,9 +5,9 @@
  * starts.
  *
  * As the service: the process runs as the unit runs the service, so that what
- * it may not do the service may not do either. Otherwise whoever checks a file
- * may have fewer rights than the service: addresses that these do not suffice
- * for are passed over. The dates of certificates are left out as the service,
+ * it may not do the service may not do either. Otherwise the user that runs -t
+ * may have fewer rights than the service: addresses that need more rights are
+ * passed over. The dates of certificates are left out as the service,
  * since a reload takes any.
  */
 #ifndef EVPROXY_CONTROL_PREFLIGHT_H

@@ -51,9 +51,10 @@ struct loop_guard {
                                 an earlier one. Pages never used are not
                                 resident. */
     _Atomic uint64_t noted[LOOP_PORTS / 64]; /* one bit for each port: whether
-                                it has a note. Whoever noted or forgets it
-                                writes, and every accept reads; relaxed, since
-                                the lock orders the notes */
+                                it has a note. The thread that sets or
+                                removes the note writes, and every accept
+                                reads; relaxed, since the lock orders the notes
+                              */
 };
 
 /* -1 with errno = ENOMEM. */

@@ -169,7 +169,7 @@ static void ask(struct plane *plane, struct udp_group *group, unsigned worker,
     struct udp_request *request = &group->request;
 
     if (request->under_way || any == NULL) {
-        return; /* whoever asked us looks again */
+        return; /* the worker that asked this one looks again */
     }
     *request = (struct udp_request){
         .message.type = PLANE_UDP_EVICT,

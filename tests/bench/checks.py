@@ -31,7 +31,7 @@ ANSWERS = {
 
 
 class Upstream(threading.Thread):
-    """Answers whoever connects, and counts."""
+    """Answers each client that connects, and counts them."""
 
     def __init__(self, kind):
         super().__init__(daemon=True)

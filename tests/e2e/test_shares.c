@@ -82,7 +82,7 @@ static void one_source_has_a_part_of_it(void **state)
     proxy_stop(proxy);
 }
 
-/* Whoever sends headers for many is no source; whom they tell of is one. */
+/* A sender of headers is no source. The client that a header names is one. */
 static void a_sender_of_headers_is_not_the_source(void **state)
 {
     struct loopback front = loopback_new();

@@ -89,7 +89,7 @@ static void leastconn_without_connections_heeds_the_share(void **state)
     balance_fini(&scene.balance);
 }
 
-/* From down to the whole weight: whoever moves, moves to the one that came. */
+/* While the weight grows, a client moves only to the upstream that came up. */
 static void source_moves_clients_to_the_one_that_came_only(void **state)
 {
     static int16_t at[PICKS];
