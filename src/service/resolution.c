@@ -1,5 +1,6 @@
 #include "service/resolution.h"
 
+#include "base/gcd.h"
 #include "config/array.h"
 
 #include <stdio.h>
@@ -69,17 +70,6 @@ static uint32_t weight_of(const struct srv_record *record)
     return record->weight == 0 ? 1 : record->weight;
 }
 
-static uint32_t common_divisor(uint32_t a, uint32_t b)
-{
-    while (b != 0) {
-        uint32_t rest = a % b;
-
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 static void find_lowest(struct records *records)
 {
     records->lowest = UINT16_MAX;
@@ -96,8 +86,7 @@ static void find_scale(struct records *records)
         bool backup = is_backup(records, i);
         uint32_t weight = weight_of(&records->list[i]);
 
-        records->divisor[backup] =
-            common_divisor(weight, records->divisor[backup]);
+        records->divisor[backup] = gcd(weight, records->divisor[backup]);
         if (weight > records->most[backup]) {
             records->most[backup] = weight;
         }

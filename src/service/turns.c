@@ -1,5 +1,7 @@
 #include "service/turns.h"
 
+#include "base/gcd.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,17 +24,6 @@ struct group {
 static uint32_t group_next(const struct group *group)
 {
     return group->members[group->taken % group->size];
-}
-
-static uint32_t gcd(uint32_t a, uint32_t b)
-{
-    while (b != 0) {
-        uint32_t rest = a % b;
-
-        a = b;
-        b = rest;
-    }
-    return a;
 }
 
 /* Weights to turns: the least numbers of the same ratio, if they fit. Answers
