@@ -9,7 +9,7 @@
 
 struct machine {
     uint64_t descriptors;     /* RLIMIT_NOFILE, the hard limit */
-    uint64_t descriptors_max; /* fs.nr_open; UINT64_MAX: not known */
+    uint64_t descriptors_max; /* as machine_descriptors_max */
     uint64_t ports; /* of net.ipv4.ip_local_port_range, without the reserved
                        ones; 0: not known */
     uint64_t tcp_memory_bytes;  /* of all TCP sockets, net.ipv4.tcp_mem; 0: not
@@ -23,5 +23,8 @@ struct machine {
 
 /* settings: as MACHINE_SETTINGS. */
 void machine_read(struct machine *machine, const char *settings);
+
+/* Descriptors that any process may have, fs.nr_open; UINT64_MAX: not known. */
+uint64_t machine_descriptors_max(const char *settings);
 
 #endif

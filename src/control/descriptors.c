@@ -2,6 +2,7 @@
 
 #include "control/health_check.h"
 #include "control/http_server.h"
+#include "control/machine.h"
 #include "control/resolver.h"
 
 #include <fcntl.h>
@@ -33,21 +34,6 @@ int descriptors_fill_standard(void)
     return 0;
 }
 
-/* Descriptors that any process may have; UINT64_MAX: not known. */
-static uint64_t machine_limit(void)
-{
-    FILE *file = fopen("/proc/sys/fs/nr_open", "re");
-    uint64_t limit = UINT64_MAX;
-
-    if (file != NULL) {
-        if (fscanf(file, "%" SCNu64, &limit) != 1) {
-            limit = UINT64_MAX;
-        }
-        fclose(file);
-    }
-    return limit;
-}
-
 uint64_t descriptors_raise(void)
 {
     struct rlimit limit;
@@ -63,7 +49,7 @@ uint64_t descriptors_raise(void)
             limit.rlim_cur = soft;
         }
     }
-    return MIN(limit.rlim_cur, machine_limit());
+    return MIN(limit.rlim_cur, machine_descriptors_max(MACHINE_SETTINGS));
 }
 
 /* How many look-ups its names may need at a time. The targets of an SRV name
@@ -112,7 +98,7 @@ static const char *too_many(uint64_t limit, uint32_t connections,
                             uint64_t others, uint32_t wanted)
 {
     static char sentence[160];
-    uint64_t machine = machine_limit();
+    uint64_t machine = machine_descriptors_max(MACHINE_SETTINGS);
     const char *name = "RLIMIT_NOFILE";
 
     if (PER_CONNECTION * (uint64_t)wanted + others > machine) {

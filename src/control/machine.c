@@ -77,17 +77,23 @@ static void read_ports(struct machine *machine, const char *settings)
     }
 }
 
+uint64_t machine_descriptors_max(const char *settings)
+{
+    uint64_t numbers[3];
+
+    return read_numbers(settings, "fs/nr_open", numbers) > 0 ? numbers[0]
+                                                             : UINT64_MAX;
+}
+
 void machine_read(struct machine *machine, const char *settings)
 {
     struct rlimit limit;
     uint64_t numbers[3];
 
-    *machine = (struct machine){.descriptors_max = UINT64_MAX};
+    *machine =
+        (struct machine){.descriptors_max = machine_descriptors_max(settings)};
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         machine->descriptors = limit.rlim_max;
-    }
-    if (read_numbers(settings, "fs/nr_open", numbers) > 0) {
-        machine->descriptors_max = numbers[0];
     }
     read_ports(machine, settings);
     /* Of each of these the least, the default (of tcp_mem: where the kernel
