@@ -15,10 +15,9 @@
 
 /* 0, or what a start would fail with. No connection to a listener is made: it
  * would be one of its clients. */
-static int probe_unix(const struct endpoint *endpoint)
+static int probe_unix(const struct endpoint *endpoint, struct holder *holder)
 {
     struct stat status;
-    struct holder holder;
 
     if (lstat(endpoint->u.un.sun_path, &status) < 0) {
         return 0; /* its folder may be made at the start (RuntimeDirectory=) */
@@ -26,9 +25,9 @@ static int probe_unix(const struct endpoint *endpoint)
     if (!S_ISSOCK(status.st_mode)) {
         return EEXIST;
     }
-    holder_find(endpoint, SOCK_STREAM, &holder);
+    holder_find(endpoint, SOCK_STREAM, holder);
     /* A start removes the file of a socket that nobody has any more. */
-    return holder.kind == HOLDER_UNKNOWN ? 0 : EADDRINUSE;
+    return holder->kind == HOLDER_UNKNOWN ? 0 : EADDRINUSE;
 }
 
 /* Whether the error may be of this process alone. */
@@ -52,15 +51,15 @@ static void check_listen(const struct config_listen *listen, int type,
     const struct endpoint *endpoint = &listen->address.endpoint;
     struct holder holder = {.kind = HOLDER_UNKNOWN};
     char text[ADDR_TEXT_MAX], who[HOLDER_TEXT_MAX];
-    int error;
+    int error = 0;
 
     if (endpoint->u.any.sa_family == AF_UNIX) {
-        error = probe_unix(endpoint);
-    } else {
-        error = listen_probe(endpoint, type, owner) < 0 ? errno : 0;
-    }
-    if (error == EADDRINUSE) {
-        holder_find(endpoint, type, &holder);
+        error = probe_unix(endpoint, &holder);
+    } else if (listen_probe(endpoint, type, owner) < 0) {
+        error = errno;
+        if (error == EADDRINUSE) {
+            holder_find(endpoint, type, &holder);
+        }
     }
     if (error != 0 && !is_pardoned(error, &holder, as_service)) {
         config_errors_add(errors, listen->line, "cannot listen on %s: %s%s",
