@@ -262,6 +262,11 @@ void session_close(struct plane *plane, struct session *session,
     if (!session->accepted) {
         session_count_accepted(plane, session);
     }
+    /* Before anybody can see the end: who does may come back at once. */
+    if (session->in_service) {
+        admission_leave_service(session->service, &session->client,
+                                session->in_source);
+    }
     service_counters_end(plane_counters(plane, session->service), cause,
                          plane->loop.now_ns - session->born_ns);
     session_log_end(plane, session, cause);
@@ -277,10 +282,6 @@ void session_close(struct plane *plane, struct session *session,
         upstream_leave_finished(session->upstream);
     } else if (session->upstream != NULL) {
         upstream_leave(session->upstream);
-    }
-    if (session->in_service) {
-        admission_leave_service(session->service, &session->client,
-                                session->in_source);
     }
     admission_leave_process(plane);
     session_release(plane, session);

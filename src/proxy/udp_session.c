@@ -47,6 +47,9 @@ static void end(struct plane *plane, struct udp_session *session,
     struct listener *listener = session->listener;
     struct sock sock = {.fd = session->fd};
 
+    /* Before anybody can see the end, as for a connection. */
+    admission_leave_service(session->service, &session->flow.key.client,
+                            session->in_source);
     service_counters_end(plane_counters(plane, session->service), cause,
                          plane->loop.now_ns - session->born_ns);
     log_end(plane, session, cause);
@@ -64,8 +67,6 @@ static void end(struct plane *plane, struct udp_session *session,
     }
     listener->sessions--;
     udp->listener_unused |= listener->sessions == 0 && !listener->kept;
-    admission_leave_service(session->service, &session->flow.key.client,
-                            session->in_source);
     admission_leave_udp(plane);
     plane_release(plane, session->service->generation);
 }
