@@ -13,7 +13,8 @@
  *
  * At LOOP_TURNS_MAX the connection ends as `loop`, and so do those that the
  * notes name, once the end reaches them: none of them connects again. A note
- * that comes late, after the other end has accepted, is seen in the next turn.
+ * that comes late, after the other end has accepted, is seen in the next turn,
+ * or when the one who accepted connects and notes that.
  *
  * To note costs three system calls, and few upstreams lead to ourselves. So the
  * first connection to an upstream in a second is noted, and every 64th, for

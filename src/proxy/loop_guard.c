@@ -48,6 +48,27 @@ static uint64_t bit_of(uint16_t port)
     return UINT64_C(1) << (port % 64);
 }
 
+static struct loop_note *find(const struct loop_guard *guard,
+                              const struct loop_ends *ends)
+{
+    struct loop_note *note = &guard->notes[ends->from.port];
+
+    return note->upstream != NULL &&
+                   memcmp(&note->ends, ends, sizeof(*ends)) == 0
+               ? note
+               : NULL;
+}
+
+/* A connection of ours has come back to us: all that go where it went are
+ * noted from now on. */
+static void mark_returned(const struct loop_note *note)
+{
+    if (note != NULL) {
+        atomic_store_explicit(&note->upstream->returns, true,
+                              memory_order_relaxed);
+    }
+}
+
 void loop_guard_note(struct loop_guard *guard, struct upstream *upstream,
                      const struct loop_ends *ends,
                      const struct loop_ends *client)
@@ -55,6 +76,8 @@ void loop_guard_note(struct loop_guard *guard, struct upstream *upstream,
     uint16_t port = ends->from.port;
 
     pthread_mutex_lock(&guard->lock);
+    /* The note of the client's own connection came after we had accepted it. */
+    mark_returned(find(guard, client));
     guard->notes[port] = (struct loop_note){
         .upstream = upstream,
         .ends = *ends,
@@ -84,17 +107,6 @@ bool loop_guard_forget(struct loop_guard *guard,
 
 /* ---- who accepts ---- */
 
-static struct loop_note *find(const struct loop_guard *guard,
-                              const struct loop_ends *ends)
-{
-    struct loop_note *note = &guard->notes[ends->from.port];
-
-    return note->upstream != NULL &&
-                   memcmp(&note->ends, ends, sizeof(*ends)) == 0
-               ? note
-               : NULL;
-}
-
 bool loop_guard_arrive(struct loop_guard *guard, const struct loop_ends *ends)
 {
     struct loop_note *turns[LOOP_TURNS_MAX];
@@ -103,10 +115,7 @@ bool loop_guard_arrive(struct loop_guard *guard, const struct loop_ends *ends)
 
     pthread_mutex_lock(&guard->lock);
     note = find(guard, ends);
-    if (note != NULL) {
-        atomic_store_explicit(&note->upstream->returns, true,
-                              memory_order_relaxed);
-    }
+    mark_returned(note);
     while (note != NULL && count < LOOP_TURNS_MAX) {
         turns[count++] = note;
         note = find(guard, &note->client);

@@ -86,6 +86,16 @@ static void a_note_that_comes_late_counts_in_the_next_turn(void **state)
     assert_true(arrives(1, 1000));
 }
 
+static void who_connects_for_a_client_sees_its_late_note(void **state)
+{
+    (void)state;
+    assert_false(arrives(1, 1001));
+    note(1001, 1);
+    assert_false(atomic_load(&upstream->returns));
+    note(1000, 1001);
+    assert_true(atomic_load(&upstream->returns));
+}
+
 static void another_connection_from_the_port_is_not_counted(void **state)
 {
     (void)state;
@@ -143,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_loop_ends_at_its_last_turn),
         TEST(a_note_that_comes_late_counts_in_the_next_turn),
+        TEST(who_connects_for_a_client_sees_its_late_note),
         TEST(another_connection_from_the_port_is_not_counted),
         TEST(a_ring_of_notes_comes_to_an_end),
         TEST(a_note_of_another_upstream_stays),
