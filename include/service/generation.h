@@ -42,6 +42,12 @@ struct listen_socket {
     bool inherited; /* the service manager has the sockets too */
 };
 
+/* One worker's sessions: on a line of its own, as each connection writes it
+ * twice. */
+struct generation_sessions {
+    _Alignas(CACHE_LINE_BYTES) uint32_t count;
+};
+
 struct generation {
     uint64_t number;       /* from 1 */
     struct config *config; /* owned */
@@ -50,11 +56,12 @@ struct generation {
     struct listen_socket *listens;
     size_t listen_count;
     unsigned workers;
-    struct list link;   /* in the ring of living generations, from the oldest to
-                           the newest, without a head; control thread */
-    unsigned holders;   /* workers and the control plane, while they use it; 0
-                           until it is handed out; control thread */
-    uint32_t *sessions; /* one for each worker, which alone writes it */
+    struct list link; /* in the ring of living generations, from the oldest to
+                         the newest, without a head; control thread */
+    unsigned holders; /* workers and the control plane, while they use it; 0
+                         until it is handed out; control thread */
+    struct generation_sessions *sessions; /* one for each worker, which alone
+                                             writes it */
 };
 
 /*

@@ -87,8 +87,9 @@ struct service {
                                        control/credentials.h */
     struct tls_context *tls_client; /* for upstreams; likewise */
     struct tls_context *tls_check;  /* for their checks; likewise */
-    _Atomic uint32_t source_cursor; /* any worker, relaxed: the number of the
-                                       next source address */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t source_cursor; /* any worker,
+                            relaxed: the number of the next source address. Not
+                            on a line that each connection reads */
 };
 
 /*

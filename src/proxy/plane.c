@@ -115,18 +115,18 @@ static void report_if_drained(struct plane *plane)
 
 void plane_hold(struct plane *plane, struct generation *generation)
 {
-    generation->sessions[plane->number]++;
+    generation->sessions[plane->number].count++;
     plane->active++;
 }
 
 void plane_release(struct plane *plane, struct generation *generation)
 {
-    generation->sessions[plane->number]--;
+    generation->sessions[plane->number].count--;
     plane->active--;
     if (plane->accept_paused) {
         plane->accept_resume = plane->accept_due = true;
     }
-    if (generation->sessions[plane->number] == 0 &&
+    if (generation->sessions[plane->number].count == 0 &&
         generation != plane->generation) {
         end_hold(plane, generation);
     }

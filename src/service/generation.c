@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/param.h>
 
+_Static_assert(sizeof(struct generation_sessions) == CACHE_LINE_BYTES,
+               "what two workers write would share a line");
+
 /* ---- services ------------------------------------------------------------ */
 
 static const struct service *
@@ -236,6 +239,19 @@ static void generation_free(struct generation *generation)
     free(generation);
 }
 
+static int make_sessions(struct generation *generation)
+{
+    size_t bytes = generation->workers * sizeof(*generation->sessions);
+
+    generation->sessions =
+        aligned_alloc(_Alignof(struct generation_sessions), bytes);
+    if (generation->sessions == NULL) {
+        return -1;
+    }
+    memset(generation->sessions, 0, bytes);
+    return 0;
+}
+
 struct generation *generation_create(struct config *config,
                                      struct generation *previous,
                                      unsigned workers, uint32_t connections,
@@ -250,8 +266,7 @@ struct generation *generation_create(struct config *config,
     generation->number = previous == NULL ? 1 : previous->number + 1;
     generation->config = config;
     generation->workers = workers;
-    generation->sessions = calloc(workers, sizeof(*generation->sessions));
-    if (generation->sessions == NULL ||
+    if (make_sessions(generation) < 0 ||
         make_services(generation, previous, names) < 0 ||
         make_listens(generation) < 0 ||
         make_limits(generation, connections) < 0) {

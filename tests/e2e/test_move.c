@@ -292,7 +292,7 @@ static void check_counters(size_t bytes)
         struct plane *plane = &world.planes[i].plane;
 
         assert_int_equal(plane->active, 0);
-        assert_int_equal(world.generation->sessions[i], 0);
+        assert_int_equal(world.generation->sessions[i].count, 0);
         for (enum direction j = UP; j < DIRECTIONS; j++) {
             assert_int_equal(atomic_load(&plane->memory[j].cache.lent), 0);
         }

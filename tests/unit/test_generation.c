@@ -459,6 +459,38 @@ static void a_failure_leaves_all_as_it_was(void **state)
     generation_destroy(old);
 }
 
+/* Each element is one worker's: it begins a cache line and fills its last. */
+static void expect_lines(const void *array, size_t element_bytes)
+{
+    assert_int_equal((uintptr_t)array % CACHE_LINE_BYTES, 0);
+    assert_int_equal(element_bytes % CACHE_LINE_BYTES, 0);
+}
+
+/* What a connection writes in its worker's part, whoever the others are. */
+static void no_two_workers_count_on_one_line(void **state)
+{
+    struct generation *generation =
+        generation_create(parse("[service a]\nmode = udp\nlisten = :1\n"
+                                "upstream = 10.0.0.1:1\n"),
+                          NULL, WORKERS, 1000, NULL);
+    const struct service *service = &generation->services[0];
+    const struct upstream *upstream = service->upstreams[0];
+
+    (void)state;
+    expect_lines(generation->sessions, sizeof(*generation->sessions));
+    expect_lines(service->state->counters, sizeof(*service->state->counters));
+    expect_lines(service->state->memory, sizeof(*service->state->memory));
+    expect_lines(upstream->counters, sizeof(*upstream->counters));
+    expect_lines(service->state->census->entries,
+                 sizeof(*service->state->census->entries));
+    /* What they share they do not write where others only read. */
+    expect_lines(&service->state->active, CACHE_LINE_BYTES);
+    expect_lines(&upstream->active, CACHE_LINE_BYTES);
+    expect_lines(&service->source_cursor, CACHE_LINE_BYTES);
+    expect_lines(&service->balance.classes[0].cursor, CACHE_LINE_BYTES);
+    generation_destroy(generation);
+}
+
 static void to_destroy_nothing_is_harmless(void **state)
 {
     (void)state;
@@ -585,6 +617,7 @@ int main(void)
         cmocka_unit_test(a_reload_keeps_states_and_upstreams),
         cmocka_unit_test(the_table_of_sources_is_created_when_needed_and_kept),
         cmocka_unit_test(a_failure_leaves_all_as_it_was),
+        cmocka_unit_test(no_two_workers_count_on_one_line),
         cmocka_unit_test(to_destroy_nothing_is_harmless),
         cmocka_unit_test(generations_end_in_any_order),
     };
