@@ -6,6 +6,7 @@
 int mailbox_open(struct mailbox *mailbox)
 {
     mailbox->messages = (struct list){0};
+    mailbox->epoch = 0;
     mailbox->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (mailbox->fd < 0) {
         return -1;
@@ -21,19 +22,49 @@ void mailbox_close(struct mailbox *mailbox)
     pthread_mutex_destroy(&mailbox->lock);
 }
 
+/* Under the lock. */
+static void append(struct mailbox *mailbox, struct message *message)
+{
+    bool first = list_empty(&mailbox->messages);
+
+    if (list_linked(&message->link)) {
+        return;
+    }
+    list_append(&mailbox->messages, &message->link);
+    if (first) {
+        /* Cannot fail: the counter is never full. */
+        (void)!write(mailbox->fd, &(uint64_t){1}, sizeof(uint64_t));
+    }
+}
+
 void mailbox_post(struct mailbox *mailbox, struct message *message)
 {
     pthread_mutex_lock(&mailbox->lock);
-    if (!list_linked(&message->link)) {
-        bool first = list_empty(&mailbox->messages);
+    append(mailbox, message);
+    pthread_mutex_unlock(&mailbox->lock);
+}
 
-        list_append(&mailbox->messages, &message->link);
-        if (first) {
-            /* Cannot fail: the counter is never full. */
-            (void)!write(mailbox->fd, &(uint64_t){1}, sizeof(uint64_t));
-        }
+void mailbox_post_epoch(struct mailbox *mailbox, struct message *message,
+                        uint64_t epoch)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    mailbox->epoch = epoch;
+    append(mailbox, message);
+    pthread_mutex_unlock(&mailbox->lock);
+}
+
+bool mailbox_post_within(struct mailbox *mailbox, struct message *message,
+                         uint64_t epoch)
+{
+    bool within;
+
+    pthread_mutex_lock(&mailbox->lock);
+    within = mailbox->epoch == epoch;
+    if (within) {
+        append(mailbox, message);
     }
     pthread_mutex_unlock(&mailbox->lock);
+    return within;
 }
 
 struct message *mailbox_next(struct mailbox *mailbox)

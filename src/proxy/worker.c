@@ -152,13 +152,14 @@ int worker_apply(struct worker *worker, struct generation *generation)
         return -1;
     }
     apply->message.type = COMMAND_APPLY;
-    post(worker, &apply->message);
+    mailbox_post_epoch(&worker->reactor.plane.loop.mailbox, &apply->message,
+                       generation->number);
     return 0;
 }
 
 void worker_drain(struct worker *worker)
 {
-    post(worker, &worker->drain);
+    mailbox_post_epoch(&worker->reactor.plane.loop.mailbox, &worker->drain, 0);
 }
 
 void worker_reset_all(struct worker *worker)
