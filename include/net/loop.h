@@ -70,6 +70,7 @@ struct loop_owner {
 struct loop {
     uint64_t now_ns;     /* read once a turn */
     uint64_t longest_ns; /* of all turns */
+    uint64_t turns_ns;   /* what all turns have taken together */
     struct wheel wheel;
     struct list runnable[LOOP_QUEUES];
     struct list deferred[LOOP_QUEUES];

@@ -1,6 +1,6 @@
 /*
  * acceptor: takes TCP connections from the plane's listeners and hands them to
- * sessions.
+ * sessions, or to a plane that has far fewer.
  *
  * Level-triggered, after the turn's events and with a budget for each listener:
  * sessions that exist come first. At the process's limit, or when the machine
@@ -21,6 +21,10 @@ void acceptor_apply(struct plane *plane);
 /* At the end of a turn in which plane->accept_due was set: accepts from the
  * listeners that are ready, or pauses. */
 void acceptor_turn(struct plane *plane);
+
+/* The message PLANE_TRANSFER has come: another plane has accepted for this
+ * one. */
+void acceptor_take(struct plane *plane, struct message *message);
 
 /* The loop's handlers of PLANE_LISTENER and PLANE_ACCEPT. */
 void acceptor_event(struct loop *loop, uint32_t id, uint32_t instance,

@@ -52,6 +52,7 @@ enum plane_message_type {
     PLANE_WAITING,     /* from any plane: some of the line must go */
     PLANE_UDP_EVICT,   /* from another plane; see udp_eviction.h */
     PLANE_UDP_EVICTED, /* the same message comes back */
+    PLANE_TRANSFER,    /* from another plane; see transfer.h */
     PLANE_MESSAGE_TYPES,
 };
 
@@ -91,6 +92,7 @@ struct plane {
     struct loop loop;
     unsigned number; /* of the worker */
     struct shared *shared;
+    struct spread_worker *load;    /* of this plane, in shared->spread */
     struct generation *generation; /* of new connections; NULL before any */
     struct list holds;             /* of generation_hold; the current one too */
     struct pool sessions;          /* see session.h */

@@ -12,6 +12,7 @@
 #include "base/slab.h"
 #include "net/mailbox.h"
 #include "proxy/loop_guard.h"
+#include "proxy/spread.h"
 #include "proxy/waiting.h"
 #include "service/generation.h"
 
@@ -50,6 +51,7 @@ struct shared {
     struct mailbox **mailboxes; /* one for each worker; the control thread sets
                                    them before the first generation */
     struct census *census;      /* of the UDP sessions of all services */
+    struct spread *spread;      /* of TCP sessions over the workers */
 };
 
 /* -1 with errno. */

@@ -186,6 +186,7 @@ static void measure_turn(struct loop *loop)
     uint64_t took_ns = clock_now_ns() - loop->now_ns;
     bool longest = took_ns > loop->longest_ns;
 
+    loop->turns_ns += took_ns;
     if (longest) {
         loop->longest_ns = took_ns;
     }

@@ -6,7 +6,9 @@
 #include "proxy/handshake.h"
 #include "proxy/listener.h"
 #include "proxy/session_open.h"
+#include "proxy/transfer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -64,7 +66,10 @@ static bool accept_one(struct plane *plane, const struct listener *listener)
     }
     result = listen_accept(listener->fd, &sock, &client);
     if (result == LISTEN_ACCEPTED) {
-        session_open_begin(plane, listener->socket, &sock, &client);
+        if (!listener->kept ||
+            !transfer_send(plane, listener->socket, &sock, &client)) {
+            session_open_begin(plane, listener->socket, &sock, &client);
+        }
         return true;
     }
     admission_leave_process(plane);
@@ -164,6 +169,16 @@ void acceptor_event(struct loop *loop, uint32_t id, uint32_t instance,
         list_append(&plane->accept_ready, &listener->ready);
         plane->accept_due = true;
     }
+}
+
+void acceptor_take(struct plane *plane, struct message *message)
+{
+    struct transfer *transfer = transfer_of(message);
+
+    assert(transfer->listen->service->generation == plane->generation);
+    session_open_begin(plane, transfer->listen, &transfer->sock,
+                       &transfer->client);
+    transfer_done(plane, transfer);
 }
 
 void acceptor_timer(struct loop *loop, struct wheel_timer *timer)

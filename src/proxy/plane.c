@@ -27,6 +27,7 @@ int plane_open(struct plane *plane, const struct loop_owner *owner,
     plane->number = number;
     plane->tls_work = PLANE_TLS_WORK;
     plane->shared = shared;
+    plane->load = &shared->spread->list[number];
     shared->mailboxes[number] = &plane->loop.mailbox;
     plane->random = hash_mix(plane->loop.now_ns + number);
     pipe_pool_init(&plane->pipes);

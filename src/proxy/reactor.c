@@ -64,6 +64,9 @@ static void on_message(struct loop *loop, struct message *message)
     case PLANE_WAITING:
         session_open_evict(&reactor->plane);
         break;
+    case PLANE_TRANSFER:
+        acceptor_take(&reactor->plane, message);
+        break;
     case PLANE_UDP_EVICT:
         udp_session_asked(&reactor->plane, message);
         break;
@@ -83,6 +86,7 @@ static void on_batch_end(struct loop *loop)
     plane->handshakes = 0;
     plane->tls_work = PLANE_TLS_WORK;
     plane->tls_queue = false;
+    spread_measure(plane->load, loop->turns_ns, loop->now_ns);
     if (plane->accept_due) {
         acceptor_turn(plane);
     }
@@ -209,12 +213,25 @@ static void free_deferred(struct plane *plane)
     }
 }
 
+/* What other planes have accepted for this one is no longer in its mailbox. */
+static void take_transfers(struct plane *plane)
+{
+    struct message *message;
+
+    while ((message = mailbox_next(&plane->loop.mailbox)) != NULL) {
+        if (message->type == PLANE_TRANSFER) {
+            acceptor_take(plane, message);
+        }
+    }
+}
+
 void reactor_close(struct reactor *reactor)
 {
     struct plane *plane = &reactor->plane;
 
     listener_keep_none(plane);
     acceptor_apply(plane);
+    take_transfers(plane);
     reactor_reset_all(reactor);
     free_deferred(plane);
     udp_listener_close_unused(plane);

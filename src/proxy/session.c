@@ -28,6 +28,7 @@ struct session *session_create(struct plane *plane, struct service *service,
     session->born_ns = plane->loop.now_ns;
     session->timer.kind = PLANE_SESSION;
     plane_hold(plane, service->generation);
+    spread_begin(plane->load, plane->loop.now_ns);
     return session;
 }
 
@@ -235,6 +236,7 @@ void session_release(struct plane *plane, struct session *session)
     session->deferred = (struct list){NULL, NULL};
     loop_free_later(&plane->loop, PLANE_RELAYS, &session->deferred);
     plane_trim_later(plane);
+    spread_end(plane->load, session->born_ns, plane->loop.now_ns);
     plane_release(plane, generation);
 }
 

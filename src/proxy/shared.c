@@ -14,9 +14,10 @@ int shared_init(struct shared *shared, uint32_t block_bytes,
     shared->control = control;
     shared->mailboxes = calloc(workers, sizeof(struct mailbox *));
     shared->census = census_create(workers);
+    shared->spread = spread_create(workers);
     if (shared->mailboxes == NULL || shared->census == NULL ||
-        waiting_init(&shared->waiting) < 0) {
-        goto free_both;
+        shared->spread == NULL || waiting_init(&shared->waiting) < 0) {
+        goto free_tables;
     }
     if (loop_guard_init(&shared->loops) < 0) {
         goto fini_waiting;
@@ -41,8 +42,9 @@ fini_waiting:
     error = errno;
     waiting_fini(&shared->waiting);
     errno = error;
-free_both:
+free_tables:
     error = errno;
+    spread_destroy(shared->spread);
     census_destroy(shared->census);
     free(shared->mailboxes);
     errno = error;
@@ -55,6 +57,7 @@ void shared_fini(struct shared *shared)
     slab_fini(&shared->slab[DOWN]);
     loop_guard_fini(&shared->loops);
     waiting_fini(&shared->waiting);
+    spread_destroy(shared->spread);
     census_destroy(shared->census);
     free(shared->mailboxes);
 }

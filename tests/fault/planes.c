@@ -17,11 +17,50 @@ static unsigned plane_count;
 static struct shared shared;
 static struct mailbox control;
 static bool draining;
+static uint64_t handed;
+
+/* Commands go through the mailboxes, as a worker's do: they come after what
+ * other planes have handed over before. */
+enum { COMMAND_APPLY = PLANE_MESSAGE_TYPES, COMMAND_DRAIN };
+
+struct planes_gift {
+    struct message message;
+    struct reactor_change change;
+};
+
+static struct message drain[PLANES_MAX];
 
 static void must(bool it)
 {
     if (!it) {
         abort(); /* the test's own fault */
+    }
+}
+
+static void on_command(struct loop *loop, struct message *message)
+{
+    if (message->type == COMMAND_DRAIN) {
+        reactor_drain(reactor_of(loop));
+    } else {
+        struct planes_gift *gift =
+            container_of(message, struct planes_gift, message);
+
+        reactor_apply(reactor_of(loop), &gift->change);
+        free(gift);
+    }
+}
+
+/* The plane reads its mailbox to this command, which is the last in it. */
+static void obey(unsigned which, struct message *message, int command,
+                 uint64_t epoch)
+{
+    struct loop *loop = &planes[which].plane.loop;
+    struct message *next;
+
+    message->type = command;
+    mailbox_post_epoch(&loop->mailbox, message, epoch);
+    while ((next = mailbox_next(&loop->mailbox)) != NULL) {
+        loop->owner->message(loop, next);
     }
 }
 
@@ -34,7 +73,7 @@ void planes_open(unsigned count, uint64_t blocks, uint32_t max_connections)
                      &control) == 0);
     atomic_store(&shared.max_connections, max_connections);
     for (unsigned i = 0; i < count; i++) {
-        must(reactor_open(&planes[i], i, &shared, NULL) == 0);
+        must(reactor_open(&planes[i], i, &shared, on_command) == 0);
     }
 }
 
@@ -51,6 +90,7 @@ void planes_close(void)
 {
     for (unsigned i = 0; i < plane_count; i++) {
         reactor_close(&planes[i]);
+        handed += spread_handed(planes[i].plane.load);
     }
     free_reports();
     mailbox_close(&control);
@@ -58,14 +98,15 @@ void planes_close(void)
     plane_count = 0;
 }
 
+uint64_t planes_handed(void)
+{
+    return handed;
+}
+
 unsigned planes_count(void)
 {
     return plane_count;
 }
-
-struct planes_gift {
-    struct reactor_change change;
-};
 
 struct planes_gift *planes_prepare(unsigned which,
                                    struct generation *generation)
@@ -81,8 +122,8 @@ struct planes_gift *planes_prepare(unsigned which,
 
 void planes_apply(unsigned which, struct planes_gift *gift)
 {
-    reactor_apply(&planes[which], &gift->change);
-    free(gift);
+    obey(which, &gift->message, COMMAND_APPLY,
+         gift->change.hold->generation->number);
 }
 
 void planes_turn(unsigned which, int limit_ms)
@@ -157,7 +198,7 @@ void planes_drain(void)
 {
     draining = true;
     for (unsigned i = 0; i < plane_count; i++) {
-        reactor_drain(&planes[i]);
+        obey(i, &drain[i], COMMAND_DRAIN, 0);
     }
 }
 
@@ -225,6 +266,10 @@ static const char *plane_left_over(struct plane *plane)
             (i != PLANE_SWEEPS && !list_empty(&plane->loop.runnable[i]))) {
             return "something is still queued";
         }
+    }
+    if (spread_active(plane->load) != 0 ||
+        atomic_load(&plane->load->coming) != 0) {
+        return "the spread still counts a session";
     }
     pool_check(&plane->sessions);
     wheel_check(&plane->loop.wheel);

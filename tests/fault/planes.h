@@ -19,6 +19,10 @@ void planes_open(unsigned count, uint64_t blocks, uint32_t max_connections);
 void planes_close(void);
 unsigned planes_count(void);
 
+/* Connections that planes have handed to one another, in all runs that are
+ * closed. */
+uint64_t planes_handed(void);
+
 /*
  * Gives the plane a generation: the control thread prepares it, and the worker
  * takes what was prepared. NULL with errno = ENOMEM: nothing has changed.

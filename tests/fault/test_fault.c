@@ -7,6 +7,7 @@
  *      EVPROXY_TEST_SLOW=1    a tenth of the usual number
  */
 #include "base/log.h"
+#include "planes.h"
 #include "rig.h"
 
 #include <setjmp.h>
@@ -52,6 +53,7 @@ static void run_theme(enum rig_theme theme)
     uint64_t slower = setting("EVPROXY_TEST_SLOW", 0) != 0 ? 10 : SLOWER;
     uint64_t runs = setting("EVPROXY_TEST_RUNS", RUNS / slower);
     uint64_t only = setting("EVPROXY_TEST_SEED", UINT64_MAX);
+    uint64_t handed = planes_handed();
 
     if (only != UINT64_MAX && only % THEMES != theme) {
         skip();
@@ -69,6 +71,8 @@ static void run_theme(enum rig_theme theme)
             return;
         }
     }
+    /* The runs also were about planes that hand connections over. */
+    assert_true(runs < 1000 || planes_handed() - handed > runs / 1000);
 }
 
 static void bytes_arrive_once_in_order_and_the_end_after_them(void **state)
