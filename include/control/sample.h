@@ -87,6 +87,11 @@ struct sample_process {
     struct sample_facts facts;
 };
 
+struct sample_worker {
+    uint64_t active; /* TCP connections */
+    uint64_t handed; /* to other workers, so far */
+};
+
 enum sample_state {
     SAMPLE_WAITS,
     SAMPLE_BEGUN,
@@ -102,6 +107,7 @@ struct sample {
     uint64_t now_ns;      /* when it was complete */
     uint64_t now_unix_ns; /* the same time */
     struct sample_process process;
+    struct sample_worker *workers; /* process.workers of them */
     struct sample_service *services;
     uint32_t service_count;
     uint32_t service_size;

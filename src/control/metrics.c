@@ -32,7 +32,7 @@ void metrics_escape(const char *value, char *buffer, size_t size)
     buffer[used] = '\0';
 }
 
-/* One of three functions writes the lines of an item. */
+/* One of four functions writes the lines of an item. */
 struct family {
     const char *name;
     const char *type;
@@ -40,6 +40,8 @@ struct family {
     void (*process)(struct text *text, const struct family *family,
                     const struct sample_process *process);
     size_t offset; /* of the number in it, where that is all */
+    void (*worker)(struct text *text, const char *name, uint32_t number,
+                   const struct sample_worker *worker);
     void (*service)(struct text *text, const char *name, const char *label,
                     const struct sample_service *service);
     void (*upstream)(struct text *text, const char *name, const char *labels,
@@ -228,6 +230,22 @@ static void service_limit(struct text *text, const char *name,
     }
 }
 
+/* ---- of workers ---- */
+
+static void worker_active(struct text *text, const char *name, uint32_t i,
+                          const struct sample_worker *worker)
+{
+    text_add(text, "%s{worker=\"%" PRIu32 "\"} %" PRIu64 "\n", name, i,
+             worker->active);
+}
+
+static void worker_handed(struct text *text, const char *name, uint32_t i,
+                          const struct sample_worker *worker)
+{
+    text_add(text, "%s{worker=\"%" PRIu32 "\"} %" PRIu64 "\n", name, i,
+             worker->handed);
+}
+
 /* ---- of upstreams; labels: service="a",upstream="b" ---- */
 
 static void add_upstream(struct text *text, const char *name,
@@ -302,6 +320,10 @@ static const struct family families[] = {
      .help = "Version, and whether TLS is built in."},
     {"evproxy_workers", GAUGE, NUMBER(workers),
      .help = "Worker threads."},
+    {"evproxy_worker_active", GAUGE, .worker = worker_active,
+     .help = "TCP connections of the worker."},
+    {"evproxy_worker_handed_total", COUNTER, .worker = worker_handed,
+     .help = "Connections that the worker accepted and handed to another."},
     {"evproxy_stopping", GAUGE, .process = stopping,
      .help = "Whether the process drains to stop."},
     {"evproxy_connections", GAUGE, NUMBER(connections),
@@ -411,6 +433,9 @@ static uint32_t count_items(const struct family *family,
     if (family->process != NULL) {
         return 1;
     }
+    if (family->worker != NULL) {
+        return (uint32_t)sample->process.workers;
+    }
     return family->service != NULL ? sample->service_count
                                    : sample->upstream_count;
 }
@@ -420,6 +445,8 @@ static void write_item(const struct family *family, const struct sample *sample,
 {
     if (family->process != NULL) {
         family->process(text, family, &sample->process);
+    } else if (family->worker != NULL) {
+        family->worker(text, family->name, item, &sample->workers[item]);
     } else if (family->service != NULL) {
         write_service(family, &sample->services[item], text);
     } else {

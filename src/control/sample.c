@@ -37,7 +37,9 @@ void sample_begin(struct sample *sample, const struct sample_source *source)
 
     sample->state = SAMPLE_FAILED;
     sample->held = calloc(count + 1, sizeof(struct generation *));
-    if (sample->held == NULL) {
+    sample->workers =
+        calloc(source->workers->count + 1, sizeof(*sample->workers));
+    if (sample->held == NULL || sample->workers == NULL) {
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -57,6 +59,7 @@ void sample_fini(struct sample *sample, const struct sample_source *source)
         generations_release(source->generations, sample->held[i]);
     }
     free(sample->held);
+    free(sample->workers);
     free(sample->services);
     free(sample->upstreams);
 }
@@ -175,6 +178,16 @@ static bool add_upstream(struct sample *sample, const struct service *service,
 
 /* ---- the steps ---- */
 
+static void read_workers(struct sample *sample, const struct workers *workers)
+{
+    for (unsigned i = 0; i < workers->count; i++) {
+        const struct spread_worker *worker = &workers->shared.spread->list[i];
+
+        sample->workers[i] = (struct sample_worker){
+            .active = spread_active(worker), .handed = spread_handed(worker)};
+    }
+}
+
 /* The counters of the process, after those of the services: a connection that
  * a service counts meanwhile is missed once, never counted twice. */
 static void complete(struct sample *sample, const struct sample_source *source)
@@ -200,6 +213,7 @@ static void complete(struct sample *sample, const struct sample_source *source)
     process->log_lost = log_lost();
     process->generation = current->number;
     process->workers = source->workers->count;
+    read_workers(sample, source->workers);
     process->facts = *source->facts;
     process_read(&process->figures, 2 * process->connections);
     sample->now_ns = clock_now_ns();
