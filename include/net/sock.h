@@ -68,10 +68,22 @@ enum io sock_peek_end(struct sock *sock) WARN_UNUSED;
 /* Whether there are bytes to read, without reading them. */
 bool sock_has_bytes(const struct sock *sock);
 
-/* Writes at most size bytes, size > 0. last: sock_shutdown or sock_close
- * follows at once, so the FIN may go with the bytes. */
-enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool last,
+/* Writes at most size bytes, size > 0. more: another sock_send, sock_push,
+ * sock_shutdown or sock_close follows at once, so the kernel may wait for it to
+ * fill a segment, or to send the FIN with the bytes. */
+enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool more,
                   size_t *count) WARN_UNUSED;
+
+/* Sends what the kernel holds because more was to follow. */
+void sock_push(struct sock *sock);
+
+/* Whether sock_push works. Not on a socket of the kernel's TLS: that holds the
+ * bytes in a record that is open until it is full. */
+static inline bool sock_can_push(const struct sock *sock)
+{
+    return !(sock->options & SOCK_OPTION_UNIX) &&
+           (!(sock->tls & SOCK_TLS_ON) || sock->tls & SOCK_TLS_WRITE);
+}
 
 /*
  * Whether splice may move bytes between the two: OpenSSL reads none of them,

@@ -19,6 +19,10 @@
  * hold for both. Without a free pipe, or when the bytes get few again, the
  * block is used. A slow peer costs one block or, in bulk, one pipe.
  *
+ * Where splice cannot be used, as with TLS, a full block in bulk is written
+ * with the word that more follows: TCP then makes large segments of several
+ * blocks. The end of a pump pushes what TCP still holds.
+ *
  * A pump has four answers and no fifth: an edge that nobody waits for is lost.
  * Belongs to the thread of its session.
  */
@@ -65,7 +69,8 @@ struct relay {
     struct list link;  /* in a memory, retry or runnable queue */
     uint8_t wait;      /* enum relay_wait */
     uint8_t direction; /* enum direction: its place in the session */
-    uint16_t bulk; /* full blocks less others, lately; see RELAY_BULK_MOST */
+    uint8_t bulk;  /* full blocks less others, lately; see RELAY_BULK_MOST */
+    bool more;     /* more bytes follow those that are written; in a pump */
     uint32_t pipe; /* the number of the pipe that holds bytes; 0: none */
 };
 

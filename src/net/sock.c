@@ -142,14 +142,14 @@ static enum io write_answer(struct sock *sock, ssize_t put, size_t *count)
     return IO_OK;
 }
 
-enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool last,
+enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool more,
                   size_t *count)
 {
-    int flags = MSG_NOSIGNAL | (last ? MSG_MORE : 0);
+    int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
     ssize_t put;
 
     if (sock->tls & SOCK_TLS_WRITE) {
-        return tls_send(sock, bytes, size, last, count);
+        return tls_send(sock, bytes, size, more, count);
     }
     if (sock->options & SOCK_OPTION_WRITTEN) {
         set_nodelay(sock);
@@ -158,6 +158,12 @@ enum io sock_send(struct sock *sock, const void *bytes, size_t size, bool last,
         put = send(sock->fd, bytes, size, flags);
     } while (put < 0 && errno == EINTR);
     return write_answer(sock, put, count);
+}
+
+/* Setting the option pushes, also when it is set (tcp(7)). */
+void sock_push(struct sock *sock)
+{
+    sock_set_int(sock->fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
 enum io sock_splice_out(struct sock *sock, int pipe_fd, size_t size,

@@ -118,7 +118,7 @@ static enum io write_some(struct relay *relay,
         bool last =
             context->from->ready & SOCK_ENDED && span.count == relay->ring.used;
 
-        io = sock_send(to, span.bytes, span.count, last, &count);
+        io = sock_send(to, span.bytes, span.count, last || relay->more, &count);
         ring_consumed(&relay->ring, count);
     }
     return io;
@@ -313,6 +313,14 @@ static void spend(const struct relay_context *context, size_t count,
     *budget -= MIN(*budget, MAX(count, work));
 }
 
+/* After a read: whether another one probably gives bytes at once. */
+static bool reads_on(const struct relay *relay,
+                     const struct relay_context *context)
+{
+    return in_bulk(relay) && relay->ring.used == relay->ring.size &&
+           context->from->ready & SOCK_READABLE && sock_can_push(context->to);
+}
+
 /* Its turn is over; another one comes. */
 static enum pump wait_for_turn(struct relay *relay,
                                const struct relay_context *context)
@@ -352,6 +360,9 @@ static enum pump fill(struct relay *relay, const struct relay_context *context,
                  ? read_once(relay, context, most, &count)
                  : read_throttled(relay, context, most, &count);
     spend(context, count, budget);
+    if (answer == PUMP_GOES_ON) {
+        relay->more = *budget > 0 && reads_on(relay, context);
+    }
     return answer;
 }
 
@@ -370,6 +381,10 @@ enum pump relay_pump(struct relay *relay, const struct relay_context *context,
             answer = fill(relay, context, &budget);
         }
     } while (answer == PUMP_GOES_ON);
+    if (relay->more) {
+        relay->more = false;
+        sock_push(context->to);
+    }
     return answer;
 }
 

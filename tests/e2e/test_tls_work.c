@@ -1,6 +1,7 @@
 /*
  * Records that are much work for few bytes: they become few segments, take no
- * longer than others, and end the connection when none of them has data.
+ * longer than others, and end the connection when none of them has data. Bulk
+ * becomes large segments.
  */
 #include "expect.h"
 #include "fixture.h"
@@ -143,6 +144,38 @@ static void records_of_one_byte_become_few_segments(void **state)
     fixture_close(&fixture);
 }
 
+/* ---- bulk ---- */
+
+/* Two blocks each. The relay is in bulk after the first few. Held back, each
+ * would take 200 ms. */
+enum { BURSTS = 100, BURST_BYTES = 32 * 1024, BURSTS_MS_MAX = 5000 };
+
+static void a_burst_in_bulk_becomes_one_segment_at_once(void **state)
+{
+    static char bytes[BURST_BYTES];
+    struct tls_options client = tls_fixture_client(0);
+    struct fixture fixture;
+    struct pair pair;
+    unsigned segments;
+    int64_t begin;
+
+    (void)state;
+    tls_fixture_open(&fixture, "", "");
+    pair = tls_pair_connect(&fixture, &client);
+    pair_ping(&pair);
+    segments = segments_of(pair.client);
+    begin = wait_now_ms();
+    for (unsigned i = 0; i < BURSTS; i++) {
+        socket_send(pair.upstream, bytes, sizeof(bytes));
+        expect_bytes(pair.client, bytes, sizeof(bytes));
+    }
+    segments = segments_of(pair.client) - segments;
+    print_message("%u segments\n", segments);
+    assert_in_range(segments, BURSTS, BURSTS * 3 / 2);
+    assert_true(wait_now_ms() - begin < BURSTS_MS_MAX);
+    fixture_close(&fixture);
+}
+
 /* ---- turns ---- */
 
 /* All of it is 700 ms of work. A turn takes a few, but on a busy machine the
@@ -214,6 +247,7 @@ int main(void)
         E2E(an_upstream_may_not_flood_either),
         E2E(bytes_before_a_violation_arrive),
         E2E(records_of_one_byte_become_few_segments),
+        E2E(a_burst_in_bulk_becomes_one_segment_at_once),
         E2E(turns_stay_short_under_a_flood),
     };
 
