@@ -7,24 +7,37 @@
 
 #include <stdint.h>
 
+#define MACHINE_UNKNOWN UINT64_MAX
+
+/* The kernel's memory for the buffers of all TCP sockets of the machine: those
+ * of other programs and of other network namespaces are in it. */
+struct machine_tcp {
+    uint64_t used_bytes; /* now, by net/sockstat; or MACHINE_UNKNOWN */
+    /* The three numbers of net.ipv4.tcp_mem; all 0: not known, as in
+     * containers. */
+    uint64_t low_bytes;      /* below, the kernel no longer saves */
+    uint64_t pressure_bytes; /* above, it begins to save */
+    uint64_t memory_bytes;   /* the most */
+};
+
 struct machine {
     uint64_t descriptors;     /* RLIMIT_NOFILE, the hard limit */
     uint64_t descriptors_max; /* as machine_descriptors_max */
     uint64_t ports; /* of net.ipv4.ip_local_port_range, without the reserved
                        ones; 0: not known */
-    uint64_t tcp_memory_bytes;  /* of all TCP sockets, net.ipv4.tcp_mem; 0: not
-                                   known, as in containers */
+    struct machine_tcp tcp;
     uint64_t tcp_receive_bytes; /* buffer of a socket by default,
                                    net.ipv4.tcp_rmem; 0: not known */
     uint64_t tcp_send_bytes;    /* likewise, net.ipv4.tcp_wmem */
 };
 
-#define MACHINE_SETTINGS "/proc/sys"
+#define MACHINE_PROC "/proc"
 
-/* settings: as MACHINE_SETTINGS. */
-void machine_read(struct machine *machine, const char *settings);
+/* proc: as MACHINE_PROC. */
+void machine_read(struct machine *machine, const char *proc);
+void machine_read_tcp(struct machine_tcp *tcp, const char *proc);
 
-/* Descriptors that any process may have, fs.nr_open; UINT64_MAX: not known. */
-uint64_t machine_descriptors_max(const char *settings);
+/* Descriptors that any process may have, fs.nr_open; or MACHINE_UNKNOWN. */
+uint64_t machine_descriptors_max(const char *proc);
 
 #endif

@@ -115,7 +115,7 @@ static bool has_tcp(const struct config *config)
 static void count_memory(struct capacity *capacity, const struct config *config)
 {
     const struct capacity_facts *facts = &capacity->facts;
-    uint64_t bytes = facts->machine.tcp_memory_bytes;
+    uint64_t bytes = facts->machine.tcp.memory_bytes;
 
     capacity->held[CAPACITY_TCP_MEMORY] = CAPACITY_NONE;
     capacity->in_flight[CAPACITY_FLIGHT_TCP_MEMORY] = CAPACITY_NONE;
@@ -242,6 +242,18 @@ static void write_local_ports(const struct capacity *capacity,
              local->unix_sockets ? "yes" : "no");
 }
 
+/* What the sockets of the whole machine take, and what raises the limit. */
+static void write_tcp_memory(const struct machine_tcp *tcp, uint64_t bytes_each,
+                             struct text *text)
+{
+    text_add(text, "bytes=%" PRIu64 " bytes_each=%" PRIu64 " ",
+             tcp->memory_bytes, bytes_each);
+    if (tcp->used_bytes != MACHINE_UNKNOWN) {
+        text_add(text, "used=%" PRIu64 " ", tcp->used_bytes);
+    }
+    text_add_string(text, "raise=\"net.ipv4.tcp_mem\"");
+}
+
 static void write_limit(const struct capacity *capacity,
                         enum capacity_limit limit, struct text *text)
 {
@@ -263,10 +275,7 @@ static void write_limit(const struct capacity *capacity,
         write_local_ports(capacity, text);
         break;
     default:
-        text_add(text,
-                 "bytes=%" PRIu64 " bytes_each=%d "
-                 "raise=\"net.ipv4.tcp_mem\"",
-                 capacity->facts.machine.tcp_memory_bytes, TCP_PAGE_BYTES);
+        write_tcp_memory(&capacity->facts.machine.tcp, TCP_PAGE_BYTES, text);
         break;
     }
     text_add_string(text, "\n");
@@ -280,16 +289,14 @@ static void write_flight(const struct capacity *capacity,
     text_add(text, "limit=%s in_flight=%" PRIu64 " ", flight_names[limit],
              capacity->in_flight[limit]);
     if (limit == CAPACITY_FLIGHT_TCP_MEMORY) {
-        text_add(text,
-                 "bytes=%" PRIu64 " bytes_each=%" PRIu64
-                 " raise=\"net.ipv4.tcp_mem\"\n",
-                 facts->machine.tcp_memory_bytes, capacity->tcp_bytes);
+        write_tcp_memory(&facts->machine.tcp, capacity->tcp_bytes, text);
     } else {
         text_add(text,
                  "bytes=%" PRIu64 " bytes_each=%" PRIu64
-                 " raise=\"buffer_memory\"\n",
+                 " raise=\"buffer_memory\"",
                  facts->buffer_bytes, 2 * (uint64_t)facts->block_bytes);
     }
+    text_add_string(text, "\n");
 }
 
 void capacity_write(const struct capacity *capacity, struct text *text)

@@ -83,7 +83,7 @@ static void count_capacity(const struct changes *changes)
     if (config->metrics_listen.address.endpoint.length == 0) {
         return;
     }
-    machine_read(&facts.machine, MACHINE_SETTINGS);
+    machine_read(&facts.machine, MACHINE_PROC);
     if (capacity_count(capacity, config, &changes->lookups.names.known,
                        &facts) < 0) {
         capacity_clear(capacity);

@@ -49,7 +49,7 @@ uint64_t descriptors_raise(void)
             limit.rlim_cur = soft;
         }
     }
-    return MIN(limit.rlim_cur, machine_descriptors_max(MACHINE_SETTINGS));
+    return MIN(limit.rlim_cur, machine_descriptors_max(MACHINE_PROC));
 }
 
 /* How many look-ups its names may need at a time. The targets of an SRV name
@@ -98,7 +98,7 @@ static const char *too_many(uint64_t limit, uint32_t connections,
                             uint64_t others, uint32_t wanted)
 {
     static char sentence[160];
-    uint64_t machine = machine_descriptors_max(MACHINE_SETTINGS);
+    uint64_t machine = machine_descriptors_max(MACHINE_PROC);
     const char *name = "RLIMIT_NOFILE";
 
     if (PER_CONNECTION * (uint64_t)wanted + others > machine) {

@@ -1,25 +1,32 @@
 #include "control/machine.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/param.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Reads the numbers that the file begins with. Returns how many. */
-static int read_numbers(const char *settings, const char *name,
-                        uint64_t numbers[3])
+static FILE *open_file(const char *proc, const char *name)
 {
     char path[PATH_MAX];
-    FILE *file;
+
+    if (snprintf(path, sizeof(path), "%s/%s", proc, name) >=
+        (int)sizeof(path)) {
+        return NULL;
+    }
+    return fopen(path, "re");
+}
+
+/* Reads the numbers that the file begins with. Returns how many. */
+static int read_numbers(const char *proc, const char *name, uint64_t numbers[3])
+{
+    FILE *file = open_file(proc, name);
     int count;
 
-    if (snprintf(path, sizeof(path), "%s/%s", settings, name) >=
-        (int)sizeof(path)) {
-        return 0;
-    }
-    file = fopen(path, "re");
     if (file == NULL) {
         return 0;
     }
@@ -55,57 +62,101 @@ static uint64_t reserved_ports(FILE *file, uint64_t first, uint64_t last)
     return count;
 }
 
-static void read_ports(struct machine *machine, const char *settings)
+static void read_ports(struct machine *machine, const char *proc)
 {
     uint64_t range[3];
-    char path[PATH_MAX];
     FILE *file;
 
-    if (read_numbers(settings, "net/ipv4/ip_local_port_range", range) != 2 ||
+    if (read_numbers(proc, "sys/net/ipv4/ip_local_port_range", range) != 2 ||
         range[0] > range[1]) {
         return;
     }
     machine->ports = range[1] - range[0] + 1;
-    if (snprintf(path, sizeof(path), "%s/net/ipv4/ip_local_reserved_ports",
-                 settings) >= (int)sizeof(path)) {
-        return;
-    }
-    file = fopen(path, "re");
+    file = open_file(proc, "sys/net/ipv4/ip_local_reserved_ports");
     if (file != NULL) {
         machine->ports -= reserved_ports(file, range[0], range[1]);
         fclose(file);
     }
 }
 
-uint64_t machine_descriptors_max(const char *settings)
+/* MACHINE_UNKNOWN: too many. */
+static uint64_t bytes_of_pages(uint64_t pages)
+{
+    uint64_t bytes;
+
+    return __builtin_mul_overflow(pages, (uint64_t)sysconf(_SC_PAGESIZE),
+                                  &bytes)
+               ? MACHINE_UNKNOWN
+               : bytes;
+}
+
+/* The number behind "mem" in "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 3". */
+static uint64_t read_used_pages(FILE *file)
+{
+    static const char begin[] = "TCP:", name[] = " mem ";
+    char line[256];
+    const char *at = NULL;
+    uint64_t pages;
+    char *end;
+
+    while (at == NULL) {
+        if (fgets(line, sizeof(line), file) == NULL) {
+            return MACHINE_UNKNOWN;
+        }
+        if (strncmp(line, begin, strlen(begin)) == 0) {
+            at = line;
+        }
+    }
+    at = strstr(at, name);
+    if (at == NULL || !isdigit((unsigned char)at[strlen(name)])) {
+        return MACHINE_UNKNOWN;
+    }
+    pages = strtoull(at + strlen(name), &end, 10);
+    return *end == '\n' || *end == ' ' ? pages : MACHINE_UNKNOWN;
+}
+
+void machine_read_tcp(struct machine_tcp *tcp, const char *proc)
+{
+    FILE *file = open_file(proc, "net/sockstat");
+    uint64_t numbers[3];
+
+    *tcp = (struct machine_tcp){.used_bytes = MACHINE_UNKNOWN};
+    if (file != NULL) {
+        tcp->used_bytes = bytes_of_pages(read_used_pages(file));
+        fclose(file);
+    }
+    if (read_numbers(proc, "sys/net/ipv4/tcp_mem", numbers) == 3) {
+        tcp->low_bytes = bytes_of_pages(numbers[0]);
+        tcp->pressure_bytes = bytes_of_pages(numbers[1]);
+        tcp->memory_bytes = bytes_of_pages(numbers[2]);
+    }
+}
+
+uint64_t machine_descriptors_max(const char *proc)
 {
     uint64_t numbers[3];
 
-    return read_numbers(settings, "fs/nr_open", numbers) > 0 ? numbers[0]
-                                                             : UINT64_MAX;
+    return read_numbers(proc, "sys/fs/nr_open", numbers) > 0 ? numbers[0]
+                                                             : MACHINE_UNKNOWN;
 }
 
-void machine_read(struct machine *machine, const char *settings)
+void machine_read(struct machine *machine, const char *proc)
 {
     struct rlimit limit;
     uint64_t numbers[3];
 
     *machine =
-        (struct machine){.descriptors_max = machine_descriptors_max(settings)};
+        (struct machine){.descriptors_max = machine_descriptors_max(proc)};
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         machine->descriptors = limit.rlim_max;
     }
-    read_ports(machine, settings);
-    /* Of each of these the least, the default (of tcp_mem: where the kernel
-     * begins to save), and the most. */
-    if (read_numbers(settings, "net/ipv4/tcp_mem", numbers) == 3) {
-        machine->tcp_memory_bytes =
-            numbers[2] * (uint64_t)sysconf(_SC_PAGESIZE);
-    }
-    if (read_numbers(settings, "net/ipv4/tcp_rmem", numbers) == 3) {
+    read_ports(machine, proc);
+    machine_read_tcp(&machine->tcp, proc);
+    /* Of each of these the least, the default, and the most. */
+    if (read_numbers(proc, "sys/net/ipv4/tcp_rmem", numbers) == 3) {
         machine->tcp_receive_bytes = numbers[1];
     }
-    if (read_numbers(settings, "net/ipv4/tcp_wmem", numbers) == 3) {
+    if (read_numbers(proc, "sys/net/ipv4/tcp_wmem", numbers) == 3) {
         machine->tcp_send_bytes = numbers[1];
     }
 }

@@ -148,7 +148,7 @@ int preflight_report(const struct config *config,
     };
     struct capacity capacity;
 
-    machine_read(&facts.machine, MACHINE_SETTINGS);
+    machine_read(&facts.machine, MACHINE_PROC);
     if (capacity_count(&capacity, config, names, &facts) < 0) {
         return -1;
     }

@@ -164,6 +164,20 @@ static void local_ports_are_counted(void **state)
                      ports);
 }
 
+/* Without the values of "used=", which other programs change. */
+static char *without_used(const char *report)
+{
+    char *copy = strdup(report);
+
+    assert_non_null(copy);
+    for (char *at = copy; (at = strstr(at, " used=")) != NULL;) {
+        at += strlen(" used=");
+        memmove(at, at + strspn(at, "0123456789"),
+                strlen(at + strspn(at, "0123456789")) + 1);
+    }
+    return copy;
+}
+
 static void a_service_is_told_its_own_limits(void **state)
 {
     const char *path = write_config("", "upstream = 127.0.0.1:1");
@@ -171,13 +185,18 @@ static void a_service_is_told_its_own_limits(void **state)
                                      path,      "--as-service", NULL};
     struct command_result result;
     const char *expected;
+    char *one, *other;
 
     (void)state;
     command_run_within(&result, 1000, arguments);
     assert_int_equal(result.status, 0);
     expected = strstr(result.out, "connections=");
     assert_non_null(expected);
-    assert_string_equal(check(path, 1000), expected);
+    one = without_used(expected);
+    other = without_used(check(path, 1000));
+    assert_string_equal(other, one);
+    free(one);
+    free(other);
 }
 
 static void a_bad_file_has_no_report(void **state)

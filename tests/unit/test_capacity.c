@@ -26,7 +26,7 @@ static const struct capacity_facts ample = {
             .descriptors = 1048576,
             .descriptors_max = 1073741816,
             .ports = 28232,
-            .tcp_memory_bytes = UINT64_C(1) << 30,
+            .tcp = {.used_bytes = 8192, .memory_bytes = UINT64_C(1) << 30},
             .tcp_receive_bytes = 131072,
             .tcp_send_bytes = 16384,
         },
@@ -74,7 +74,7 @@ static void the_least_limit_is_first(void **state)
                  CAPACITY_MAX_CONNECTIONS, 400);
     assert_first(A ONE "max_connections = 300\n", &facts, CAPACITY_SERVICES,
                  300);
-    facts.machine.tcp_memory_bytes = 200 * 4096;
+    facts.machine.tcp.memory_bytes = 200 * 4096;
     assert_first(A ONE "max_connections = 300\n", &facts, CAPACITY_TCP_MEMORY,
                  200);
 }
@@ -234,11 +234,12 @@ static void assert_report(const char *config,
 
 #define PORTS_RAISE                                                            \
     "raise=\"net.ipv4.ip_local_port_range, source_address, more upstreams\"\n"
-#define MEMORY_LINES                                                           \
+/* used: of what TCP memory is used, " used=N" or "". */
+#define MEMORY_LINES(used)                                                     \
     "limit=tcp_memory connections=262144 first=no bytes=1073741824 "           \
-    "bytes_each=4096 raise=\"net.ipv4.tcp_mem\"\n"                             \
-    "limit=tcp_memory in_flight=5957 bytes=1073741824 bytes_each=180224 "      \
-    "raise=\"net.ipv4.tcp_mem\"\n"                                             \
+    "bytes_each=4096" used " raise=\"net.ipv4.tcp_mem\"\n"                     \
+    "limit=tcp_memory in_flight=5957 bytes=1073741824 bytes_each=180224" used  \
+    " raise=\"net.ipv4.tcp_mem\"\n"                                            \
     "limit=buffer_memory in_flight=2048 bytes=67108864 bytes_each=32768 "      \
     "raise=\"buffer_memory\"\n"
 
@@ -253,7 +254,9 @@ static void the_report_marks_the_first_limit(void **state)
                   "RLIMIT_NOFILE=1048576 raise=\"LimitNOFILE= of the unit, "
                   "ulimit -n of a shell\"\n"
                   "limit=local_ports connections=28232 first=yes ports=28232 "
-                  "pairs=1 udp_sources=0 unix=no " PORTS_RAISE MEMORY_LINES);
+                  "pairs=1 udp_sources=0 unix=no " PORTS_RAISE MEMORY_LINES(
+                      " used=8192"));
+    facts.machine.tcp.used_bytes = MACHINE_UNKNOWN;
     facts.machine.descriptors = facts.machine.descriptors_max = 1033;
     assert_report("[global]\nmax_connections = 9\n" A
                   "upstream = unix:/a\nmax_connections = 10\n",
@@ -266,7 +269,7 @@ static void the_report_marks_the_first_limit(void **state)
                   "services and their upstreams\"\n"
                   "limit=descriptors connections=500 first=no "
                   "RLIMIT_NOFILE=1033 raise=\"LimitNOFILE= of the unit and "
-                  "fs.nr_open\"\n" MEMORY_LINES);
+                  "fs.nr_open\"\n" MEMORY_LINES(""));
     facts.machine.descriptors_max = 933;
     assert_report(U ONE, &facts,
                   "connections=450\n"
