@@ -37,6 +37,12 @@ struct machine {
 void machine_read(struct machine *machine, const char *proc);
 void machine_read_tcp(struct machine_tcp *tcp, const char *proc);
 
+/* used_bytes, for texts that write 0 for what is not known. */
+static inline uint64_t machine_tcp_used(const struct machine_tcp *tcp)
+{
+    return tcp->used_bytes == MACHINE_UNKNOWN ? 0 : tcp->used_bytes;
+}
+
 /* Descriptors that any process may have, fs.nr_open; or MACHINE_UNKNOWN. */
 uint64_t machine_descriptors_max(const char *proc);
 

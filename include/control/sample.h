@@ -17,6 +17,7 @@
 
 #include "control/capacity.h"
 #include "control/generations.h"
+#include "control/machine.h"
 #include "control/process.h"
 #include "control/workers.h"
 #include "service/stats.h"
@@ -84,6 +85,7 @@ struct sample_process {
     uint64_t generation;
     uint64_t workers;
     struct process_figures figures;
+    struct machine_tcp tcp; /* of the whole machine */
     struct sample_facts facts;
 };
 

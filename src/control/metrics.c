@@ -96,10 +96,23 @@ static void reloads(struct text *text, const struct family *family,
              counts[RELOADED_REFUSED]);
 }
 
-static void open_descriptors(struct text *text, const struct family *family,
-                             const struct sample_process *process)
+/* A number that is 0 while it is not known. */
+static void known(struct text *text, const struct family *family,
+                  const struct sample_process *process)
 {
-    if (process->figures.open_descriptors > 0) {
+    const char *base = (const char *)process;
+    uint64_t value;
+
+    memcpy(&value, base + family->offset, sizeof(value));
+    if (value > 0) {
+        number(text, family, process);
+    }
+}
+
+static void kernel_tcp(struct text *text, const struct family *family,
+                       const struct sample_process *process)
+{
+    if (process->tcp.used_bytes != MACHINE_UNKNOWN) {
         number(text, family, process);
     }
 }
@@ -340,6 +353,12 @@ static const struct family families[] = {
      .help = "Memory lent to bytes in flight."},
     {"evproxy_buffer_limit_bytes", GAUGE, NUMBER(buffer_limit_bytes),
      .help = "Most memory lent to bytes in flight (buffer_memory)."},
+    {"evproxy_kernel_tcp_bytes", GAUGE, .process = kernel_tcp,
+     AT(tcp.used_bytes),
+     .help = "Kernel memory of all TCP sockets of the machine."},
+    {"evproxy_kernel_tcp_pressure_bytes", GAUGE, .process = known,
+     AT(tcp.pressure_bytes),
+     .help = "Where the kernel begins to save TCP memory (tcp_mem)."},
     {"evproxy_accept_paused_total", COUNTER, NUMBER(accept_paused),
      .help = "Pauses of accepting, at the limit or by a shortage."},
     {"evproxy_longest_turn_seconds", GAUGE, .process = seconds,
@@ -390,7 +409,7 @@ static const struct family families[] = {
      .help = "Resident memory."},
     {"process_virtual_memory_bytes", GAUGE, NUMBER(figures.virtual_bytes),
      .help = "Virtual memory."},
-    {"process_open_fds", GAUGE, .process = open_descriptors,
+    {"process_open_fds", GAUGE, .process = known,
      AT(figures.open_descriptors),
      .help = "Open file descriptors."},
     {"process_max_fds", GAUGE, NUMBER(figures.max_descriptors),

@@ -2,6 +2,7 @@
 
 #include "base/direction.h"
 #include "base/log.h"
+#include "control/machine.h"
 
 #include <inttypes.h>
 
@@ -136,6 +137,7 @@ static void add_process(struct log_burst *burst,
     const struct shared *shared = &workers->shared;
     struct service_sums all = generations->removed;
     uint64_t lent, peak, nameless;
+    struct machine_tcp tcp;
 
     for (size_t i = 0; i < generations->count; i++) {
         const struct generation *generation = generations->alive[i];
@@ -153,20 +155,23 @@ static void add_process(struct log_burst *burst,
     nameless =
         atomic_load_explicit(&shared->waiting.nameless, memory_order_acquire);
     workers_memory(workers, &lent, &peak);
+    machine_read_tcp(&tcp, MACHINE_PROC);
     log_burst_add(
         burst,
         "stats uptime_s=%" PRIu64 " workers=%u active=%" PRIu64
         " accepted=%" PRIu64 " bytes_up=%" PRIu64 " bytes_down=%" PRIu64
         " buffers_lent=%" PRIu64 " buffers_peak=%" PRIu64
         " buffer_bytes=%" PRIu64 " accept_paused=%" PRIu64
-        " generation=%" PRIu64 " log_lost=%" PRIu64 " longest_turn_us=%" PRIu64,
+        " generation=%" PRIu64 " log_lost=%" PRIu64 " longest_turn_us=%" PRIu64
+        " kernel_tcp_bytes=%" PRIu64 " kernel_tcp_pressure_bytes=%" PRIu64,
         uptime_ns / NS_PER_S, workers->count, all.active + nameless,
         all.accepted + nameless, all.bytes[UP], all.bytes[DOWN], lent, peak,
         lent * shared->slab[UP].block_bytes,
         atomic_load_explicit(&shared->accept_paused, memory_order_relaxed),
         generations_current(generations)->number, log_lost(),
         atomic_load_explicit(&shared->longest_turn_ns, memory_order_relaxed) /
-            1000);
+            1000,
+        machine_tcp_used(&tcp), tcp.pressure_bytes);
 }
 
 void report_write(const struct reporter *reporter)

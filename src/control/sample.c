@@ -216,6 +216,7 @@ static void complete(struct sample *sample, const struct sample_source *source)
     read_workers(sample, source->workers);
     process->facts = *source->facts;
     process_read(&process->figures, 2 * process->connections);
+    machine_read_tcp(&process->tcp, MACHINE_PROC);
     sample->now_ns = clock_now_ns();
     sample->now_unix_ns = clock_unix_ns();
     sample->state = SAMPLE_COMPLETE;

@@ -73,6 +73,8 @@ static void add_process_stats(struct text *text, const struct sample *sample)
     add_number(text, "generation", process->generation);
     add_number(text, "log_lost", process->log_lost);
     add_number(text, "longest_turn_us", process->longest_turn_ns / 1000);
+    add_number(text, "kernel_tcp_bytes", machine_tcp_used(&process->tcp));
+    add_number(text, "kernel_tcp_pressure_bytes", process->tcp.pressure_bytes);
     add_number(text, "connections", process->connections);
     add_number(text, "connection_limit", process->connection_limit);
     add_number(text, "descriptors_limit", process->facts.descriptors_limit);

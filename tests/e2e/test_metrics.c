@@ -19,6 +19,7 @@
 #include "udp_fixture.h"
 #include "wait.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -117,6 +118,53 @@ static void metrics_agree_with_the_stats_lines(void **state)
         1);
     http_free(&reply);
     pair_ping(&pair);
+    fixture_close(&fixture);
+}
+
+/* The second number of net.ipv4.tcp_mem, in bytes; 0: not known. */
+static uint64_t tcp_pressure(void)
+{
+    FILE *file = fopen("/proc/sys/net/ipv4/tcp_mem", "re");
+    uint64_t pages = 0;
+
+    if (file != NULL) {
+        if (fscanf(file, "%*u %" SCNu64, &pages) != 1) {
+            pages = 0;
+        }
+        fclose(file);
+    }
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Bytes that nobody reads are memory of the kernel: a tenth of them is seen,
+ * whatever other programs do meanwhile. */
+static void memory_of_the_kernel_is_told(void **state)
+{
+    uint64_t pressure = tcp_pressure();
+    struct fixture fixture;
+    struct http_reply reply;
+    char part[96];
+
+    (void)state;
+    open_watched(&fixture, "");
+    struct pair pair = pair_establish(&fixture);
+    uint64_t sent = socket_fill(pair.client, 100);
+    wait_until(stats_get(fixture.proxy, NULL, NULL, "kernel_tcp_bytes") >
+               sent / 10);
+    assert_int_equal(
+        stats_get(fixture.proxy, NULL, NULL, "kernel_tcp_pressure_bytes"),
+        pressure);
+    assert_true(http_metric(&http, "evproxy_kernel_tcp_bytes") > sent / 10);
+    assert_true(http_metric(&http, "evproxy_kernel_tcp_pressure_bytes") ==
+                (pressure > 0 ? (double)pressure : -1));
+    reply = http_get(&http, "/status.json");
+    snprintf(part, sizeof(part), ",\"kernel_tcp_pressure_bytes\":%" PRIu64 ",",
+             pressure);
+    assert_non_null(strstr(reply.body, part));
+    assert_non_null(strstr(reply.body, ",\"kernel_tcp_bytes\":"));
+    assert_null(strstr(reply.body, ",\"kernel_tcp_bytes\":0,"));
+    http_free(&reply);
+    socket_reset(pair.client);
     fixture_close(&fixture);
 }
 
@@ -416,6 +464,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E(metrics_agree_with_the_stats_lines),
+        E2E(memory_of_the_kernel_is_told),
         E2E(histograms_count_connects_and_ends),
         E2E(failures_and_checks_have_their_cause_and_time),
         E2E(dropped_datagrams_have_their_reason),

@@ -32,7 +32,7 @@ static char *write_all(const struct sample *sample)
     return text.bytes;
 }
 
-static char *write_two(void)
+static char *write_two_with(const struct machine_tcp *tcp)
 {
     struct sampling sampling;
     struct sample sample;
@@ -57,10 +57,17 @@ static char *write_two(void)
     sampling.facts.capacity.held[CAPACITY_LOCAL_PORTS] = 28232;
     sampling.facts.capacity.in_flight[CAPACITY_FLIGHT_BUFFER_MEMORY] = 64;
     sampling_take(&sampling, &sample);
+    sample.process.tcp = *tcp;
     text = write_all(&sample);
     sample_fini(&sample, &sampling.source);
     sampling_close(&sampling);
     return text;
+}
+
+static char *write_two(void)
+{
+    return write_two_with(
+        &(struct machine_tcp){.used_bytes = 0, .pressure_bytes = 8192});
 }
 
 static void assert_line(const char *text, const char *line)
@@ -111,6 +118,21 @@ static void limits_that_are_none_have_no_line(void **state)
     assert_line(text, "evproxy_capacity_in_flight{limit=\"buffer_memory\"} "
                       "64");
     assert_null(strstr(text, "limit=\"tcp_memory\""));
+    free(text);
+}
+
+static void memory_of_the_kernel_that_is_not_known_has_no_line(void **state)
+{
+    static const struct machine_tcp unknown = {.used_bytes = MACHINE_UNKNOWN};
+    char *text = write_two();
+
+    (void)state;
+    assert_line(text, "evproxy_kernel_tcp_bytes 0");
+    assert_line(text, "evproxy_kernel_tcp_pressure_bytes 8192");
+    free(text);
+    text = write_two_with(&unknown);
+    assert_null(strstr(text, "\nevproxy_kernel_tcp_bytes "));
+    assert_null(strstr(text, "\nevproxy_kernel_tcp_pressure_bytes "));
     free(text);
 }
 
@@ -229,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_values_are_those_of_the_sample),
         cmocka_unit_test(limits_that_are_none_have_no_line),
+        cmocka_unit_test(memory_of_the_kernel_that_is_not_known_has_no_line),
         cmocka_unit_test(labels_are_escaped),
         cmocka_unit_test(histograms_are_cumulative),
         cmocka_unit_test(families_are_contiguous),

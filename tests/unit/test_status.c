@@ -125,6 +125,8 @@ static char *write_two(void)
     sampling_take(&sampling, &sample);
     sample.now_ns = 1 + 10 * NS_PER_S;
     sample.now_unix_ns = 1700000010 * NS_PER_S;
+    sample.process.tcp = (struct machine_tcp){.used_bytes = MACHINE_UNKNOWN,
+                                              .pressure_bytes = 8192};
     text = write_all(&sample, &history);
     sample_fini(&sample, &sampling.source);
     sampling_close(&sampling);
@@ -145,6 +147,8 @@ static void it_has_what_the_page_shows(void **state)
     (void)state;
     assert_has(text, "\"version\":\"" EVPROXY_VERSION "\",\"time\":1700000010,"
                      "\"stopping\":false,\"stats\":{\"uptime_s\":10,");
+    assert_has(text, ",\"kernel_tcp_bytes\":0,"
+                     "\"kernel_tcp_pressure_bytes\":8192,");
     assert_has(text, "\"connections\":0,\"connection_limit\":500,"
                      "\"descriptors_limit\":1024,\"buffer_limit_bytes\":");
     assert_has(text, ",\"descriptors\":");
