@@ -32,4 +32,9 @@ void source_format_error(const struct source *source,
 void source_print_errors(const struct source *source,
                          const struct config_errors *errors);
 
+/* Writes to the log why a start failed: because of that line, or because of
+ * something outside the configuration (line 0). */
+void source_print_failure(const struct source *source, const char *sentence,
+                          unsigned line);
+
 #endif

@@ -436,28 +436,13 @@ static void report_ready(struct daemon *daemon)
     systemd_ready(&daemon->systemd, "running");
 }
 
-static void report_failure(const struct daemon *daemon, const char *sentence,
-                           unsigned line)
-{
-    const struct config_error error = {.line = line,
-                                       .message = (char *)sentence};
-    char text[LOG_LINE_MAX];
-
-    if (line == 0) {
-        log_write(LOG_ERROR, "evproxy: %s", sentence);
-    } else {
-        source_format_error(daemon->changes.source, &error, text, sizeof(text));
-        log_write(LOG_ERROR, "%s", text);
-    }
-}
-
 static int run(struct daemon *daemon, struct config *config)
 {
     unsigned line = 0;
     const char *error = start(daemon, config, &line);
 
     if (error != NULL) {
-        report_failure(daemon, error, line);
+        source_print_failure(daemon->changes.source, error, line);
         http_fini(&daemon->http);
         changes_fini(&daemon->changes);
         return 1;

@@ -46,3 +46,18 @@ void source_print_errors(const struct source *source,
         log_write(LOG_ERROR, "%s: out of memory", source_name(source));
     }
 }
+
+void source_print_failure(const struct source *source, const char *sentence,
+                          unsigned line)
+{
+    const struct config_error error = {.line = line,
+                                       .message = (char *)sentence};
+    char text[LOG_LINE_MAX];
+
+    if (line == 0) {
+        log_write(LOG_ERROR, "evproxy: %s", sentence);
+    } else {
+        source_format_error(source, &error, text, sizeof(text));
+        log_write(LOG_ERROR, "%s", text);
+    }
+}
