@@ -47,6 +47,10 @@ struct shared {
                                        reached */
     struct limited_log tls_errors;  /* handshakes that failed */
     struct loop_guard loops;
+    /* From here on all is read often, and written once or rarely. tcp_short:
+     * the kernel saves memory for TCP; the control thread writes it when it
+     * changes, workers read it, both relaxed. */
+    _Alignas(CACHE_LINE_BYTES) _Atomic bool tcp_short;
     struct mailbox *control;    /* where reports go */
     struct mailbox **mailboxes; /* one for each worker; the control thread sets
                                    them before the first generation */

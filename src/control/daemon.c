@@ -13,6 +13,7 @@
 #include "control/shutdown.h"
 #include "control/signals.h"
 #include "control/systemd.h"
+#include "control/tcp_memory.h"
 #include "control/workers.h"
 #include "net/loop.h"
 
@@ -35,6 +36,7 @@ enum {
     DAEMON_CHANGES,
     DAEMON_LOOKUPS,
     DAEMON_HTTP,
+    DAEMON_TCP_MEMORY,
 };
 
 /* The control loop's queues: of TLS handshakes of checks, and of HTTP answers
@@ -57,6 +59,7 @@ struct daemon {
     struct shutdown shutdown;
     struct reporter reporter;
     struct heartbeat heartbeat;
+    struct tcp_memory tcp_memory;
 };
 
 static struct daemon *daemon_of(struct loop *loop)
@@ -186,6 +189,12 @@ static void on_heartbeat_timer(struct loop *loop, struct wheel_timer *timer)
     heartbeat_timer(&daemon_of(loop)->heartbeat);
 }
 
+static void on_tcp_memory_timer(struct loop *loop, struct wheel_timer *timer)
+{
+    (void)timer;
+    tcp_memory_timer(&daemon_of(loop)->tcp_memory);
+}
+
 static void on_shutdown_timer(struct loop *loop, struct wheel_timer *timer)
 {
     (void)timer;
@@ -275,6 +284,7 @@ static const struct loop_owner daemon_owner = {
             [DAEMON_CHANGES] = on_changes_timer,
             [DAEMON_LOOKUPS] = on_lookups_timer,
             [DAEMON_HTTP] = on_http_timer,
+            [DAEMON_TCP_MEMORY] = on_tcp_memory_timer,
         },
     .run =
         {[DAEMON_HANDSHAKES] = on_handshake, [DAEMON_ANSWERS] = on_http_link},
@@ -306,6 +316,12 @@ static void connect_rooms(struct daemon *daemon)
         .workers = &daemon->workers,
         .systemd = &daemon->systemd,
         .timer = {.kind = DAEMON_HEARTBEAT},
+    };
+    daemon->tcp_memory = (struct tcp_memory){
+        .loop = &daemon->loop,
+        .is_short = &daemon->workers.shared.tcp_short,
+        .proc = MACHINE_PROC,
+        .timer = {.kind = DAEMON_TCP_MEMORY},
     };
     daemon->shutdown = (struct shutdown){
         .loop = &daemon->loop,
@@ -420,6 +436,7 @@ static const char *start(struct daemon *daemon, struct config *config,
     if (error == NULL) {
         inherited_close_unused(&daemon->inherited);
         apply_settings(daemon);
+        tcp_memory_start(&daemon->tcp_memory);
     }
     return error;
 }
