@@ -17,6 +17,10 @@
 void udp_listener_apply(struct plane *plane,
                         const struct generation *generation);
 
+/* In a drain: does not read what the service manager has too, so that datagrams
+ * wait for the next process. Sessions go on to send by them. */
+void udp_listener_leave_inherited(struct plane *plane);
+
 /* Empties and closes those that are not kept and have no session. */
 void udp_listener_close_unused(struct plane *plane);
 

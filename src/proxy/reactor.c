@@ -325,6 +325,7 @@ void reactor_drain(struct reactor *reactor)
 
     listener_keep_none(plane);
     acceptor_apply(plane);
+    udp_listener_leave_inherited(plane);
     udp_listener_close_unused(plane);
     plane_drain(plane);
     if (plane->udp != NULL) {

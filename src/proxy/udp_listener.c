@@ -219,6 +219,17 @@ static bool is_unused(const struct listener *listener)
     return listener->udp && !listener->kept && listener->sessions == 0;
 }
 
+void udp_listener_leave_inherited(struct plane *plane)
+{
+    struct listener *listener = NULL;
+
+    while ((listener = listener_next(plane, listener)) != NULL) {
+        if (listener->udp && listener->inherited) {
+            listener_unwatch(plane, listener);
+        }
+    }
+}
+
 void udp_listener_close_unused(struct plane *plane)
 {
     struct listener *listener = listener_next(plane, NULL);

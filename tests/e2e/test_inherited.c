@@ -207,6 +207,42 @@ static void datagrams_that_wait_for_the_start_are_taken(void **state)
     }
 }
 
+/* A session keeps the socket for its answer in a drain. What others send then
+ * waits for the next process. */
+static void datagrams_of_a_drain_wait_for_the_next_process(void **state)
+{
+    static const char text[] = "[global]\nworkers = 1\ndrain_timeout = 10s\n"
+                               "[service web]\nmode = udp\nlisten = %s\n"
+                               "upstream = %s\n"
+                               "[service other]\nlisten = %s\n"
+                               "upstream = 127.0.0.1:1\n";
+    struct loopback front = loopback_new(), back = loopback_new();
+    struct loopback other = loopback_new();
+    struct socket_address session, next;
+    struct proxy *proxy;
+    int refused;
+
+    (void)state;
+    open_passed(&front, SOCK_DGRAM, false);
+    proxy = proxy_launch(&pass, text, front.text, back.text, other.text);
+    int upstream = udp_bind(&back);
+    int before = udp_connect(loopback_source(1), &front);
+    int meanwhile = udp_connect(loopback_source(2), &front);
+
+    udp_send(before, "question", 8);
+    udp_expect_from(upstream, "question", 8, &session);
+    proxy_signal(proxy, SIGTERM);
+    /* The worker drains as soon as it refuses connections. */
+    wait_until((refused = socket_try_connect(NULL, &other)) < 0);
+    udp_send(meanwhile, "meanwhile", 9);
+    udp_reply(upstream, &session, "answer", 6);
+    udp_expect(before, "answer", 6);
+    assert_int_equal(proxy_wait(proxy), 0);
+    proxy = proxy_launch(&pass, text, front.text, back.text, other.text);
+    udp_expect_from(upstream, "meanwhile", 9, &next);
+    stop(proxy);
+}
+
 static void the_file_of_a_unix_socket_is_the_managers(void **state)
 {
     struct loopback front = loopback_unix("passed"), back = loopback_new();
@@ -359,6 +395,7 @@ int main(void)
         PASSING(more_sockets_than_workers_refuse_the_start),
         PASSING(datagrams_come_by_a_socket_that_was_passed),
         PASSING(datagrams_that_wait_for_the_start_are_taken),
+        PASSING(datagrams_of_a_drain_wait_for_the_next_process),
         PASSING(the_file_of_a_unix_socket_is_the_managers),
         PASSING(what_fits_nothing_is_told_and_closed),
         PASSING(the_path_of_a_socket_cannot_forge_a_line),
