@@ -108,6 +108,10 @@ void slab_account_add(struct slab_account *user, struct slab_account *account);
  */
 void *slab_borrow(struct slab_cache *cache, struct slab_account *account);
 
+/* The same for bytes that exist already: a block if one is spare, whatever the
+ * user has. NULL: none is; the account does not wait. */
+void *slab_borrow_spare(struct slab_cache *cache, struct slab_account *account);
+
 /* To the cache and the account that it was borrowed with. */
 void slab_return(struct slab_cache *cache, struct slab_account *account,
                  void *block);

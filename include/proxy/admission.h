@@ -37,4 +37,9 @@ enum cause admission_enter_service(struct plane *plane, struct service *service,
 void admission_leave_service(struct service *service, const struct addr *client,
                              bool in_source);
 
+/* Counts a connection in that another process has let in, in the process, its
+ * service and its source, whatever the limits are. False: no memory. */
+bool admission_restore(struct plane *plane, struct service *service,
+                       const struct addr *client, bool *in_source) WARN_UNUSED;
+
 #endif

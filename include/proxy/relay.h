@@ -140,8 +140,9 @@ void relay_save(struct relay *relay, const struct relay_context *context,
 /*
  * Takes an image up in a relay that is all-zero but for its direction. Copies
  * the bytes of the block, and owns the pipe, also when it fails. -1 with errno
- * = ENOBUFS: there is no block for the bytes, or the service may have no more
- * of them, or there is no place for the pipe.
+ * = ENOBUFS: there is no block for the bytes, or it is too small, or there is
+ * no place for the pipe. The service gets the block even if others wait for
+ * one.
  */
 int relay_restore(struct relay *relay, const struct relay_context *context,
                   const struct relay_image *image) WARN_UNUSED;

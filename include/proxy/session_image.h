@@ -43,6 +43,10 @@ void session_thaw(struct plane *plane, struct session *session);
  * Its own descriptors are closed; its places in all counts are the image's. */
 void session_depart(struct plane *plane, struct session *session);
 
+/* The same in another process, which does not share our counts: leaves them
+ * all. */
+void session_depart_process(struct plane *plane, struct session *session);
+
 /*
  * Takes an image up, and owns its descriptors, also when it fails. -1 with
  * errno: ESTALE if this plane drains or does not hold the service's generation,
@@ -50,5 +54,14 @@ void session_depart(struct plane *plane, struct session *session);
  */
 int session_arrive(struct plane *plane,
                    const struct session_image *image) WARN_UNUSED;
+
+/* Closes the descriptors of an image that nobody takes up. */
+void session_image_close(const struct session_image *image);
+
+/* The same as session_arrive, and the session is frozen: session_thaw lets it
+ * go on. NULL with errno. */
+struct session *
+session_arrive_frozen(struct plane *plane,
+                      const struct session_image *image) WARN_UNUSED;
 
 #endif

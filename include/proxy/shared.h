@@ -80,14 +80,21 @@ enum report_type {
     REPORT_UPSTREAM_FAILED, /* fail_threshold took the upstream out */
     REPORT_DRAINED,         /* no session is left, and none is accepted */
     REPORT_BEAT,            /* the answer to worker_beat */
+    REPORT_FROZEN,          /* to worker_freeze */
+    REPORT_THAWED,          /* to worker_thaw */
+    REPORT_TAKEN,           /* to worker_take */
+    REPORT_TYPES,
 };
 
 /* Sent to the control mailbox; the control thread frees it. */
+struct handover_batch;
 struct report {
     struct message message; /* type: enum report_type */
     unsigned worker;
     struct generation *generation; /* of REPORT_GENERATION_DONE */
     struct upstream *upstream;     /* of REPORT_UPSTREAM_FAILED */
+    struct handover_batch *batch;  /* of REPORT_TAKEN; the receiver's */
+    bool failed;                   /* of REPORT_FROZEN: no memory */
 };
 
 /* NULL with errno = ENOMEM. */

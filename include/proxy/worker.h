@@ -42,6 +42,29 @@ void worker_sweep(struct worker *worker);
 /* Answered by REPORT_BEAT when the loop comes round. */
 void worker_beat(struct worker *worker);
 
+/* ---- an upgrade: see proxy/handover.h ---- */
+
+struct handover;
+struct handover_batch;
+
+/* Answered by REPORT_FROZEN; then worker_handover is the control thread's until
+ * it calls one of the next two. -1: no memory. */
+int worker_freeze(struct worker *worker) WARN_UNUSED;
+struct handover *worker_handover(struct worker *worker);
+
+/* All goes on here: answered by REPORT_THAWED, unless there is no memory for
+ * the report. */
+void worker_thaw(struct worker *worker);
+
+/* What the other process has goes on there: REPORT_DRAINED is sent when no
+ * session is left here. */
+void worker_depart(struct worker *worker);
+
+/* Takes sessions up: answered by REPORT_TAKEN with the same batch. -1 with
+ * errno = ENOMEM. */
+int worker_take(struct worker *worker,
+                struct handover_batch *batch) WARN_UNUSED;
+
 /* Ends the thread, which must have sent REPORT_DRAINED (or be given up with the
  * process), and frees it. */
 void worker_join(struct worker *worker);

@@ -328,6 +328,27 @@ void *slab_borrow(struct slab_cache *cache, struct slab_account *account)
     return block;
 }
 
+void *slab_borrow_spare(struct slab_cache *cache, struct slab_account *account)
+{
+    struct slab *slab = cache->slab;
+    void *block = NULL;
+
+    if (cache->count > 0) {
+        block = cache_pop(cache);
+    } else {
+        slab_lock(slab);
+        if (arena_spare(slab) > 0) {
+            block = arena_pop(slab);
+        }
+        slab_unlock(slab);
+    }
+    if (block != NULL) {
+        poison_lift(block, slab->block_bytes);
+        count_borrowed(cache, account);
+    }
+    return block;
+}
+
 void slab_return(struct slab_cache *cache, struct slab_account *account,
                  void *block)
 {

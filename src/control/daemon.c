@@ -44,7 +44,7 @@ enum {
 enum { DAEMON_HANDSHAKES, DAEMON_ANSWERS };
 
 /* Of messages, after those of the workers. */
-enum { MESSAGE_LOOKUP = REPORT_BEAT + 1 };
+enum { MESSAGE_LOOKUP = REPORT_TYPES };
 
 struct daemon {
     struct loop loop;
@@ -253,6 +253,8 @@ static void on_report(struct loop *loop, struct report *report)
         break;
     case REPORT_BEAT:
         workers_answered(&daemon->workers, report->worker);
+        break;
+    default:
         break;
     }
     free(report);

@@ -145,6 +145,9 @@ void acceptor_turn(struct plane *plane)
     /* Asked once, so that no listener always comes after another's clients. */
     bool line = handshake_clients_wait(plane);
 
+    if (plane->frozen) {
+        return;
+    }
     plane->accept_due = false;
     if (plane->accept_resume) {
         resume(plane, line);

@@ -114,6 +114,21 @@ enum cause admission_enter_service(struct plane *plane, struct service *service,
     return cause;
 }
 
+bool admission_restore(struct plane *plane, struct service *service,
+                       const struct addr *client, bool *in_source)
+{
+    struct limits *limits = service->state->limits;
+
+    *in_source = limits != NULL;
+    if (limits != NULL &&
+        limits_enter(limits, client, 0, 0, plane->loop.now_ns) != CAUSE_NONE) {
+        return false;
+    }
+    atomic_fetch_add_explicit(&service->state->active, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&plane->shared->active, 1, memory_order_relaxed);
+    return true;
+}
+
 void admission_leave_service(struct service *service, const struct addr *client,
                              bool in_source)
 {

@@ -159,7 +159,7 @@ static int watch(struct plane *plane, struct listener *listener)
 
 void listener_watch(struct plane *plane, struct listener *listener)
 {
-    if (listener->watched) {
+    if (listener->watched || plane->frozen) {
         return;
     }
     listener->watched = watch(plane, listener) == 0;

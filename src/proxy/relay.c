@@ -390,6 +390,19 @@ enum pump relay_pump(struct relay *relay, const struct relay_context *context,
 
 /* ---- leaving and arriving ---- */
 
+/* A block for bytes that were read elsewhere: they have no turn to wait for. */
+static bool borrow_spare(struct relay *relay,
+                         const struct relay_context *context)
+{
+    struct slab_cache *cache = &context->memory->cache;
+    void *block = slab_borrow_spare(cache, &context->blocks->account);
+
+    if (block != NULL) {
+        ring_attach(&relay->ring, block, cache->slab->block_bytes);
+    }
+    return block != NULL;
+}
+
 void relay_save(struct relay *relay, const struct relay_context *context,
                 struct relay_image *image)
 {
@@ -434,12 +447,12 @@ int relay_restore(struct relay *relay, const struct relay_context *context,
             goto fail;
         }
     }
-    if ((image->held > 0 || relay->pipe != 0) && !borrow(relay, context)) {
-        end_wait(context); /* this one does not wait */
+    if (image->held > context->memory->cache.slab->block_bytes ||
+        ((image->held > 0 || relay->pipe != 0) &&
+         !borrow_spare(relay, context))) {
         goto fail;
     }
     if (image->held > 0) {
-        assert(image->held <= relay->ring.size);
         memcpy(ring_space(&relay->ring).bytes, image->block, image->held);
         ring_produced(&relay->ring, image->held);
     }

@@ -1,5 +1,6 @@
 #include "proxy/session_image.h"
 
+#include "proxy/admission.h"
 #include "proxy/session_relay.h"
 
 #include <errno.h>
@@ -69,6 +70,23 @@ void session_depart(struct plane *plane, struct session *session)
     session_release(plane, session);
 }
 
+void session_depart_process(struct plane *plane, struct session *session)
+{
+    admission_leave_service(session->service, &session->client,
+                            session->in_source);
+    if (session->finished) {
+        upstream_leave_finished(session->upstream);
+    } else {
+        upstream_leave(session->upstream);
+    }
+    if (session->note != 0) {
+        (void)loop_guard_forget(&plane->shared->loops, session->upstream,
+                                session->note);
+    }
+    admission_leave_process(plane);
+    session_depart(plane, session);
+}
+
 /* The poller reports what the sockets are ready for, and so what has happened
  * while they were on their way. */
 static int watch_both(struct plane *plane, struct session *session)
@@ -101,7 +119,7 @@ static int restore_relays(struct plane *plane, struct session *session,
     return result;
 }
 
-static void close_image(const struct session_image *image)
+void session_image_close(const struct session_image *image)
 {
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         const struct pipe *pipe = &image->relay[i].pipe;
@@ -140,7 +158,8 @@ static struct session *create(struct plane *plane,
     return session;
 }
 
-int session_arrive(struct plane *plane, const struct session_image *image)
+struct session *session_arrive_frozen(struct plane *plane,
+                                      const struct session_image *image)
 {
     struct session *session = create(plane, image);
     bool throttled;
@@ -148,9 +167,9 @@ int session_arrive(struct plane *plane, const struct session_image *image)
 
     if (session == NULL) {
         error = errno;
-        close_image(image);
+        session_image_close(image);
         errno = error;
-        return -1;
+        return NULL;
     }
     throttled = session_make_throttle(session);
     if (restore_relays(plane, session, image) < 0 || !throttled ||
@@ -160,9 +179,19 @@ int session_arrive(struct plane *plane, const struct session_image *image)
         drop_relays(plane, session);
         session_release(plane, session);
         errno = error;
+        return NULL;
+    }
+    session_enter(plane, session, SESSION_FROZEN);
+    return session;
+}
+
+int session_arrive(struct plane *plane, const struct session_image *image)
+{
+    struct session *session = session_arrive_frozen(plane, image);
+
+    if (session == NULL) {
         return -1;
     }
-    session_enter(plane, session, SESSION_RELAY);
-    session_relay_resume(plane, session);
+    session_thaw(plane, session);
     return 0;
 }

@@ -1,5 +1,6 @@
 #include "proxy/worker.h"
 
+#include "proxy/handover.h"
 #include "proxy/reactor.h"
 
 #include <errno.h>
@@ -15,11 +16,21 @@ enum command_type {
     COMMAND_SWEEP,
     COMMAND_BEAT,
     COMMAND_STOP,
+    COMMAND_FREEZE,
+    COMMAND_THAW,
+    COMMAND_DEPART,
+    COMMAND_TAKE,
 };
 
 struct apply_command {
     struct message message;
     struct reactor_change change;
+};
+
+struct take_command {
+    struct message message;
+    struct handover_batch *batch;
+    struct report *answer; /* allocated beforehand */
 };
 
 /* Commands without a parameter are messages inside the worker: posting one that
@@ -33,6 +44,11 @@ struct worker {
     struct message sweep;
     struct message beat;
     struct message stop;
+    struct message freeze;
+    struct message thaw;
+    struct message depart;
+    struct report *answer;    /* to freeze or thaw, allocated beforehand */
+    struct handover handover; /* what the freeze has left */
     pthread_t thread;
 };
 
@@ -43,6 +59,46 @@ static void answer_beat(const struct plane *plane)
     if (report != NULL) {
         shared_report(plane->shared, report);
     }
+}
+
+static struct worker *worker_of(struct reactor *reactor)
+{
+    return container_of(reactor, struct worker, reactor);
+}
+
+static void answer(struct worker *worker, enum report_type type)
+{
+    struct report *report = worker->answer;
+
+    worker->answer = NULL;
+    if (report == NULL) {
+        return; /* of a thaw, there was no memory for it */
+    }
+    report->message.type = (int)type;
+    shared_report(worker->reactor.plane.shared, report);
+}
+
+static void freeze(struct worker *worker)
+{
+    worker->answer->failed =
+        !handover_freeze(&worker->reactor.plane, &worker->handover);
+    answer(worker, REPORT_FROZEN);
+}
+
+static void thaw(struct worker *worker)
+{
+    handover_thaw(&worker->reactor.plane, &worker->handover);
+    answer(worker, REPORT_THAWED);
+}
+
+static void take(struct plane *plane, struct take_command *command)
+{
+    struct report *report = command->answer;
+
+    handover_take(plane, command->batch);
+    report->batch = command->batch;
+    free(command);
+    shared_report(plane->shared, report);
 }
 
 static void on_command(struct loop *loop, struct message *message)
@@ -75,6 +131,19 @@ static void on_command(struct loop *loop, struct message *message)
         break;
     case COMMAND_STOP:
         loop_stop(loop);
+        break;
+    case COMMAND_FREEZE:
+        freeze(worker_of(reactor));
+        break;
+    case COMMAND_THAW:
+        thaw(worker_of(reactor));
+        break;
+    case COMMAND_DEPART:
+        handover_depart(&reactor->plane, &worker_of(reactor)->handover);
+        break;
+    case COMMAND_TAKE:
+        take(&reactor->plane,
+             container_of(message, struct take_command, message));
         break;
     }
 }
@@ -118,6 +187,9 @@ struct worker *worker_start(unsigned number, struct shared *shared)
         .sweep.type = COMMAND_SWEEP,
         .beat.type = COMMAND_BEAT,
         .stop.type = COMMAND_STOP,
+        .freeze.type = COMMAND_FREEZE,
+        .thaw.type = COMMAND_THAW,
+        .depart.type = COMMAND_DEPART,
     };
     if (reactor_open(&worker->reactor, number, shared, on_command) < 0) {
         goto free_worker;
@@ -183,11 +255,67 @@ void worker_beat(struct worker *worker)
     post(worker, &worker->beat);
 }
 
+/* Allocates the answer. False: no memory. */
+static bool prepare_answer(struct worker *worker)
+{
+    if (worker->answer == NULL) {
+        worker->answer =
+            report_create(REPORT_FROZEN, worker->reactor.plane.number);
+    }
+    return worker->answer != NULL;
+}
+
+int worker_freeze(struct worker *worker)
+{
+    if (!prepare_answer(worker)) {
+        return -1;
+    }
+    post(worker, &worker->freeze);
+    return 0;
+}
+
+void worker_thaw(struct worker *worker)
+{
+    (void)prepare_answer(worker);
+    post(worker, &worker->thaw);
+}
+
+struct handover *worker_handover(struct worker *worker)
+{
+    return &worker->handover;
+}
+
+void worker_depart(struct worker *worker)
+{
+    mailbox_post_epoch(&worker->reactor.plane.loop.mailbox, &worker->depart, 0);
+}
+
+int worker_take(struct worker *worker, struct handover_batch *batch)
+{
+    struct take_command *command = calloc(1, sizeof(*command));
+    struct report *report =
+        report_create(REPORT_TAKEN, worker->reactor.plane.number);
+
+    if (command == NULL || report == NULL) {
+        free(command);
+        free(report);
+        errno = ENOMEM;
+        return -1;
+    }
+    command->message.type = COMMAND_TAKE;
+    command->batch = batch;
+    command->answer = report;
+    post(worker, &command->message);
+    return 0;
+}
+
 void worker_join(struct worker *worker)
 {
     post(worker, &worker->stop);
     pthread_join(worker->thread, NULL);
     reactor_close(&worker->reactor);
+    free(worker->handover.list);
+    free(worker->answer);
     free(worker);
 }
 
