@@ -23,6 +23,7 @@ enum { OPTION_AS_SERVICE = 256 };
 enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct arguments {
+    char **argv;
     const char *path; /* -c; NULL: not given */
     bool check;
     bool as_service;
@@ -279,7 +280,7 @@ static int serve(const struct arguments *arguments, const struct source *source)
     }
     config_errors_fini(&errors);
     return arguments->check ? check(source, config, arguments->as_service)
-                            : daemon_run(source, config);
+                            : daemon_run(source, config, arguments->argv);
 }
 
 static int serve_command_line(const struct arguments *arguments)
@@ -325,7 +326,7 @@ static int run(const struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {.path = NULL};
+    struct arguments arguments = {.argv = argv};
     int status;
 
     signals_hold();

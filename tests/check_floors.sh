@@ -20,6 +20,7 @@ service: base config
 proxy:   base wire config net service
 control: base wire config net service
 control: proxy/worker.h proxy/socket_options.h proxy/shared.h
+control: proxy/handover.h proxy/session_record.h
 main:    base config control
 '
 

@@ -31,6 +31,8 @@ struct changes {
     struct wheel_timer timer; /* to the next try of what is not done yet */
     uint64_t limit;           /* RLIMIT_NOFILE */
     bool failing;             /* no generation could be made of the answers */
+    bool held;                /* nothing changes for a while, then
+                                 changes_resume */
 };
 
 /* Kinds of timers and the type of messages, in the loop. */
@@ -46,6 +48,9 @@ int changes_open(struct changes *changes,
 
 /* From now on nothing changes. */
 void changes_stop(struct changes *changes);
+
+/* What was held back meanwhile follows. */
+void changes_resume(struct changes *changes);
 
 /* When all workers have ended, or failed to start. */
 void changes_fini(struct changes *changes);

@@ -11,9 +11,10 @@
 
 /*
  * Runs until a signal ends it. Takes the config, which was read from the
- * source. Returns the exit status: 0 after a clean stop; 1 if the start failed,
- * with the reason in the log.
+ * source. arguments: argv, for an upgrade. Returns the exit status: 0 after a
+ * clean stop; 1 if the start failed, with the reason in the log.
  */
-int daemon_run(const struct source *source, struct config *config);
+int daemon_run(const struct source *source, struct config *config,
+               char **arguments);
 
 #endif

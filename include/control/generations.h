@@ -30,6 +30,7 @@ struct generations {
                          their order, then health */
 
     struct listeners_origin origin; /* of the sockets */
+    uint64_t first_number;          /* of the first one; 0: 1 */
     struct generation *prepared;    /* NULL: none */
     struct reload_plan plan;        /* of prepared */
 

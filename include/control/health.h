@@ -41,6 +41,17 @@ void health_destroy(struct health *health);
 int health_apply(struct health *health,
                  struct generation *generation) WARN_UNUSED;
 
+/* The results in a row that speak for a change of the upstream's state; 0: it
+ * is not checked. To go on from them in another process, where it is the same.
+ */
+uint32_t health_streak(const struct health *health,
+                       const struct upstream *upstream);
+void health_restore_streak(struct health *health,
+                           const struct upstream *upstream, uint32_t streak);
+
+/* Ends all checks, and begins none. */
+void health_stop(struct health *health);
+
 /* A worker has taken the upstream out, and logged it: recovery checks begin. */
 void health_upstream_failed(struct health *health,
                             const struct upstream *upstream);

@@ -34,7 +34,7 @@ void http_fini(struct http *http);
 
 /* As the server's. The configuration is what is to come. */
 const char *http_prepare(struct http *http, const struct config *config,
-                         struct inherited *inherited, uid_t owner) WARN_UNUSED;
+                         const struct listeners_origin *origin) WARN_UNUSED;
 void http_commit(struct http *http);
 void http_abandon(struct http *http);
 

@@ -16,7 +16,7 @@
 
 #include "base/endpoint.h"
 #include "control/http_client.h"
-#include "control/inherited.h"
+#include "control/listeners.h"
 #include "net/loop.h"
 
 #include <stdbool.h>
@@ -75,16 +75,22 @@ void http_server_init(struct http_server *server);
  * final stop, which lives until the next call; then nothing has changed. What
  * is prepared is committed or abandoned.
  */
-const char *http_server_prepare(struct http_server *server,
-                                const struct endpoint *endpoint,
-                                struct inherited *inherited,
-                                uid_t owner) WARN_UNUSED;
+const char *
+http_server_prepare(struct http_server *server, const struct endpoint *endpoint,
+                    const struct listeners_origin *origin) WARN_UNUSED;
 void http_server_commit(struct http_server *server);
 void http_server_abandon(struct http_server *server);
 
 /* Takes no more clients, and stops the loop when those that it has have got
  * their answers, at the latest after HTTP_FINISH_NS. */
 void http_server_finish(struct http_server *server);
+
+/* A listener that was handed to this process is its own now. */
+void http_server_own(struct http_server *server);
+
+/* Another process has the listener too: this one closes it, leaves its path,
+ * and serves the clients that it has. */
+void http_server_leave(struct http_server *server);
 
 /* Closes everything, also what is prepared. */
 void http_server_fini(struct http_server *server);

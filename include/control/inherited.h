@@ -42,6 +42,10 @@ size_t inherited_count(const struct inherited *inherited, int type,
 int inherited_take(struct inherited *inherited, int type,
                    const struct endpoint *endpoint, size_t n) WARN_UNUSED;
 
+/* Adds one that the process before has kept, as used. -1 with errno = ENOMEM.
+ */
+int inherited_adopt(struct inherited *inherited, int fd) WARN_UNUSED;
+
 /* The start has taken what it needs: closes the others, with a line each. */
 void inherited_close_unused(struct inherited *inherited);
 

@@ -20,6 +20,7 @@
 #define EVPROXY_CONTROL_LISTENERS_H
 
 #include "config/reload.h"
+#include "control/handed.h"
 #include "control/inherited.h"
 #include "service/generation.h"
 
@@ -27,6 +28,7 @@
 struct listeners_origin {
     uid_t owner;                 /* of those that are opened */
     struct inherited *inherited; /* these go first; NULL: none */
+    struct handed *handed;       /* and these before; NULL: none */
 };
 
 /*
@@ -54,6 +56,12 @@ void listeners_commit(const struct generation *wanted,
 /* Frees the generation's arrays of descriptors and closes none. Called before
  * generation_destroy. */
 void listeners_release(struct generation *generation);
+
+/* The sockets of a generation have another owner now: no path is removed. */
+void listeners_disown(struct generation *generation);
+
+/* Those that were handed to this process are its own now. */
+void listeners_own(struct generation *generation);
 
 /* Removes the paths of its unix sockets, at the end of the process. */
 void listeners_unlink(const struct generation *generation);

@@ -100,6 +100,12 @@ int names_answer_records(struct names *names, struct name *name,
                          const struct srv_record *found, size_t count,
                          uint64_t ttl_ns, uint64_t now_ns) WARN_UNUSED;
 
+/* Another process had this good answer: count addresses or records, sorted as
+ * above. The name is added to the table, and is not in use until names_keep. -1
+ * with errno = ENOMEM. */
+int names_restore(struct names *names, enum address_kind kind, const char *host,
+                  const void *items, size_t count) WARN_UNUSED;
+
 /* A failed or empty answer has come. error: why. */
 void names_fail(struct name *name, const char *error, uint64_t now_ns);
 

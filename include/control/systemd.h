@@ -13,11 +13,18 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+#define SYSTEMD_VARIABLE_MAX 160
 
 struct systemd {
     int fd;                  /* -1: no manager */
     struct endpoint manager; /* where the datagrams go */
     uint64_t watchdog_ns;    /* 0: no watchdog, or that of another process */
+
+    /* What a process that takes over finds in its environment; "": nothing. */
+    char notify_variable[SYSTEMD_VARIABLE_MAX];
+    char watchdog_variable[SYSTEMD_VARIABLE_MAX];
 };
 
 /* Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and removes them from the
@@ -36,6 +43,10 @@ void systemd_stopping(const struct systemd *systemd);
 void systemd_extend(const struct systemd *systemd, uint64_t extend_ns,
                     uint32_t connections);
 void systemd_watchdog(const struct systemd *systemd);
+
+/* The manager's main process is that one from now on. Only the main process is
+ * heard, so this must be the last message of the present one. */
+void systemd_main_process(const struct systemd *systemd, pid_t pid);
 
 /* Whether fd is the journal: JOURNAL_STREAM names its device and inode. */
 bool systemd_journal_is(int fd);

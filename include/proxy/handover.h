@@ -50,7 +50,8 @@ void handover_depart(struct plane *plane, struct handover *handover);
 /* One connection that arrives, and in the end whether it has. */
 struct handover_arrival {
     struct session_image image; /* relay[i].block is to be freed */
-    uint32_t number;            /* in the order of arrival */
+    uint32_t number;  /* in the order of arrival; and of its service: */
+    uint32_t service; /* the control thread's */
     bool taken;
 };
 

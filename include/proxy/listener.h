@@ -66,8 +66,8 @@ struct listener *listener_at_port(const struct plane *plane, uint16_t port);
 struct listener *listener_next(const struct plane *plane,
                                const struct listener *listener);
 
-/* Watches it, if it is not watched yet and the plane is not frozen. What fails counts as a shortage: the
- * listener waits until accepting resumes. */
+/* Watches it, if it is not watched yet and the plane is not frozen. What fails
+ * counts as a shortage: the listener waits until accepting resumes. */
 void listener_watch(struct plane *plane, struct listener *listener);
 void listener_unwatch(struct plane *plane, struct listener *listener);
 

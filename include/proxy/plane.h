@@ -118,7 +118,7 @@ struct plane {
     bool accept_resume; /* the pause may be over: try again */
     int shortage;       /* errno of one that was met; 0: none */
 
-    bool frozen;   /* nothing is accepted; see handover.h */
+    bool frozen; /* nothing is accepted; see handover.h */
     bool draining;
     unsigned handshakes;    /* steps of handshakes in this turn of the loop */
     uint64_t handshakes_ns; /* when the first of them began */

@@ -10,6 +10,7 @@
 
 #include "proxy/shared.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct worker;
@@ -52,9 +53,9 @@ struct handover_batch;
 int worker_freeze(struct worker *worker) WARN_UNUSED;
 struct handover *worker_handover(struct worker *worker);
 
-/* All goes on here: answered by REPORT_THAWED, unless there is no memory for
- * the report. */
-void worker_thaw(struct worker *worker);
+/* All goes on here. True: answered by REPORT_THAWED; false: there is no memory
+ * for the report. The last answer to either must have come before. */
+bool worker_thaw(struct worker *worker);
 
 /* What the other process has goes on there: REPORT_DRAINED is sent when no
  * session is left here. */

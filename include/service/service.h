@@ -45,7 +45,9 @@ struct service_memory {
  * service of the name. */
 struct service_state {
     char *name;
-    struct service_counters *counters; /* one for each worker */
+    struct service_counters *counters; /* one for each worker, and the last for
+                                          the control thread: what another
+                                          process has counted */
     struct service_memory *memory;     /* likewise */
     unsigned workers;
     _Atomic uint64_t slow_until_ns; /* until then an upstream may be in
@@ -64,6 +66,7 @@ struct service_state {
     uint32_t seen_up;        /* number of the upstream that was up */
     uint64_t sampled;        /* control thread: the last sample that has it, */
     uint32_t sample_index;   /* and where; see control/sample.h */
+    uint32_t number;         /* control thread: in control/ledger.h */
     struct history *history; /* control thread; NULL: none is kept */
 };
 

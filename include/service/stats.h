@@ -117,9 +117,10 @@ struct service_times {
 };
 
 /*
- * Adds up count blocks, one for each worker. Reads `ended` of all blocks before
- * `accepted` of any, so that active is never negative, not even when a session
- * ends on another worker than the one it began on.
+ * Adds up count blocks, one for each worker and that of the control thread.
+ * Reads `ended` of all blocks before `accepted` of any, so that active is never
+ * negative, not even when a session ends on another worker than the one it
+ * began on.
  */
 void service_counters_sum(const struct service_counters *blocks, unsigned count,
                           struct service_sums *sums);

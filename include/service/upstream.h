@@ -62,7 +62,9 @@ struct upstream {
     uint32_t holders; /* services that list it; control thread */
     uint64_t sampled; /* the last sample that has it; likewise */
     unsigned workers;
-    struct upstream_counters *counters; /* one for each worker */
+    uint32_t number;                    /* in control/ledger.h; likewise */
+    struct upstream_counters *counters; /* one for each worker, and the last for
+                                           the control thread */
 };
 
 /* NULL with errno = ENOMEM. endpoint NULL: an unresolved name, which is down.

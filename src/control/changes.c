@@ -125,8 +125,8 @@ const char *changes_prepare(struct changes *changes, struct config *config,
         generations_prepare(generations, config, workers, changes->limit, line);
 
     if (error == NULL) {
-        error = http_prepare(changes->http, generations->prepared->config,
-                             origin->inherited, origin->owner);
+        error =
+            http_prepare(changes->http, generations->prepared->config, origin);
         if (error != NULL) {
             generations_abandon(generations);
         }
@@ -223,10 +223,19 @@ static void apply_answers(struct changes *changes)
     changes->failing = error != NULL;
 }
 
+void changes_resume(struct changes *changes)
+{
+    changes->held = false;
+    arm(changes, 0);
+}
+
 void changes_timer(struct changes *changes)
 {
     struct generations *generations = &changes->generations;
 
+    if (changes->held) {
+        return;
+    }
     generations_distribute(generations, changes->workers, changes->health);
     if (!generations_distributed(generations)) {
         arm(changes, DISTRIBUTE_RETRY_NS);

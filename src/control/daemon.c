@@ -2,298 +2,17 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/changes.h"
+#include "control/daemon_loop.h"
 #include "control/descriptors.h"
-#include "control/health.h"
-#include "control/heartbeat.h"
-#include "control/http.h"
-#include "control/inherited.h"
 #include "control/privileges.h"
-#include "control/report.h"
-#include "control/shutdown.h"
 #include "control/signals.h"
-#include "control/systemd.h"
-#include "control/tcp_memory.h"
-#include "control/workers.h"
-#include "net/loop.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* Kinds of events and timers in the control loop. */
-enum {
-    DAEMON_SIGNAL = LOOP_KIND_MAILBOX + 1,
-    DAEMON_HEALTH,
-    DAEMON_STATS,
-    DAEMON_HEARTBEAT,
-    DAEMON_SHUTDOWN,
-    DAEMON_EXTEND,
-    DAEMON_CHANGES,
-    DAEMON_LOOKUPS,
-    DAEMON_HTTP,
-    DAEMON_TCP_MEMORY,
-};
-
-/* The control loop's queues: of TLS handshakes of checks, and of HTTP answers
- * that have more to write. */
-enum { DAEMON_HANDSHAKES, DAEMON_ANSWERS };
-
-/* Of messages, after those of the workers. */
-enum { MESSAGE_LOOKUP = REPORT_TYPES };
-
-struct daemon {
-    struct loop loop;
-    struct systemd systemd;
-    struct workers workers;
-    struct health *health;
-    struct changes changes;
-    struct inherited inherited;
-    struct http http;
-    int signal_fd;
-    uint64_t started_ns;
-    struct shutdown shutdown;
-    struct reporter reporter;
-    struct heartbeat heartbeat;
-    struct tcp_memory tcp_memory;
-};
-
-static struct daemon *daemon_of(struct loop *loop)
-{
-    return container_of(loop, struct daemon, loop);
-}
-
-/* ---- reload ---- */
-
-/* Applies what the control thread itself uses of a new configuration. */
-static void apply_settings(struct daemon *daemon)
-{
-    const struct config *config = changes_current(&daemon->changes)->config;
-
-    log_set_level(config->log_level);
-    report_configure(&daemon->reporter, config->stats_interval_ns);
-    heartbeat_configure(&daemon->heartbeat,
-                        http_server_listens(&daemon->http.server));
-    daemon->http.facts.reloaded_unix_ns = clock_unix_ns();
-}
-
-static void report_refusal(struct daemon *daemon, const char *reason)
-{
-    char status[LOG_LINE_MAX];
-
-    log_write(LOG_ERROR, "reload refused: %s", reason);
-    snprintf(status, sizeof(status), "reload refused: %s", reason);
-    systemd_ready(&daemon->systemd, status);
-}
-
-static void reload(struct daemon *daemon)
-{
-    uint64_t *counts = daemon->http.facts.reloads;
-    const struct generation *current;
-    const char *reason;
-
-    systemd_reloading(&daemon->systemd, daemon->loop.now_ns);
-    reason = changes_reload(&daemon->changes);
-    counts[reason == NULL ? RELOADED_OK : RELOADED_REFUSED]++;
-    if (reason != NULL) {
-        report_refusal(daemon, reason);
-        return;
-    }
-    apply_settings(daemon);
-    current = changes_current(&daemon->changes);
-    log_write(LOG_INFO,
-              "reloaded generation=%" PRIu64 " services=%zu upstreams=%" PRIu32,
-              current->number, current->service_count,
-              generation_upstreams(current));
-    systemd_ready(&daemon->systemd, "running");
-}
-
-/* ---- stop ---- */
-
-static void stop(struct daemon *daemon, int signal)
-{
-    if (shutdown_begun(&daemon->shutdown)) {
-        (void)log_stop();
-        _exit(0);
-    }
-    daemon->http.facts.stopping = true;
-    shutdown_begin(&daemon->shutdown, signal);
-}
-
-/* ---- handlers of the loop ---- */
-
-static void handle_signal(struct daemon *daemon, int signal)
-{
-    switch (signal) {
-    case SIGHUP:
-        if (!shutdown_begun(&daemon->shutdown)) {
-            reload(daemon);
-        }
-        break;
-    case SIGUSR1:
-        report_write(&daemon->reporter);
-        break;
-    default:
-        stop(daemon, signal);
-        break;
-    }
-}
-
-static void on_signal(struct loop *loop, uint32_t index, uint32_t instance,
-                      uint32_t events)
-{
-    struct daemon *daemon = daemon_of(loop);
-    int signal;
-
-    (void)index, (void)instance, (void)events;
-    while ((signal = signals_next(daemon->signal_fd)) != 0) {
-        handle_signal(daemon, signal);
-    }
-}
-
-static void on_health_event(struct loop *loop, uint32_t index,
-                            uint32_t instance, uint32_t events)
-{
-    health_event(daemon_of(loop)->health, index, instance, events);
-}
-
-static void on_health_timer(struct loop *loop, struct wheel_timer *timer)
-{
-    health_timer(daemon_of(loop)->health, timer);
-}
-
-static void on_handshake(struct loop *loop, struct list *link)
-{
-    health_run(daemon_of(loop)->health, link);
-}
-
-/* A check has taken out an upstream with on_down = reset. */
-static void on_down(void *workers)
-{
-    workers_sweep(workers);
-}
-
-static void on_stats_timer(struct loop *loop, struct wheel_timer *timer)
-{
-    (void)timer;
-    report_timer(&daemon_of(loop)->reporter);
-}
-
-static void on_heartbeat_timer(struct loop *loop, struct wheel_timer *timer)
-{
-    (void)timer;
-    heartbeat_timer(&daemon_of(loop)->heartbeat);
-}
-
-static void on_tcp_memory_timer(struct loop *loop, struct wheel_timer *timer)
-{
-    (void)timer;
-    tcp_memory_timer(&daemon_of(loop)->tcp_memory);
-}
-
-static void on_shutdown_timer(struct loop *loop, struct wheel_timer *timer)
-{
-    (void)timer;
-    shutdown_timer(&daemon_of(loop)->shutdown);
-}
-
-static void on_extend_timer(struct loop *loop, struct wheel_timer *timer)
-{
-    (void)timer;
-    shutdown_extend(&daemon_of(loop)->shutdown);
-}
-
-static void on_changes_timer(struct loop *loop, struct wheel_timer *timer)
-{
-    (void)timer;
-    changes_timer(&daemon_of(loop)->changes);
-}
-
-static void on_lookups_timer(struct loop *loop, struct wheel_timer *timer)
-{
-    (void)timer;
-    lookups_begin(&daemon_of(loop)->changes.lookups);
-}
-
-static void on_http_event(struct loop *loop, uint32_t index, uint32_t instance,
-                          uint32_t events)
-{
-    http_event(&daemon_of(loop)->http, index, instance, events);
-}
-
-static void on_http_timer(struct loop *loop, struct wheel_timer *timer)
-{
-    http_timer(&daemon_of(loop)->http, timer);
-}
-
-static void on_http_link(struct loop *loop, struct list *link)
-{
-    http_run(&daemon_of(loop)->http, link);
-}
-
-static void on_report(struct loop *loop, struct report *report)
-{
-    struct daemon *daemon = daemon_of(loop);
-
-    switch ((enum report_type)report->message.type) {
-    case REPORT_GENERATION_DONE:
-        generations_release(&daemon->changes.generations, report->generation);
-        break;
-    case REPORT_UPSTREAM_FAILED:
-        health_upstream_failed(daemon->health, report->upstream);
-        break;
-    case REPORT_DRAINED:
-        if (workers_drained(&daemon->workers)) {
-            http_server_finish(&daemon->http.server);
-        }
-        break;
-    case REPORT_BEAT:
-        workers_answered(&daemon->workers, report->worker);
-        break;
-    default:
-        break;
-    }
-    free(report);
-}
-
-static void on_message(struct loop *loop, struct message *message)
-{
-    if (message->type == MESSAGE_LOOKUP) {
-        changes_answer(&daemon_of(loop)->changes, message);
-    } else {
-        on_report(loop, container_of(message, struct report, message));
-    }
-}
-
-static const struct loop_owner daemon_owner = {
-    .event =
-        {
-            [DAEMON_SIGNAL] = on_signal,
-            [DAEMON_HEALTH] = on_health_event,
-            [DAEMON_HTTP] = on_http_event,
-        },
-    .timer =
-        {
-            [DAEMON_HEALTH] = on_health_timer,
-            [DAEMON_STATS] = on_stats_timer,
-            [DAEMON_HEARTBEAT] = on_heartbeat_timer,
-            [DAEMON_SHUTDOWN] = on_shutdown_timer,
-            [DAEMON_EXTEND] = on_extend_timer,
-            [DAEMON_CHANGES] = on_changes_timer,
-            [DAEMON_LOOKUPS] = on_lookups_timer,
-            [DAEMON_HTTP] = on_http_timer,
-            [DAEMON_TCP_MEMORY] = on_tcp_memory_timer,
-        },
-    .run =
-        {[DAEMON_HANDSHAKES] = on_handshake, [DAEMON_ANSWERS] = on_http_link},
-    .message = on_message,
-};
-
-/* ---- start and end ---- */
 
 static const struct changes_kinds changes_kinds = {
     .timer = DAEMON_CHANGES,
@@ -325,6 +44,12 @@ static void connect_rooms(struct daemon *daemon)
         .proc = MACHINE_PROC,
         .timer = {.kind = DAEMON_TCP_MEMORY},
     };
+    daemon->tcp_memory = (struct tcp_memory){
+        .loop = &daemon->loop,
+        .is_short = &daemon->workers.shared.tcp_short,
+        .proc = MACHINE_PROC,
+        .timer = {.kind = DAEMON_TCP_MEMORY},
+    };
     daemon->shutdown = (struct shutdown){
         .loop = &daemon->loop,
         .changes = &daemon->changes,
@@ -336,9 +61,27 @@ static void connect_rooms(struct daemon *daemon)
               generations, &daemon->workers, &daemon->heartbeat.stuck);
     daemon->http.facts.started_ns = daemon->started_ns;
     daemon->http.facts.started_unix_ns = clock_unix_ns();
+    daemon->upgrade.loop = &daemon->loop;
+    daemon->upgrade.changes = &daemon->changes;
+    daemon->upgrade.workers = &daemon->workers;
+    daemon->upgrade.http = &daemon->http;
+    daemon->upgrade.systemd = &daemon->systemd;
+    daemon->upgrade.inherited = &daemon->inherited;
+    daemon->upgrade.ended = daemon_loop_upgraded;
+    daemon->upgrade.arg = daemon;
+    daemon->upgrade.kind = DAEMON_UPGRADE;
+    upgrade_init(&daemon->upgrade);
+    daemon->takeover.loop = &daemon->loop;
+    daemon->takeover.workers = &daemon->workers;
     daemon->changes.loop = &daemon->loop;
     daemon->changes.workers = &daemon->workers;
     daemon->changes.http = &daemon->http;
+}
+
+/* A check has taken out an upstream with on_down = reset. */
+static void on_down(void *workers)
+{
+    workers_sweep(workers);
 }
 
 /* Opens the loop, the signals, health and changes. -1 with errno. */
@@ -352,7 +95,7 @@ static int open_control(struct daemon *daemon)
     };
 
     connect_rooms(daemon);
-    if (loop_open(&daemon->loop, &daemon_owner) < 0) {
+    if (loop_open(&daemon->loop, &daemon_loop_owner) < 0) {
         return -1;
     }
     daemon->signal_fd = signals_open();
@@ -394,24 +137,66 @@ static void close_control(struct daemon *daemon)
     loop_close(&daemon->loop);
 }
 
+/* Starts the workers with the prepared generation. Returns NULL, or a sentence.
+ */
 static const char *start_workers(struct daemon *daemon,
                                  const struct identity *identity)
 {
     static char sentence[128];
     const struct config *config = daemon->changes.generations.prepared->config;
+    bool takes_over = takeover_is_open(&daemon->takeover);
     const char *error = privileges_drop(identity);
 
     if (error != NULL) {
         return error;
     }
     if (log_start() < 0 ||
-        workers_start(&daemon->workers, config, &daemon->loop.mailbox) < 0 ||
-        changes_begin(&daemon->changes) < 0) {
-        snprintf(sentence, sizeof(sentence), "cannot start the workers: %s",
-                 strerror(errno));
-        return sentence;
+        workers_start(&daemon->workers, config, &daemon->loop.mailbox) < 0) {
+        goto fail;
     }
-    return NULL;
+    if (takes_over) {
+        error = takeover_freeze(&daemon->takeover);
+    }
+    if (error == NULL && changes_begin(&daemon->changes) < 0) {
+        goto fail;
+    }
+    if (error == NULL && takes_over) {
+        error = takeover_move(&daemon->takeover, daemon->health);
+    }
+    return error;
+
+fail:
+    snprintf(sentence, sizeof(sentence), "cannot start the workers: %s",
+             strerror(errno));
+    return sentence;
+}
+
+/* Prepares the first generation. Takes the config. Returns NULL, or a sentence
+ * with the line that it is about. */
+static const char *prepare(struct daemon *daemon, struct config *config,
+                           unsigned *line)
+{
+    struct generations *generations = &daemon->changes.generations;
+    struct takeover *takeover = &daemon->takeover;
+    bool takes_over = takeover_is_open(takeover);
+    const char *error = NULL;
+
+    if (takes_over) {
+        error = takeover_begin(takeover, &daemon->changes.lookups.names,
+                               &daemon->inherited);
+        if (error != NULL) {
+            config_destroy(config);
+            return error;
+        }
+        takeover_configure(takeover, config);
+        generations->first_number = takeover->generation + 1;
+        generations->origin.handed = &takeover->handed;
+    }
+    error =
+        changes_prepare(&daemon->changes, config, workers_wanted(config), line);
+    generations->origin.handed = NULL;
+    return error == NULL && takes_over ? takeover_read(takeover, generations)
+                                       : error;
 }
 
 /* Takes the config. Returns NULL, or a sentence with the line that it is about.
@@ -430,14 +215,13 @@ static const char *start(struct daemon *daemon, struct config *config,
     daemon->changes.generations.origin = (struct listeners_origin){
         .owner = identity.uid, .inherited = &daemon->inherited};
     daemon->http.facts.descriptors_limit = daemon->changes.limit;
-    error =
-        changes_prepare(&daemon->changes, config, workers_wanted(config), line);
+    error = prepare(daemon, config, line);
     if (error == NULL) {
         error = start_workers(daemon, &identity);
     }
     if (error == NULL) {
         inherited_close_unused(&daemon->inherited);
-        apply_settings(daemon);
+        daemon_loop_configure(daemon);
         tcp_memory_start(&daemon->tcp_memory);
     }
     return error;
@@ -455,6 +239,29 @@ static void report_ready(struct daemon *daemon)
     systemd_ready(&daemon->systemd, "running");
 }
 
+/* The old process goes on with all that this one was given. Nothing is undone
+ * here: it would undo what is the other one's, such as the paths of sockets. */
+static _Noreturn void give_back(struct daemon *daemon, const char *sentence)
+{
+    takeover_fail(&daemon->takeover, sentence);
+    (void)log_stop();
+    _exit(1);
+}
+
+/* All that was taken over is this process's own. */
+static void own(struct daemon *daemon)
+{
+    takeover_start(&daemon->takeover);
+    listeners_own(changes_current(&daemon->changes));
+    http_server_own(&daemon->http.server);
+    systemd_watchdog(&daemon->systemd);
+    if (poller_add_level(&daemon->loop.poller, daemon->takeover.channel,
+                         loop_token(DAEMON_TAKEOVER, 0, 0), false) < 0) {
+        log_write(LOG_WARN, "the old process cannot be heard: %s",
+                  strerror(errno));
+    }
+}
+
 static int run(struct daemon *daemon, struct config *config)
 {
     unsigned line = 0;
@@ -462,13 +269,21 @@ static int run(struct daemon *daemon, struct config *config)
 
     if (error != NULL) {
         source_print_failure(daemon->changes.source, error, line);
+        if (takeover_is_open(&daemon->takeover)) {
+            give_back(daemon, error);
+        }
         http_fini(&daemon->http);
         changes_fini(&daemon->changes);
         return 1;
     }
+    if (takeover_is_open(&daemon->takeover)) {
+        own(daemon);
+    }
     report_ready(daemon);
     loop_run(&daemon->loop);
     workers_join(&daemon->workers);
+    upgrade_fini(&daemon->upgrade);
+    takeover_fini(&daemon->takeover);
     http_fini(&daemon->http);
     changes_fini(&daemon->changes);
     workers_fini(&daemon->workers);
@@ -476,12 +291,16 @@ static int run(struct daemon *daemon, struct config *config)
     return 0;
 }
 
-int daemon_run(const struct source *source, struct config *config)
+int daemon_run(const struct source *source, struct config *config,
+               char **arguments)
 {
     /* Static: if a start fails, its workers use it until the process ends. */
     static struct daemon daemon;
     int status;
 
+    takeover_open(&daemon.takeover);
+    spawn_remember_path();
+    daemon.upgrade.arguments = arguments;
     daemon.changes.source = source;
     daemon.started_ns = clock_now_ns();
     log_open(STDERR_FILENO, systemd_journal_is(STDERR_FILENO));

@@ -82,7 +82,7 @@ static struct generation *create_next(struct generations *generations,
                                       struct config *config, unsigned workers,
                                       uint32_t connections)
 {
-    struct generation *running = generations_current(generations);
+    struct generation *running = generations_current(generations), *next;
 
     if (names_add(generations->names, config) < 0) {
         return NULL;
@@ -94,8 +94,12 @@ static struct generation *create_next(struct generations *generations,
     if (config->max_connections == 0) {
         config->max_connections = connections;
     }
-    return generation_create(config, running, workers, connections,
+    next = generation_create(config, running, workers, connections,
                              &generations->names->known);
+    if (next != NULL && running == NULL && generations->first_number != 0) {
+        next->number = generations->first_number;
+    }
+    return next;
 }
 
 const char *generations_prepare(struct generations *generations,
@@ -224,7 +228,7 @@ static void add_removed(struct service_sums *removed,
         if (state->holders > 1) {
             continue;
         }
-        service_counters_sum(state->counters, state->workers, &sums);
+        service_counters_sum(state->counters, state->workers + 1, &sums);
         removed->accepted += sums.accepted;
         removed->bytes[UP] += sums.bytes[UP];
         removed->bytes[DOWN] += sums.bytes[DOWN];

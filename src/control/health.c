@@ -113,6 +113,24 @@ void health_upstream_failed(struct health *health,
     }
 }
 
+uint32_t health_streak(const struct health *health,
+                       const struct upstream *upstream)
+{
+    const struct target *target = find_target(health, upstream);
+
+    return target == NULL ? 0 : target->check.streak;
+}
+
+void health_restore_streak(struct health *health,
+                           const struct upstream *upstream, uint32_t streak)
+{
+    struct target *target = find_target(health, upstream);
+
+    if (target != NULL) {
+        target->check.streak = streak;
+    }
+}
+
 /* ---- the targets of a generation ---- */
 
 static size_t count_upstreams(const struct generation *generation)
@@ -225,10 +243,17 @@ int health_apply(struct health *health, struct generation *generation)
     return 0;
 }
 
-void health_destroy(struct health *health)
+void health_stop(struct health *health)
 {
     health->round++;
     free_old(health);
+    health->targets = NULL;
+    health->count = 0;
+}
+
+void health_destroy(struct health *health)
+{
+    health_stop(health);
     pool_fini(&health->pool);
     free(health);
 }

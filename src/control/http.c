@@ -315,11 +315,10 @@ void http_fini(struct http *http)
 }
 
 const char *http_prepare(struct http *http, const struct config *config,
-                         struct inherited *inherited, uid_t owner)
+                         const struct listeners_origin *origin)
 {
-    return http_server_prepare(&http->server,
-                               &config->metrics_listen.address.endpoint,
-                               inherited, owner);
+    return http_server_prepare(
+        &http->server, &config->metrics_listen.address.endpoint, origin);
 }
 
 void http_commit(struct http *http)

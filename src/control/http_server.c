@@ -276,24 +276,39 @@ static int take_inherited(const struct endpoint *endpoint,
     return -1;
 }
 
-static int open_listener(struct http_listener *listener,
-                         const struct endpoint *endpoint,
-                         struct inherited *inherited, uid_t owner)
+static void remember_path(struct http_listener *listener)
 {
-    size_t count = inherited_count(inherited, SOCK_STREAM, endpoint);
     struct stat status;
 
+    if (is_unix(&listener->endpoint) &&
+        stat(listener->endpoint.u.un.sun_path, &status) == 0) {
+        listener->path_device = status.st_dev;
+        listener->path_inode = status.st_ino;
+    }
+}
+
+static int open_listener(struct http_listener *listener,
+                         const struct endpoint *endpoint,
+                         const struct listeners_origin *origin)
+{
+    size_t count = inherited_count(origin->inherited, SOCK_STREAM, endpoint);
+    const struct handed_socket *handed = NULL;
+
     *listener = (struct http_listener){.endpoint = *endpoint};
-    listener->fd = count > 0 ? take_inherited(endpoint, inherited, count)
-                             : listen_bind_alone(endpoint, owner);
+    if (origin->handed != NULL) {
+        handed =
+            handed_take(origin->handed, SOCK_STREAM, endpoint, HANDED_HTTP);
+    }
+    listener->fd = handed != NULL ? handed->fd
+                   : count > 0
+                       ? take_inherited(endpoint, origin->inherited, count)
+                       : listen_bind_alone(endpoint, origin->owner);
     if (listener->fd < 0) {
         return -1;
     }
     /* The file of a socket that was passed on stays: it is the manager's. */
-    if (count == 0 && is_unix(endpoint) &&
-        stat(endpoint->u.un.sun_path, &status) == 0) {
-        listener->path_device = status.st_dev;
-        listener->path_inode = status.st_ino;
+    if (count == 0 && handed == NULL) {
+        remember_path(listener);
     }
     return listen_start(listener->fd, &options);
 }
@@ -321,7 +336,7 @@ static bool keeps(const struct http_server *server,
 
 const char *http_server_prepare(struct http_server *server,
                                 const struct endpoint *endpoint,
-                                struct inherited *inherited, uid_t owner)
+                                const struct listeners_origin *origin)
 {
     static char sentence[ADDR_TEXT_MAX + 128];
     char text[ADDR_TEXT_MAX];
@@ -332,7 +347,7 @@ const char *http_server_prepare(struct http_server *server,
         return NULL;
     }
     if (allocate_slots(server) == 0 &&
-        open_listener(&server->prepared, endpoint, inherited, owner) == 0) {
+        open_listener(&server->prepared, endpoint, origin) == 0) {
         return NULL;
     }
     error = errno;
@@ -357,6 +372,17 @@ void http_server_commit(struct http_server *server)
         watch(server);
     }
     server->prepared = (struct http_listener){.fd = -1};
+}
+
+void http_server_own(struct http_server *server)
+{
+    remember_path(&server->listener);
+}
+
+void http_server_leave(struct http_server *server)
+{
+    server->listener.path_inode = 0;
+    close_listener(server, &server->listener);
 }
 
 void http_server_finish(struct http_server *server)

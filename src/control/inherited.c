@@ -119,6 +119,20 @@ int inherited_take(struct inherited *inherited, int type,
     return fcntl(socket->fd, F_DUPFD_CLOEXEC, 0);
 }
 
+int inherited_adopt(struct inherited *inherited, int fd)
+{
+    struct inherited_socket *list = reallocarray(
+        inherited->list, inherited->count + 1, sizeof(*inherited->list));
+
+    if (list == NULL) {
+        return -1;
+    }
+    inherited->list = list;
+    list[inherited->count] = describe(fd);
+    list[inherited->count++].used = true;
+    return 0;
+}
+
 static const char *what_is_wrong(const struct inherited_socket *socket)
 {
     if (socket->endpoint.length == 0) {

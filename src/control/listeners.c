@@ -165,6 +165,27 @@ static int take_inherited(const struct listen_socket *listen,
     return 0;
 }
 
+/* Takes the sockets that the process before had for the address. False: there
+ * are none. What it had for no worker is opened. */
+static bool take_handed(struct listen_socket *listen, struct handed *handed,
+                        unsigned workers)
+{
+    bool found = false;
+
+    /* The path is not ours until the upgrade has succeeded. */
+    for (unsigned i = 0; i < workers; i++) {
+        const struct handed_socket *socket =
+            handed_take(handed, type_of(listen), &listen->endpoint, i);
+
+        if (socket != NULL) {
+            listen->fds[i] = socket->fd;
+            listen->inherited = socket->inherited;
+            found = true;
+        }
+    }
+    return found;
+}
+
 static int open_address(struct listen_socket *listen,
                         const struct listeners_origin *origin, unsigned workers)
 {
@@ -178,6 +199,10 @@ static int open_address(struct listen_socket *listen,
     set->holders = 1;
     memset(set->fds, 0xff, workers * sizeof(set->fds[0]));
     listen->fds = set->fds;
+    if (origin->handed != NULL &&
+        take_handed(listen, origin->handed, workers)) {
+        return 0;
+    }
     if (origin->inherited != NULL) {
         count = inherited_count(origin->inherited, type_of(listen),
                                 &listen->endpoint);
@@ -195,7 +220,7 @@ static int listen_all(const struct listen_socket *listen, unsigned workers)
         return 0; /* datagrams arrive as soon as it is bound */
     }
     for (unsigned i = 0; i < workers; i++) {
-        if (listen_start(listen->fds[i], &options) < 0) {
+        if (listen->fds[i] >= 0 && listen_start(listen->fds[i], &options) < 0) {
             return -1;
         }
     }
@@ -288,6 +313,24 @@ void listeners_release(struct generation *generation)
 {
     for (size_t i = 0; i < generation->listen_count; i++) {
         release(&generation->listens[i]);
+    }
+}
+
+void listeners_disown(struct generation *generation)
+{
+    for (size_t i = 0; i < generation->listen_count; i++) {
+        set_of(&generation->listens[i])->path_inode = 0;
+    }
+}
+
+void listeners_own(struct generation *generation)
+{
+    for (size_t i = 0; i < generation->listen_count; i++) {
+        struct listen_socket *listen = &generation->listens[i];
+
+        if (!listen->inherited) {
+            remember_path(set_of(listen), &listen->endpoint);
+        }
     }
 }
 

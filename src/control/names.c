@@ -451,3 +451,27 @@ void names_fail(struct name *name, const char *error, uint64_t now_ns)
     name->failures += name->failures < UINT32_MAX;
     name->due_ns = now_ns + retry_ns;
 }
+
+int names_restore(struct names *names, enum address_kind kind, const char *host,
+                  const void *items, size_t count)
+{
+    size_t width = kind == ADDRESS_SRV ? sizeof(struct srv_record)
+                                       : sizeof(struct endpoint);
+    struct names added;
+    struct name *name;
+
+    names_init(&added);
+    if (append(&added, kind, host) < 0) {
+        return take_added(names, &added, -1);
+    }
+    name = added.list[0];
+    name->items = calloc(count, width);
+    name->missed = calloc(count, sizeof(*name->missed));
+    if (name->items == NULL || name->missed == NULL) {
+        return take_added(names, &added, -1);
+    }
+    memcpy(name->items, items, count * width);
+    name->count = count;
+    name->answered = true;
+    return take_added(names, &added, 0);
+}

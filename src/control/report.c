@@ -63,7 +63,7 @@ static void add_upstream(struct log_burst *burst, const char *service,
     char name[LOG_QUOTED_MAX(UPSTREAM_TEXT_MAX)];
     struct upstream_sums sums;
 
-    upstream_counters_sum(upstream->counters, upstream->workers, &sums);
+    upstream_counters_sum(upstream->counters, upstream->workers + 1, &sums);
     log_burst_add(burst,
                   "stats service=%s upstream=%s state=%s active=%" PRIu32
                   " total=%" PRIu64 " failed=%" PRIu64 " bytes_up=%" PRIu64
@@ -101,7 +101,7 @@ static void add_service_lines(struct log_burst *burst,
     const char *quoted = log_quote(state->name, name, sizeof(name));
     struct service_sums sums;
 
-    service_counters_sum(state->counters, state->workers, &sums);
+    service_counters_sum(state->counters, state->workers + 1, &sums);
     if (current ||
         (sums.active > 0 && !newer_has_service(generations, index, state))) {
         add_service(burst, quoted, &sums);
@@ -123,7 +123,7 @@ static void add_sums(struct service_sums *all,
 {
     struct service_sums sums;
 
-    service_counters_sum(state->counters, state->workers, &sums);
+    service_counters_sum(state->counters, state->workers + 1, &sums);
     all->active += sums.active;
     all->accepted += sums.accepted;
     all->bytes[UP] += sums.bytes[UP];

@@ -84,7 +84,7 @@ static bool add_service(struct sample *sample, const struct service *service)
     struct sample_service *added;
     struct service_sums sums;
 
-    service_counters_sum(state->counters, state->workers, &sums);
+    service_counters_sum(state->counters, state->workers + 1, &sums);
     add_sums(&sample->process.sums, &sums);
     sample->service_index = UINT32_MAX;
     if (sample->generation < sample->held_count && sums.active == 0) {
@@ -97,7 +97,7 @@ static bool add_service(struct sample *sample, const struct service *service)
     sample->service_index = sample->service_count++;
     added = &sample->services[sample->service_index];
     *added = (struct sample_service){.service = service, .sums = sums};
-    service_counters_times(state->counters, state->workers, &added->times);
+    service_counters_times(state->counters, state->workers + 1, &added->times);
     return true;
 }
 
@@ -126,7 +126,8 @@ static void fill_upstream(struct sample_upstream *added,
     char text[CHECK_CAUSE_MAX];
     const char *cause;
 
-    upstream_counters_sum(upstream->counters, upstream->workers, &added->sums);
+    upstream_counters_sum(upstream->counters, upstream->workers + 1,
+                          &added->sums);
     added->upstream = upstream;
     cause = upstream_format_cause(upstream, text);
     added->up = cause == NULL;

@@ -4,14 +4,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-static const int handled[] = {SIGHUP, SIGUSR1, SIGTERM, SIGINT};
+static const int handled[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
 
 /* Each of these ends or stops a process by default. */
 static const int ignored[] = {
     SIGPIPE, /* the reader of a log is gone: write reports EPIPE too */
     SIGXFSZ, /* a log is as long as RLIMIT_FSIZE allows: EFBIG */
     SIGTTOU, /* a log on a terminal that another job has; the line is written */
-    SIGUSR2, /* reserved */
 };
 
 static sigset_t handled_set(void)

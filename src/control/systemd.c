@@ -47,6 +47,21 @@ static uint64_t watchdog_parse(const char *period_us, const char *pid)
     return us * 1000;
 }
 
+/* Without WATCHDOG_PID, which names this process. */
+static void keep_variables(struct systemd *systemd)
+{
+    systemd->notify_variable[0] = systemd->watchdog_variable[0] = '\0';
+    if (systemd->fd >= 0) {
+        snprintf(systemd->notify_variable, SYSTEMD_VARIABLE_MAX,
+                 "NOTIFY_SOCKET=%s", getenv("NOTIFY_SOCKET"));
+    }
+    if (systemd->watchdog_ns > 0) {
+        snprintf(systemd->watchdog_variable, SYSTEMD_VARIABLE_MAX,
+                 "WATCHDOG_USEC=%llu",
+                 (unsigned long long)(systemd->watchdog_ns / 1000));
+    }
+}
+
 void systemd_open(struct systemd *systemd)
 {
     systemd->fd = -1;
@@ -58,6 +73,7 @@ void systemd_open(struct systemd *systemd)
     if (systemd->fd < 0) {
         systemd->watchdog_ns = 0;
     }
+    keep_variables(systemd);
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
     unsetenv("WATCHDOG_PID");
@@ -122,6 +138,11 @@ void systemd_extend(const struct systemd *systemd, uint64_t extend_ns,
 void systemd_watchdog(const struct systemd *systemd)
 {
     notify(systemd, "WATCHDOG=1\n");
+}
+
+void systemd_main_process(const struct systemd *systemd, pid_t pid)
+{
+    notify(systemd, "MAINPID=%ld\n", (long)pid);
 }
 
 bool systemd_journal_is(int fd)

@@ -140,6 +140,33 @@ void workers_sweep(struct workers *workers)
     }
 }
 
+unsigned workers_freeze(struct workers *workers)
+{
+    unsigned count = 0;
+
+    while (count < workers->count && worker_freeze(workers->list[count]) == 0) {
+        count++;
+    }
+    return count;
+}
+
+unsigned workers_thaw(struct workers *workers)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < workers->count; i++) {
+        count += worker_thaw(workers->list[i]);
+    }
+    return count;
+}
+
+void workers_depart(struct workers *workers)
+{
+    for (unsigned i = 0; i < workers->count; i++) {
+        worker_depart(workers->list[i]);
+    }
+}
+
 bool workers_drained(struct workers *workers)
 {
     return ++workers->drained == workers->count;

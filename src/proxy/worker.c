@@ -47,7 +47,9 @@ struct worker {
     struct message freeze;
     struct message thaw;
     struct message depart;
-    struct report *answer;    /* to freeze or thaw, allocated beforehand */
+    /* Allocated by the control thread before it posts freeze or thaw. */
+    struct report *frozen;
+    struct report *thawed;    /* NULL: no memory */
     struct handover handover; /* what the freeze has left */
     pthread_t thread;
 };
@@ -66,29 +68,25 @@ static struct worker *worker_of(struct reactor *reactor)
     return container_of(reactor, struct worker, reactor);
 }
 
-static void answer(struct worker *worker, enum report_type type)
-{
-    struct report *report = worker->answer;
-
-    worker->answer = NULL;
-    if (report == NULL) {
-        return; /* of a thaw, there was no memory for it */
-    }
-    report->message.type = (int)type;
-    shared_report(worker->reactor.plane.shared, report);
-}
-
 static void freeze(struct worker *worker)
 {
-    worker->answer->failed =
+    struct report *report = worker->frozen;
+
+    worker->frozen = NULL;
+    report->failed =
         !handover_freeze(&worker->reactor.plane, &worker->handover);
-    answer(worker, REPORT_FROZEN);
+    shared_report(worker->reactor.plane.shared, report);
 }
 
 static void thaw(struct worker *worker)
 {
+    struct report *report = worker->thawed;
+
+    worker->thawed = NULL;
     handover_thaw(&worker->reactor.plane, &worker->handover);
-    answer(worker, REPORT_THAWED);
+    if (report != NULL) {
+        shared_report(worker->reactor.plane.shared, report);
+    }
 }
 
 static void take(struct plane *plane, struct take_command *command)
@@ -255,29 +253,24 @@ void worker_beat(struct worker *worker)
     post(worker, &worker->beat);
 }
 
-/* Allocates the answer. False: no memory. */
-static bool prepare_answer(struct worker *worker)
-{
-    if (worker->answer == NULL) {
-        worker->answer =
-            report_create(REPORT_FROZEN, worker->reactor.plane.number);
-    }
-    return worker->answer != NULL;
-}
-
 int worker_freeze(struct worker *worker)
 {
-    if (!prepare_answer(worker)) {
+    worker->frozen = report_create(REPORT_FROZEN, worker->reactor.plane.number);
+    if (worker->frozen == NULL) {
         return -1;
     }
     post(worker, &worker->freeze);
     return 0;
 }
 
-void worker_thaw(struct worker *worker)
+bool worker_thaw(struct worker *worker)
 {
-    (void)prepare_answer(worker);
+    bool answers;
+
+    worker->thawed = report_create(REPORT_THAWED, worker->reactor.plane.number);
+    answers = worker->thawed != NULL;
     post(worker, &worker->thaw);
+    return answers;
 }
 
 struct handover *worker_handover(struct worker *worker)
@@ -315,7 +308,8 @@ void worker_join(struct worker *worker)
     pthread_join(worker->thread, NULL);
     reactor_close(&worker->reactor);
     free(worker->handover.list);
-    free(worker->answer);
+    free(worker->frozen);
+    free(worker->thawed);
     free(worker);
 }
 

@@ -40,8 +40,8 @@ static struct service_state *state_create(const char *name, unsigned workers)
     }
     state->workers = workers;
     state->name = strdup(name);
-    state->counters = aligned_calloc(_Alignof(struct service_counters), workers,
-                                     sizeof(*state->counters));
+    state->counters = aligned_calloc(_Alignof(struct service_counters),
+                                     workers + 1, sizeof(*state->counters));
     state->memory = aligned_calloc(_Alignof(struct service_memory), workers,
                                    sizeof(*state->memory));
     if (state->name == NULL || state->counters == NULL ||

@@ -12,7 +12,7 @@ struct upstream *upstream_create(const struct endpoint *endpoint,
                                  const char *text, unsigned workers)
 {
     struct upstream *upstream;
-    size_t bytes = workers * sizeof(*upstream->counters);
+    size_t bytes = (workers + 1) * sizeof(*upstream->counters);
 
     upstream = aligned_alloc(_Alignof(struct upstream), sizeof(*upstream));
     if (upstream == NULL) {

@@ -85,7 +85,8 @@ static void run(const struct proxy_options *options, char *const *arguments,
     if (options->prepare != NULL) {
         options->prepare();
     }
-    execve(proxy_binary(), arguments, environment);
+    execve(options->binary != NULL ? options->binary : proxy_binary(),
+           arguments, environment);
     _exit(127);
 }
 
@@ -199,6 +200,35 @@ void proxy_signal(struct proxy *proxy, int signal)
     assert_int_equal(kill(proxy->pid, signal), 0);
 }
 
+/* ---- an upgrade ---- */
+
+pid_t proxy_upgrade(struct proxy *proxy)
+{
+    pid_t old = proxy->pid;
+    const char *line;
+
+    /* The new process is ours when the old one has ended. */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    proxy_mark(proxy);
+    proxy_signal(proxy, SIGUSR2);
+    line = proxy_line(proxy, "^(<[0-7]>)?(handed over|upgrade (failed|ref))");
+    if (strstr(line, "handed over") == NULL) {
+        fail_msg("%s", line);
+    }
+    proxy->pid = (pid_t)proxy_line_value(line, "pid");
+    proxy_line(proxy, "^(<[0-7]>)?ready ");
+    return old;
+}
+
+void proxy_await_old(pid_t old)
+{
+    int status = -1;
+
+    wait_until(waitpid(old, &status, WNOHANG) == old);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* ---- its end ---- */
 
 /* If so, its log is complete. */
@@ -278,10 +308,29 @@ static void print_tail(struct proxy_log *log)
     }
 }
 
+/* Of a failed upgrade's test: whoever is left is our child, now or when its
+ * parent has gone. */
+static void kill_children(void)
+{
+    char path[64];
+    FILE *file;
+    int pid;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+    file = fopen(path, "re");
+    while (file != NULL && fscanf(file, "%d", &pid) == 1) {
+        kill(pid, SIGKILL);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+}
+
 static void discard(struct proxy *proxy)
 {
     if (proxy->pid != 0) {
         kill(proxy->pid, SIGKILL);
+        kill_children();
         while (!has_ended(proxy)) {
             wait_tick();
         }

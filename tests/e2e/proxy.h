@@ -25,8 +25,9 @@ struct proxy_options {
     const char *const *environment; /* NULL-ended "K=V", before ours */
     rlim_t descriptors;             /* RLIMIT_NOFILE, soft and hard; 0: ours */
     bool journal;                   /* JOURNAL_STREAM names its stderr */
-    bool log_unread; /* nobody reads its log, so no line can be waited for */
-    bool no_ready;   /* do not wait for the line that tells it is ready */
+    bool log_unread;    /* nobody reads its log, so no line can be waited for */
+    bool no_ready;      /* do not wait for the line that tells it is ready */
+    const char *binary; /* NULL: proxy_binary() */
     void (*prepare)(void); /* called in the process before it is evproxy */
 };
 
@@ -39,6 +40,16 @@ struct proxy *proxy_launch(const struct proxy_options *options,
  * is done; a refusal fails the test. */
 void proxy_configure(struct proxy *proxy, const char *config, ...) PRINTF(2, 3);
 void proxy_reload(struct proxy *proxy);
+
+/* ---- an upgrade ---- */
+
+/* Sends SIGUSR2, and waits until the new process has started. It is the one
+ * that all functions mean from then on; answers the pid of the old one, which
+ * may be left for a while. */
+pid_t proxy_upgrade(struct proxy *proxy);
+
+/* Waits until the old process has ended, with exit status 0. */
+void proxy_await_old(pid_t old);
 
 pid_t proxy_pid(const struct proxy *proxy);
 void proxy_signal(struct proxy *proxy, int signal);

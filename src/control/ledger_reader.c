@@ -1,0 +1,424 @@
+#include "control/ledger_reader.h"
+
+#include "control/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+
+#define NUMBERS_MAX (UINT32_C(1) << 28)
+
+void ledger_reader_fini(struct ledger_reader *reader)
+{
+    free(reader->services);
+    free(reader->upstreams);
+    reader->services = NULL;
+    reader->upstreams = NULL;
+    reader->service_count = reader->upstream_count = 0;
+}
+
+/* ---- counters ---- */
+
+/* A kind that this version does not know counts as the last resort. */
+static void add_kind(counter *counters, unsigned count, unsigned kind,
+                     unsigned otherwise, uint64_t value)
+{
+    counter_add(&counters[kind < count ? kind : otherwise], value);
+}
+
+static void add_bucket(struct histogram *histogram, unsigned bucket,
+                       uint64_t value)
+{
+    const unsigned last = ARRAY_LEN(histogram->buckets) - 1;
+
+    counter_add(&histogram->buckets[MIN(bucket, last)], value);
+}
+
+/* Of a service that this process has. */
+static void add_counter(struct service_counters *counters, unsigned tag,
+                        uint64_t value)
+{
+    unsigned kind = tag % LEDGER_KINDS;
+
+    switch (tag - kind) {
+    case LEDGER_ENDED:
+        add_kind(counters->ended, CAUSES, kind, CAUSE_INTERNAL, value);
+        break;
+    case LEDGER_DROPPED:
+        add_kind(counters->dropped, DROPS, kind, DROP_SEND, value);
+        break;
+    case LEDGER_CONNECT:
+        add_bucket(&counters->connect, kind, value);
+        break;
+    case LEDGER_DURATION:
+        add_bucket(&counters->durations, kind, value);
+        break;
+    default:
+        break;
+    }
+}
+
+static void add_service_number(struct service *service, unsigned tag,
+                               uint64_t value)
+{
+    struct service_state *state = service->state;
+    struct service_counters *counters = &state->counters[state->workers];
+
+    switch (tag) {
+    case LEDGER_BYTES_UP:
+        counter_add(&counters->bytes[UP], value);
+        break;
+    case LEDGER_BYTES_DOWN:
+        counter_add(&counters->bytes[DOWN], value);
+        break;
+    case LEDGER_ACCEPTED:
+        counter_add(&counters->accepted, value);
+        break;
+    case LEDGER_CONNECT_SUM_NS:
+        counter_add(&counters->connect.sum_ns, value);
+        break;
+    case LEDGER_DURATION_SUM_NS:
+        counter_add(&counters->durations.sum_ns, value);
+        break;
+    default:
+        add_counter(counters, tag, value);
+        break;
+    }
+}
+
+static void set_service_time(struct service *service, unsigned tag,
+                             uint64_t value)
+{
+    struct service_state *state = service->state;
+    _Atomic uint64_t *time_ns;
+
+    switch (tag) {
+    case LEDGER_RATE_ACCEPT:
+        time_ns = &state->accept_rate.full_ns;
+        break;
+    case LEDGER_RATE_UP:
+        time_ns = &state->rate[UP].full_ns;
+        break;
+    case LEDGER_RATE_DOWN:
+        time_ns = &state->rate[DOWN].full_ns;
+        break;
+    case LEDGER_SLOW_UNTIL_NS:
+        time_ns = &state->slow_until_ns;
+        break;
+    default:
+        return;
+    }
+    atomic_store_explicit(time_ns, value, memory_order_relaxed);
+}
+
+static void add_removed(struct service_sums *removed, unsigned tag,
+                        uint64_t value)
+{
+    unsigned kind = tag % LEDGER_KINDS;
+
+    if (tag - kind == LEDGER_ENDED) {
+        removed->ended[kind < CAUSES ? kind : CAUSE_INTERNAL] += value;
+    } else if (tag == LEDGER_ACCEPTED) {
+        removed->accepted += value;
+    } else if (tag == LEDGER_BYTES_UP) {
+        removed->bytes[UP] += value;
+    } else if (tag == LEDGER_BYTES_DOWN) {
+        removed->bytes[DOWN] += value;
+    }
+}
+
+/* ---- services ---- */
+
+/* Grows a list of records of zeros, so that it has the number. */
+static bool reach(void **list, size_t *count, uint64_t number, size_t width)
+{
+    size_t wanted = (size_t)number + 1;
+    unsigned char *larger;
+
+    if (wanted <= *count) {
+        return true;
+    }
+    wanted = MAX(wanted, *count + *count / 2 + 16);
+    larger = reallocarray(*list, wanted, width);
+    if (larger == NULL) {
+        return false;
+    }
+    memset(larger + *count * width, 0, (wanted - *count) * width);
+    *list = larger;
+    *count = wanted;
+    return true;
+}
+
+static struct service *find_service(const struct ledger_reader *reader,
+                                    const char *name)
+{
+    struct generation *generation = reader->generation;
+
+    for (size_t i = 0; i < generation->service_count; i++) {
+        if (strcmp(generation->services[i].state->name, name) == 0) {
+            return &generation->services[i];
+        }
+    }
+    return NULL;
+}
+
+/* Reads the number, which comes first. */
+static bool read_number(struct record_reader *parts, uint64_t *number)
+{
+    struct record part;
+
+    return record_next(parts, &part) > 0 && part.tag == LEDGER_NUMBER &&
+           record_number(&part, NUMBERS_MAX, number);
+}
+
+static void add_number(struct ledger_reader *reader,
+                       struct ledger_known_service *known, unsigned tag,
+                       uint64_t value)
+{
+    if (tag == LEDGER_ACCEPTED) {
+        known->accepted += value;
+    } else if (tag - tag % LEDGER_KINDS == LEDGER_ENDED) {
+        known->ended += value;
+    }
+    if (known->service == NULL) {
+        add_removed(reader->removed, tag, value);
+    } else {
+        add_service_number(known->service, tag, value);
+        set_service_time(known->service, tag, value);
+    }
+}
+
+static bool read_service_part(struct ledger_reader *reader,
+                              struct ledger_known_service *known,
+                              const struct record *part)
+{
+    char name[CONFIG_NAME_MAX];
+    uint64_t value;
+
+    if (part->tag == LEDGER_NAME) {
+        /* One that does not fit is none of ours. */
+        known->service = record_text(part, name, sizeof(name))
+                             ? find_service(reader, name)
+                             : NULL;
+        return true;
+    }
+    if (part->tag & RECORD_CRITICAL) {
+        return false;
+    }
+    if (record_number(part, UINT64_MAX, &value)) {
+        add_number(reader, known, part->tag, value);
+    }
+    return true;
+}
+
+static bool read_service(struct ledger_reader *reader,
+                         const struct record *record)
+{
+    struct record_reader parts = record_enter(record);
+    struct record part;
+    uint64_t number;
+    int result;
+
+    if (!read_number(&parts, &number) ||
+        !reach((void **)&reader->services, &reader->service_count, number,
+               sizeof(*reader->services))) {
+        return false;
+    }
+    while ((result = record_next(&parts, &part)) > 0) {
+        if (!read_service_part(reader, &reader->services[number], &part)) {
+            return false;
+        }
+    }
+    return result == 0;
+}
+
+static bool read_process(struct ledger_reader *reader,
+                         const struct record *record)
+{
+    struct record_reader parts = record_enter(record);
+    struct record part;
+    uint64_t value;
+    int result;
+
+    while ((result = record_next(&parts, &part)) > 0) {
+        if (part.tag & RECORD_CRITICAL) {
+            return false;
+        }
+        if (record_number(&part, UINT64_MAX, &value)) {
+            add_removed(reader->removed, part.tag, value);
+        }
+    }
+    return result == 0;
+}
+
+/* ---- upstreams ---- */
+
+/* The order is mostly that of the other process. */
+static struct upstream *find_upstream(struct ledger_known_service *known,
+                                      const char *text)
+{
+    uint32_t count =
+        known->service == NULL ? 0 : known->service->upstream_count;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = (known->search_at + i) % count;
+        struct upstream *upstream = known->service->upstreams[at];
+
+        if (strcmp(upstream->text, text) == 0) {
+            known->search_at = at + 1;
+            return upstream;
+        }
+    }
+    return NULL;
+}
+
+/* What is known by configuration and names stays as this process has it. */
+static void set_down(struct upstream *upstream, uint64_t reasons)
+{
+    uint32_t found = (uint32_t)reasons & (UPSTREAM_FAILED | UPSTREAM_UNHEALTHY);
+
+    atomic_fetch_or_explicit(&upstream->down, found, memory_order_relaxed);
+}
+
+static void add_upstream_number(struct upstream *upstream, unsigned tag,
+                                uint64_t value)
+{
+    struct upstream_counters *counters = &upstream->counters[upstream->workers];
+    unsigned kind = tag % LEDGER_KINDS;
+
+    if (tag - kind == LEDGER_FAILED) {
+        add_kind(counters->failed, FAILURES, kind, FAILURE_RESET, value);
+        return;
+    }
+    switch (tag) {
+    case LEDGER_BYTES_UP:
+        counter_add(&counters->bytes[UP], value);
+        break;
+    case LEDGER_BYTES_DOWN:
+        counter_add(&counters->bytes[DOWN], value);
+        break;
+    case LEDGER_ACCEPTED:
+        counter_add(&counters->total, value);
+        break;
+    case LEDGER_DOWN:
+        set_down(upstream, value);
+        break;
+    case LEDGER_CAUSE:
+        atomic_store_explicit(&upstream->cause, (uint32_t)value,
+                              memory_order_relaxed);
+        break;
+    case LEDGER_SINCE_NS:
+        atomic_store_explicit(&upstream->since_ns, value, memory_order_relaxed);
+        break;
+    case LEDGER_CHECK_NS:
+        atomic_store_explicit(&upstream->check_ns, value, memory_order_relaxed);
+        break;
+    default:
+        break;
+    }
+}
+
+/* What an upstream's record says before its counters. */
+struct upstream_head {
+    char text[UPSTREAM_TEXT_MAX];
+    uint64_t service;
+};
+
+static bool read_upstream_part(struct ledger_reader *reader, uint64_t number,
+                               const struct record *part,
+                               struct upstream_head *head)
+{
+    struct ledger_known_upstream *known = &reader->upstreams[number];
+    uint64_t value;
+
+    if (part->tag == LEDGER_NAME) {
+        if (!record_text(part, head->text, sizeof(head->text))) {
+            head->text[0] = '\0';
+        }
+        return true;
+    }
+    if (part->tag == LEDGER_OF) {
+        if (!record_number(part, NUMBERS_MAX, &head->service)) {
+            return false;
+        }
+        known->upstream =
+            head->service < reader->service_count
+                ? find_upstream(&reader->services[head->service], head->text)
+                : NULL;
+        return true;
+    }
+    if (part->tag & RECORD_CRITICAL) {
+        return false;
+    }
+    if (known->upstream != NULL && record_number(part, UINT64_MAX, &value)) {
+        add_upstream_number(known->upstream, part->tag, value);
+        if (part->tag == LEDGER_STREAK) {
+            known->streak = (uint32_t)value;
+        }
+    }
+    return true;
+}
+
+static bool read_upstream(struct ledger_reader *reader,
+                          const struct record *record)
+{
+    struct record_reader parts = record_enter(record);
+    struct upstream_head head = {.text = ""};
+    struct record part;
+    uint64_t number;
+    int result;
+
+    if (!read_number(&parts, &number) ||
+        !reach((void **)&reader->upstreams, &reader->upstream_count, number,
+               sizeof(*reader->upstreams))) {
+        return false;
+    }
+    while ((result = record_next(&parts, &part)) > 0) {
+        if (!read_upstream_part(reader, number, &part, &head)) {
+            return false;
+        }
+    }
+    return result == 0;
+}
+
+/* ---- all ---- */
+
+bool ledger_read(struct ledger_reader *reader, const struct record *record)
+{
+    switch (record->tag) {
+    case LEDGER_PROCESS:
+        return read_process(reader, record);
+    case LEDGER_SERVICE:
+        return read_service(reader, record);
+    case LEDGER_UPSTREAM:
+        return read_upstream(reader, record);
+    default:
+        return !(record->tag & RECORD_CRITICAL);
+    }
+}
+
+void ledger_restore_streaks(const struct ledger_reader *reader,
+                            struct health *health)
+{
+    for (size_t i = 0; i < reader->upstream_count; i++) {
+        const struct ledger_known_upstream *known = &reader->upstreams[i];
+
+        if (known->upstream != NULL) {
+            health_restore_streak(health, known->upstream, known->streak);
+        }
+    }
+}
+
+uint64_t ledger_reader_balance(struct ledger_reader *reader)
+{
+    uint64_t lost = 0;
+
+    for (size_t i = 0; i < reader->service_count; i++) {
+        struct ledger_known_service *known = &reader->services[i];
+        uint64_t left = known->accepted - known->ended - known->taken;
+
+        add_number(reader, known, LEDGER_ENDED + CAUSE_INTERNAL, left);
+        lost += left;
+    }
+    return lost;
+}

@@ -1,0 +1,269 @@
+#include "control/session_taker.h"
+
+#include "config/array.h"
+#include "control/process.h"
+#include "control/upgrade_message.h"
+#include "proxy/handover.h"
+#include "proxy/session_record.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SILENCE_MS (int)(UPGRADE_SILENCE_NS / NS_PER_MS)
+
+/* Descriptors that this process may open while it takes them. */
+#define SPARE 16
+
+/* Sessions in a message. */
+#define BATCH_MAX (CHANNEL_FDS_MAX / 2)
+
+static const char out_of_memory[] = "out of memory";
+static const char malformed[] = "a connection is described in a way that this "
+                                "version does not know";
+
+/* ---- the workers ---- */
+
+const char *session_taker_freeze(struct session_taker *taker)
+{
+    taker->batches =
+        calloc(taker->workers->count, sizeof(struct handover_batch *));
+    if (taker->batches == NULL) {
+        return out_of_memory;
+    }
+    taker->due = workers_freeze(taker->workers);
+    return taker->due < taker->workers->count ? out_of_memory
+                                              : session_taker_await(taker);
+}
+
+/* Numbers of sessions that were not taken up stay in the old process. */
+static void end_batch(struct session_taker *taker, struct handover_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct handover_arrival *arrival = &batch->list[i];
+        uint32_t *stay;
+
+        if (arrival->taken) {
+            taker->ledger->services[arrival->service].taken++;
+            continue;
+        }
+        stay = array_push(&taker->stays, &taker->stay_count, sizeof(*stay));
+        if (stay == NULL) {
+            taker->failed = true;
+        } else {
+            *stay = arrival->number;
+        }
+    }
+    handover_free_batch(batch);
+}
+
+/* False: it is no answer to what the taker has asked. */
+static bool take_answer(struct session_taker *taker, struct message *message)
+{
+    struct report *report = container_of(message, struct report, message);
+
+    if (message->type != REPORT_FROZEN && message->type != REPORT_THAWED &&
+        message->type != REPORT_TAKEN) {
+        return false;
+    }
+    taker->due--;
+    taker->failed |= report->failed;
+    if (report->batch != NULL) {
+        end_batch(taker, report->batch);
+    }
+    free(report);
+    return true;
+}
+
+const char *session_taker_await(struct session_taker *taker)
+{
+    struct mailbox *mailbox = &taker->loop->mailbox;
+    struct pollfd in = {.fd = mailbox->fd, .events = POLLIN};
+
+    while (taker->due > 0) {
+        struct message *message = mailbox_next(mailbox);
+
+        if (message != NULL && !take_answer(taker, message)) {
+            list_append(&taker->aside, &message->link);
+        } else if (message == NULL && poll(&in, 1, SILENCE_MS) == 0) {
+            return "a worker does not answer";
+        }
+    }
+    return taker->failed ? out_of_memory : NULL;
+}
+
+void session_taker_start(struct session_taker *taker)
+{
+    const char *error;
+    struct list *link;
+
+    taker->due = workers_thaw(taker->workers);
+    error = session_taker_await(taker);
+    (void)error; /* they go on in any case */
+    while ((link = list_pop(&taker->aside)) != NULL) {
+        mailbox_post(&taker->loop->mailbox,
+                     container_of(link, struct message, link));
+    }
+    free(taker->batches);
+    free(taker->stays);
+    taker->batches = NULL;
+    taker->stays = NULL;
+}
+
+/* ---- connections ---- */
+
+const char *session_taker_check(const struct record *sessions)
+{
+    static char sentence[160];
+    struct record_reader reader = record_enter(sessions);
+    struct process_figures figures;
+    uint64_t wanted = 0;
+    struct record part;
+
+    while (record_next(&reader, &part) > 0) {
+        if (part.tag == UPGRADE_SESSIONS_DESCRIPTORS &&
+            !record_number(&part, UINT32_MAX, &wanted)) {
+            return malformed;
+        }
+    }
+    process_read(&figures, 0);
+    if (figures.open_descriptors + wanted + SPARE <= figures.max_descriptors) {
+        return NULL;
+    }
+    snprintf(sentence, sizeof(sentence),
+             "RLIMIT_NOFILE = %llu is too low for %llu descriptors of "
+             "connections",
+             (unsigned long long)figures.max_descriptors,
+             (unsigned long long)wanted);
+    return sentence;
+}
+
+const char *session_taker_add_bytes(struct session_taker_bytes *bytes,
+                                    const struct record *record)
+{
+    unsigned char *longer;
+
+    if (record->count > UINT32_MAX - bytes->count) {
+        return malformed;
+    }
+    longer = realloc(bytes->bytes, bytes->count + record->count + 1);
+    if (longer == NULL) {
+        return out_of_memory;
+    }
+    memcpy(longer + bytes->count, record->value, record->count);
+    bytes->bytes = longer;
+    bytes->count += (uint32_t)record->count;
+    return NULL;
+}
+
+/* The place for one more session of the worker that has the fewest. */
+static struct handover_arrival *next_arrival(struct session_taker *taker)
+{
+    struct handover_batch **batch =
+        &taker->batches[taker->count % taker->workers->count];
+
+    if (*batch == NULL) {
+        *batch = calloc(1, sizeof(**batch) +
+                               BATCH_MAX * sizeof(struct handover_arrival));
+    }
+    return *batch == NULL ? NULL : &(*batch)->list[(*batch)->count++];
+}
+
+/* False: this process lacks its service or its upstream. */
+static bool find_places(const struct session_taker *taker,
+                        struct session_record *session)
+{
+    const struct ledger_reader *ledger = taker->ledger;
+    struct session_image *image = &session->image;
+
+    if (session->service >= ledger->service_count ||
+        session->upstream >= ledger->upstream_count) {
+        return false;
+    }
+    image->service = ledger->services[session->service].service;
+    image->upstream = ledger->upstreams[session->upstream].upstream;
+    return image->service != NULL && image->upstream != NULL &&
+           image->service->config->mode == CONFIG_TCP;
+}
+
+/* Gives the session its bytes. False: they are not as many as it says. */
+static bool take_bytes(struct session_taker *taker, struct session_image *image)
+{
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        struct session_taker_bytes *bytes = &taker->bytes[i];
+
+        if (bytes->count != image->relay[i].held) {
+            return false;
+        }
+        image->relay[i].block = bytes->bytes;
+        *bytes = (struct session_taker_bytes){NULL, 0};
+    }
+    return true;
+}
+
+/* No worker is asked. */
+static const char *let_stay(struct session_taker *taker,
+                            struct session_image *image)
+{
+    uint32_t *stay =
+        array_push(&taker->stays, &taker->stay_count, sizeof(*stay));
+
+    session_image_close(image);
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        free((void *)(uintptr_t)image->relay[i].block);
+    }
+    if (stay == NULL) {
+        return out_of_memory;
+    }
+    *stay = taker->count++;
+    return NULL;
+}
+
+const char *session_taker_take(struct session_taker *taker,
+                               const struct record *record,
+                               struct channel_message *in)
+{
+    struct session_record session;
+    struct handover_arrival *arrival;
+
+    if (!session_record_read(record, &session) ||
+        session.fd_count > in->fd_count || !take_bytes(taker, &session.image)) {
+        return malformed;
+    }
+    session_record_set_fds(&session, in->fds);
+    in->fd_count -= session.fd_count;
+    memmove(in->fds, in->fds + session.fd_count,
+            in->fd_count * sizeof(in->fds[0]));
+    if (!find_places(taker, &session)) {
+        return let_stay(taker, &session.image);
+    }
+    arrival = next_arrival(taker);
+    if (arrival == NULL) {
+        return out_of_memory;
+    }
+    *arrival = (struct handover_arrival){
+        .image = session.image,
+        .service = (uint32_t)session.service,
+        .number = taker->count++,
+    };
+    return NULL;
+}
+
+const char *session_taker_flush(struct session_taker *taker)
+{
+    for (unsigned i = 0; i < taker->workers->count; i++) {
+        struct handover_batch *batch = taker->batches[i];
+
+        if (batch == NULL) {
+            continue;
+        }
+        if (worker_take(taker->workers->list[i], batch) < 0) {
+            return out_of_memory;
+        }
+        taker->batches[i] = NULL;
+        taker->due++;
+    }
+    return NULL;
+}

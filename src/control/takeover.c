@@ -1,0 +1,486 @@
+#include "control/takeover.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/name_record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SILENCE_MS (int)(UPGRADE_SILENCE_NS / NS_PER_MS)
+
+static const char out_of_memory[] = "out of memory";
+static const char protocol_error[] = "the old process does not keep to the "
+                                     "protocol";
+
+/* ---- the beginning ---- */
+
+static bool is_open(int fd)
+{
+    return fd > STDERR_FILENO && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+/* Standard error was a pipe to the old process for its eyes only. */
+void takeover_open(struct takeover *takeover)
+{
+    const char *variable = getenv(UPGRADE_VARIABLE);
+    int channel, log_fd;
+    char rest;
+
+    takeover->channel = -1;
+    if (variable != NULL &&
+        sscanf(variable, "%d,%d%c", &channel, &log_fd, &rest) == 2 &&
+        is_open(channel) && is_open(log_fd)) {
+        takeover->channel = channel;
+        (void)dup2(log_fd, STDERR_FILENO);
+        close(log_fd);
+    }
+    unsetenv(UPGRADE_VARIABLE);
+}
+
+static const char *failed(const char *what, int error)
+{
+    static char sentence[160];
+
+    snprintf(sentence, sizeof(sentence), "%s: %s", what, strerror(error));
+    return sentence;
+}
+
+/* ---- messages ---- */
+
+static const char *say(struct takeover *takeover, struct record_writer *writer)
+{
+    struct pollfd out = {.fd = takeover->channel, .events = POLLOUT};
+
+    takeover->out.count = writer->used;
+    if (writer->failed || poll(&out, 1, SILENCE_MS) < 0 ||
+        channel_send(takeover->channel, &takeover->out) < 0) {
+        return failed("cannot answer the old process", errno);
+    }
+    return NULL;
+}
+
+static const char *say_word(struct takeover *takeover, unsigned tag)
+{
+    struct record_writer writer = upgrade_message_writer(&takeover->out);
+
+    record_put(&writer, tag, NULL, 0);
+    return say(takeover, &writer);
+}
+
+static const char *say_hello(struct takeover *takeover)
+{
+    struct record_writer writer = upgrade_message_writer(&takeover->out);
+    size_t begun = record_begin(&writer, UPGRADE_HELLO);
+
+    record_put_number(&writer, UPGRADE_HELLO_FORMAT, UPGRADE_FORMAT);
+    record_put_text(&writer, UPGRADE_HELLO_VERSION, EVPROXY_VERSION);
+    record_end(&writer, begun);
+    return say(takeover, &writer);
+}
+
+/* Waits for the next message. */
+static const char *hear(struct takeover *takeover)
+{
+    int result = channel_receive(takeover->channel, &takeover->in, SILENCE_MS);
+
+    if (result == 0) {
+        return "the old process has ended";
+    }
+    return result < 0 ? failed("cannot hear the old process", errno) : NULL;
+}
+
+typedef const char *(*read_fn)(struct takeover *takeover,
+                               const struct record *record, void *arg);
+
+/* At the end of a message: its sessions go to the workers. */
+static const char *flush(struct takeover *takeover)
+{
+    return takeover->taker.batches == NULL
+               ? NULL
+               : session_taker_flush(&takeover->taker);
+}
+
+/* Reads messages until a record with that tag has come, and answers each with
+ * NEXT but the last. */
+static const char *read_until(struct takeover *takeover, unsigned last,
+                              read_fn read, void *arg)
+{
+    const char *error = NULL;
+    bool done = false;
+
+    while (error == NULL && !done) {
+        struct record_reader reader;
+        struct record record;
+        int result = 0;
+
+        error = hear(takeover);
+        reader = (struct record_reader){takeover->in.bytes, takeover->in.count};
+        while (error == NULL && (result = record_next(&reader, &record)) > 0) {
+            done = record.tag == last;
+            error = read(takeover, &record, arg);
+        }
+        if (error == NULL && result < 0) {
+            error = protocol_error;
+        }
+        if (error == NULL) {
+            error = flush(takeover);
+        }
+        channel_close_fds(&takeover->in); /* that nobody took */
+        if (error == NULL && !done) {
+            error = say_word(takeover, UPGRADE_NEXT);
+        }
+    }
+    return error;
+}
+
+/* ---- the greeting ---- */
+
+static bool read_hello_part(struct takeover *takeover,
+                            const struct record *part, uint64_t *least)
+{
+    switch (part->tag) {
+    case UPGRADE_HELLO_FORMAT:
+        return true; /* the least one decides */
+    case UPGRADE_HELLO_LEAST:
+        return record_number(part, UINT64_MAX, least);
+    case UPGRADE_HELLO_VERSION:
+        if (!record_text(part, takeover->version, sizeof(takeover->version))) {
+            takeover->version[0] = '\0';
+        }
+        return true;
+    case UPGRADE_HELLO_WORKERS:
+        return record_number(part, UINT32_MAX, &takeover->workers_wanted);
+    case UPGRADE_HELLO_BUFFER_SIZE:
+        return record_number(part, UINT32_MAX, &takeover->buffer_size);
+    case UPGRADE_HELLO_GENERATION:
+        return record_number(part, UINT64_MAX, &takeover->generation);
+    default:
+        return !(part->tag & RECORD_CRITICAL);
+    }
+}
+
+static const char *read_hello(struct takeover *takeover,
+                              const struct record *hello, void *arg)
+{
+    struct record_reader reader = record_enter(hello);
+    uint64_t least = UINT64_MAX;
+    struct record part;
+
+    (void)arg;
+    if (hello->tag != UPGRADE_HELLO) {
+        return protocol_error;
+    }
+    while (record_next(&reader, &part) > 0) {
+        if (!read_hello_part(takeover, &part, &least)) {
+            return "the old process has a state that this version does not "
+                   "know";
+        }
+    }
+    return least > UPGRADE_FORMAT || takeover->workers_wanted == 0
+               ? "the old process has a newer format"
+               : NULL;
+}
+
+struct estate {
+    struct names *names;
+    size_t fds; /* of the message that were used */
+};
+
+static const char *read_estate(struct takeover *takeover,
+                               const struct record *record, void *arg)
+{
+    struct estate *estate = arg;
+    struct channel_message *in = &takeover->in;
+    int fd;
+
+    switch (record->tag) {
+    case UPGRADE_NAME:
+        return name_record_read(record, estate->names) ? NULL : protocol_error;
+    case UPGRADE_SOCKET:
+        if (in->fd_count == 0) {
+            return protocol_error;
+        }
+        fd = in->fds[0];
+        memmove(in->fds, in->fds + 1, --in->fd_count * sizeof(fd));
+        return handed_read(&takeover->handed, record, fd) ? NULL
+                                                          : protocol_error;
+    case UPGRADE_ESTATE_END:
+        return NULL;
+    default:
+        return record->tag & RECORD_CRITICAL ? protocol_error : NULL;
+    }
+}
+
+const char *takeover_begin(struct takeover *takeover, struct names *names,
+                           struct inherited *inherited)
+{
+    struct estate estate = {.names = names};
+    const char *error = read_until(takeover, UPGRADE_HELLO, read_hello, NULL);
+
+    if (error == NULL) {
+        error = say_hello(takeover);
+    }
+    if (error == NULL) {
+        error = read_until(takeover, UPGRADE_ESTATE_END, read_estate, &estate);
+    }
+    if (error == NULL && !handed_move_inherited(&takeover->handed, inherited)) {
+        error = out_of_memory;
+    }
+    return error;
+}
+
+void takeover_configure(const struct takeover *takeover, struct config *config)
+{
+    const char *key = NULL;
+
+    if (workers_wanted(config) != takeover->workers_wanted) {
+        key = "workers";
+        config->workers = (uint32_t)takeover->workers_wanted;
+    }
+    if (config->buffer_size != takeover->buffer_size &&
+        takeover->buffer_size != 0) {
+        key = "buffer_size";
+        config->buffer_size = (uint32_t)takeover->buffer_size;
+    }
+    if (key != NULL) {
+        log_write(LOG_WARN,
+                  "upgrade key=%s warning=\"a change needs a restart\"", key);
+    }
+}
+
+/* ---- states and counters ---- */
+
+static const char *read_ledger(struct takeover *takeover,
+                               const struct record *record, void *arg)
+{
+    (void)arg;
+    if (record->tag == UPGRADE_LEDGER_END) {
+        return NULL;
+    }
+    return ledger_read(&takeover->ledger, record) ? NULL : protocol_error;
+}
+
+const char *takeover_read(struct takeover *takeover,
+                          struct generations *generations)
+{
+    const char *error;
+
+    takeover->ledger = (struct ledger_reader){
+        .generation = generations->prepared,
+        .removed = &generations->removed,
+    };
+    error = say_word(takeover, UPGRADE_NEXT);
+    return error != NULL
+               ? error
+               : read_until(takeover, UPGRADE_LEDGER_END, read_ledger, NULL);
+}
+
+/* ---- connections ---- */
+
+const char *takeover_freeze(struct takeover *takeover)
+{
+    takeover->taker = (struct session_taker){
+        .loop = takeover->loop,
+        .workers = takeover->workers,
+        .ledger = &takeover->ledger,
+    };
+    return session_taker_freeze(&takeover->taker);
+}
+
+static const char *read_session(struct takeover *takeover,
+                                const struct record *record, void *arg)
+{
+    struct session_taker *taker = &takeover->taker;
+
+    (void)arg;
+    switch (record->tag) {
+    case UPGRADE_SESSIONS:
+        return session_taker_check(record);
+    case UPGRADE_BYTES_UP:
+        return session_taker_add_bytes(&taker->bytes[UP], record);
+    case UPGRADE_BYTES_DOWN:
+        return session_taker_add_bytes(&taker->bytes[DOWN], record);
+    case UPGRADE_SESSION:
+        return session_taker_take(taker, record, &takeover->in);
+    case UPGRADE_SESSIONS_END:
+        return NULL;
+    default:
+        return read_ledger(takeover, record, NULL);
+    }
+}
+
+/* Tells which sessions stay in the old process. */
+static const char *say_stays(struct takeover *takeover)
+{
+    const struct session_taker *taker = &takeover->taker;
+    const char *error = NULL;
+    size_t at = 0;
+
+    while (error == NULL && at < taker->stay_count) {
+        struct record_writer writer = upgrade_message_writer(&takeover->out);
+        size_t begun = record_begin(&writer, UPGRADE_STAYS);
+
+        for (; at < taker->stay_count &&
+               writer.size - writer.used > 2 * RECORD_HEADER_BYTES;
+             at++) {
+            record_put_number(&writer, UPGRADE_STAYS_NUMBER, taker->stays[at]);
+        }
+        record_end(&writer, begun);
+        error = say(takeover, &writer);
+    }
+    return error;
+}
+
+static const char *read_commit(struct takeover *takeover,
+                               const struct record *commit, void *arg)
+{
+    struct record_reader reader = record_enter(commit);
+    struct record part;
+
+    (void)arg;
+    if (commit->tag != UPGRADE_COMMIT) {
+        return protocol_error;
+    }
+    while (record_next(&reader, &part) > 0) {
+        if (part.tag == UPGRADE_COMMIT_FROZEN_NS &&
+            !record_number(&part, UINT64_MAX, &takeover->frozen_ns)) {
+            takeover->frozen_ns = 0;
+        }
+    }
+    return NULL;
+}
+
+/* This process holds all. If the old one is gone, nobody else has it. */
+static const char *await_commit(struct takeover *takeover)
+{
+    const char *error = say_word(takeover, UPGRADE_READY);
+    int result;
+
+    if (error != NULL) {
+        return errno == EPIPE ? NULL : error;
+    }
+    result = channel_receive(takeover->channel, &takeover->in, SILENCE_MS);
+    if (result > 0) {
+        struct record_reader reader = {takeover->in.bytes, takeover->in.count};
+        struct record record;
+
+        channel_close_fds(&takeover->in);
+        error = record_next(&reader, &record) > 0
+                    ? read_commit(takeover, &record, NULL)
+                    : protocol_error;
+        return error != NULL || say_word(takeover, UPGRADE_STARTED) == NULL ||
+                       errno == EPIPE
+                   ? error
+                   : failed("cannot answer the old process", errno);
+    }
+    return result == 0 ? NULL : failed("no COMMIT has come", errno);
+}
+
+const char *takeover_move(struct takeover *takeover, struct health *health)
+{
+    const char *error = say_word(takeover, UPGRADE_PREPARED);
+
+    if (error == NULL) {
+        error = read_until(takeover, UPGRADE_SESSIONS_END, read_session, NULL);
+    }
+    if (error == NULL) {
+        error = session_taker_await(&takeover->taker);
+    }
+    if (error == NULL) {
+        error = say_stays(takeover);
+    }
+    if (error == NULL) {
+        ledger_restore_streaks(&takeover->ledger, health);
+        error = await_commit(takeover);
+    }
+    return error;
+}
+
+void takeover_start(struct takeover *takeover)
+{
+    const struct session_taker *taker = &takeover->taker;
+    uint64_t pause_ns;
+
+    session_taker_start(&takeover->taker);
+    pause_ns =
+        takeover->frozen_ns == 0 ? 0 : clock_now_ns() - takeover->frozen_ns;
+    log_write(
+        LOG_INFO,
+        "upgraded version=%s from=%s connections=%" PRIu32 " pause_ms=%" PRIu64,
+        EVPROXY_VERSION, takeover->version[0] == '\0' ? "-" : takeover->version,
+        taker->count - (uint32_t)taker->stay_count, pause_ns / NS_PER_MS);
+    handed_close(&takeover->handed);
+}
+
+void takeover_fail(struct takeover *takeover, const char *reason)
+{
+    struct record_writer writer = upgrade_message_writer(&takeover->out);
+
+    record_put_text(&writer, UPGRADE_FAILED, reason);
+    (void)!say(takeover, &writer);
+}
+
+/* ---- afterwards ---- */
+
+/* The old process is gone. What it did not tell has ended with it. */
+static void close_channel(struct takeover *takeover)
+{
+    uint64_t lost =
+        takeover->goodbye ? 0 : ledger_reader_balance(&takeover->ledger);
+
+    if (lost > 0) {
+        log_write(LOG_WARN, "the old process is lost connections=%" PRIu64,
+                  lost);
+    }
+    poller_remove(&takeover->loop->poller, takeover->channel);
+    close(takeover->channel);
+    takeover->channel = -1;
+    ledger_reader_fini(&takeover->ledger);
+}
+
+static void read_told(struct takeover *takeover)
+{
+    struct record_reader reader = {takeover->in.bytes, takeover->in.count};
+    struct record record;
+
+    while (record_next(&reader, &record) > 0) {
+        if (record.tag == UPGRADE_GOODBYE) {
+            takeover->goodbye = true;
+        } else {
+            (void)!ledger_read(&takeover->ledger, &record);
+        }
+    }
+}
+
+void takeover_event(struct takeover *takeover)
+{
+    int result;
+
+    while (takeover->channel >= 0 &&
+           (result = channel_receive(takeover->channel, &takeover->in, 0)) !=
+               -1) {
+        channel_close_fds(&takeover->in);
+        if (result == 0) {
+            close_channel(takeover);
+        } else {
+            read_told(takeover);
+        }
+    }
+}
+
+void takeover_fini(struct takeover *takeover)
+{
+    if (takeover->channel >= 0) {
+        close(takeover->channel);
+        takeover->channel = -1;
+    }
+    handed_close(&takeover->handed);
+    ledger_reader_fini(&takeover->ledger);
+}

@@ -1,0 +1,499 @@
+#include "control/upgrade.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How often the new process is told what has ended here. */
+#define TELL_NS (200 * NS_PER_MS)
+
+/* Indexes of its events. */
+enum { CHANNEL, WORDS, PROCESS };
+
+static const char not_the_protocol[] = "it does not keep to the protocol";
+
+void upgrade_init(struct upgrade *upgrade)
+{
+    upgrade->process = (struct spawned){0, -1, -1, -1};
+    upgrade->timer.kind = upgrade->kind;
+}
+
+static void arm(struct upgrade *upgrade, uint64_t delay_ns)
+{
+    wheel_arm(&upgrade->loop->wheel, &upgrade->timer,
+              upgrade->loop->now_ns + delay_ns);
+}
+
+static int watch(struct upgrade *upgrade, int fd, uint32_t index)
+{
+    return poller_add_level(&upgrade->loop->poller, fd,
+                            loop_token(upgrade->kind, index, 0), false);
+}
+
+/* The other process may have the same open file. */
+static void unwatch(struct upgrade *upgrade, int *fd)
+{
+    if (*fd >= 0) {
+        poller_remove(&upgrade->loop->poller, *fd);
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+static void read_words(struct upgrade *upgrade)
+{
+    int *fd = &upgrade->process.words_fd;
+
+    if (*fd >= 0 && last_words_read(&upgrade->words, *fd)) {
+        unwatch(upgrade, fd);
+    }
+}
+
+/* ---- failure ---- */
+
+static void report_failure(struct upgrade *upgrade, const char *reason)
+{
+    char quoted[LOG_QUOTED_MAX(LAST_WORDS_MAX)];
+    char said[LOG_QUOTED_MAX(LAST_WORDS_MAX)];
+
+    log_write(LOG_ERROR, "upgrade failed version=%s reason=\"%s\" words=\"%s\"",
+              upgrade->version[0] == '\0' ? "-" : upgrade->version,
+              log_escape(reason, quoted, sizeof(quoted)),
+              log_escape(last_words_line(&upgrade->words), said, sizeof(said)));
+}
+
+static void close_all(struct upgrade *upgrade)
+{
+    wheel_disarm(&upgrade->loop->wheel, &upgrade->timer);
+    unwatch(upgrade, &upgrade->process.channel);
+    unwatch(upgrade, &upgrade->process.pid_fd);
+    unwatch(upgrade, &upgrade->process.words_fd);
+    handed_free(&upgrade->handed);
+}
+
+static void depart(struct upgrade *upgrade);
+
+/* Whether the new process has said STARTED before it ended: then bytes may have
+ * moved there. */
+static bool has_started(struct upgrade *upgrade)
+{
+    struct channel_message *message = &upgrade->message;
+    struct record_reader reader;
+    struct record record;
+
+    while (upgrade->phase == UPGRADE_COMMITTING &&
+           channel_receive(upgrade->process.channel, message, 0) > 0) {
+        channel_close_fds(message);
+        reader = (struct record_reader){message->bytes, message->count};
+        if (record_next(&reader, &record) > 0 &&
+            record.tag == UPGRADE_STARTED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The new process is killed first: it must not move a byte any more. */
+void upgrade_abandon(struct upgrade *upgrade, const char *reason)
+{
+    bool frozen = upgrade->phase >= UPGRADE_FREEZING;
+
+    if (!upgrade_under_way(upgrade)) {
+        return;
+    }
+    spawn_kill(&upgrade->process);
+    if (has_started(upgrade)) {
+        depart(upgrade);
+        return;
+    }
+    read_words(upgrade);
+    report_failure(upgrade, reason);
+    close_all(upgrade);
+    ledger_close(&upgrade->ledger);
+    upgrade->phase = UPGRADE_NONE;
+    if (frozen) {
+        upgrade->due += workers_thaw(upgrade->workers);
+    }
+    upgrade->ended(upgrade->arg, false);
+}
+
+static void fail_by_errno(struct upgrade *upgrade, const char *what)
+{
+    char reason[128];
+
+    snprintf(reason, sizeof(reason), "%s: %s", what, strerror(errno));
+    upgrade_abandon(upgrade, reason);
+}
+
+/* ---- the beginning ---- */
+
+static void refuse(const char *reason)
+{
+    log_write(LOG_ERROR, "upgrade refused reason=\"%s\"", reason);
+}
+
+/* -1 with errno. */
+static int open_all(struct upgrade *upgrade)
+{
+    struct spawned *process = &upgrade->process;
+    const struct spawn options = {
+        .arguments = upgrade->arguments,
+        .channel_variable = UPGRADE_VARIABLE,
+        .variables = {upgrade->systemd->notify_variable,
+                      upgrade->systemd->watchdog_variable},
+    };
+
+    return spawn(&options, process) < 0 ||
+                   watch(upgrade, process->channel, CHANNEL) < 0 ||
+                   watch(upgrade, process->words_fd, WORDS) < 0 ||
+                   watch(upgrade, process->pid_fd, PROCESS) < 0
+               ? -1
+               : 0;
+}
+
+static void send_message(struct upgrade *upgrade, struct record_writer *writer)
+{
+    upgrade->message.count = writer->used;
+    if (writer->failed ||
+        channel_send(upgrade->process.channel, &upgrade->message) < 0) {
+        fail_by_errno(upgrade, "cannot send");
+        return;
+    }
+    arm(upgrade, UPGRADE_SILENCE_NS);
+}
+
+static void greet(struct upgrade *upgrade)
+{
+    struct record_writer writer = upgrade_message_writer(&upgrade->message);
+
+    upgrade_write_hello(&writer, changes_current(upgrade->changes));
+    send_message(upgrade, &writer);
+}
+
+void upgrade_begin(struct upgrade *upgrade)
+{
+    char quoted[LOG_QUOTED_MAX(PATH_MAX)];
+
+    if (upgrade->phase != UPGRADE_NONE || upgrade->due > 0) {
+        refuse("another one is under way");
+        return;
+    }
+    if (!generations_distributed(&upgrade->changes->generations)) {
+        refuse("the last reload is not complete yet");
+        return;
+    }
+    log_write(LOG_INFO, "upgrading version=%s path=%s", EVPROXY_VERSION,
+              log_quote(spawn_path(), quoted, sizeof(quoted)));
+    upgrade->words = (struct last_words){.count = 0};
+    upgrade->at = upgrade->moved = upgrade->stay = 0;
+    upgrade->version[0] = 0;
+    upgrade->ledger_sent = false;
+    upgrade->cursor = (struct upgrade_cursor){0};
+    upgrade->phase = UPGRADE_GREETING;
+    if (open_all(upgrade) < 0) {
+        fail_by_errno(upgrade, "cannot start it");
+    } else {
+        greet(upgrade);
+    }
+}
+
+/* ---- what is sent ---- */
+
+static void send_estate(struct upgrade *upgrade)
+{
+    struct record_writer writer = upgrade_message_writer(&upgrade->message);
+
+    if (upgrade_write_estate(&upgrade->at, &upgrade->changes->lookups.names,
+                             &upgrade->handed, &writer, &upgrade->message)) {
+        record_put(&writer, UPGRADE_ESTATE_END, NULL, 0);
+        upgrade->phase = UPGRADE_LEDGER;
+    }
+    send_message(upgrade, &writer);
+}
+
+static void begin_estate(struct upgrade *upgrade)
+{
+    if (upgrade_collect_sockets(
+            &upgrade->handed, changes_current(upgrade->changes),
+            &upgrade->http->server.listener, upgrade->inherited) < 0 ||
+        ledger_open(&upgrade->ledger, &upgrade->changes->generations,
+                    upgrade->changes->health) < 0) {
+        upgrade_abandon(upgrade, "out of memory");
+    } else {
+        upgrade->phase = UPGRADE_ESTATE;
+        send_estate(upgrade);
+    }
+}
+
+static void send_ledger(struct upgrade *upgrade)
+{
+    struct record_writer writer = upgrade_message_writer(&upgrade->message);
+
+    writer.size -= RECORD_HEADER_BYTES;
+    if (ledger_write(&upgrade->ledger, &writer)) {
+        writer.size += RECORD_HEADER_BYTES;
+        record_put(&writer, UPGRADE_LEDGER_END, NULL, 0);
+        upgrade->phase = UPGRADE_FREEZING;
+    }
+    send_message(upgrade, &writer);
+}
+
+static void freeze(struct upgrade *upgrade)
+{
+    unsigned count = workers_freeze(upgrade->workers);
+
+    upgrade->frozen_ns = upgrade->loop->now_ns;
+    upgrade->due += count;
+    if (count < upgrade->workers->count) {
+        upgrade_abandon(upgrade, "out of memory");
+    }
+}
+
+static void send_sessions(struct upgrade *upgrade)
+{
+    struct record_writer writer = upgrade_message_writer(&upgrade->message);
+    bool first = !upgrade->ledger_sent;
+
+    if (first) {
+        upgrade->ledger_sent = ledger_write(&upgrade->ledger, &writer);
+    }
+    if (first && upgrade->ledger_sent) {
+        upgrade->moved = upgrade_write_summary(upgrade->workers, &writer);
+    }
+    if (upgrade->ledger_sent && !writer.failed &&
+        upgrade_write_sessions(&upgrade->cursor, upgrade->workers, &writer,
+                               &upgrade->message)) {
+        record_put(&writer, UPGRADE_SESSIONS_END, NULL, 0);
+    }
+    send_message(upgrade, &writer);
+}
+
+static void commit(struct upgrade *upgrade)
+{
+    struct record_writer writer = upgrade_message_writer(&upgrade->message);
+
+    upgrade_write_commit(&writer, upgrade->frozen_ns);
+    upgrade->phase = UPGRADE_COMMITTING;
+    send_message(upgrade, &writer);
+}
+
+/* ---- afterwards ---- */
+
+static void depart(struct upgrade *upgrade)
+{
+    systemd_main_process(upgrade->systemd, upgrade->process.pid);
+    log_write(LOG_INFO,
+              "handed over version=%s pid=%ld connections=%" PRIu32
+              " left=%" PRIu32,
+              upgrade->version, (long)upgrade->process.pid,
+              upgrade->moved - upgrade->stay,
+              shared_active(&upgrade->workers->shared) - upgrade->moved +
+                  upgrade->stay);
+    upgrade->phase = UPGRADE_LEFT;
+    upgrade->message.count = 0;
+    upgrade->sender = (struct ledger_sender){
+        .ledger = &upgrade->ledger,
+        .message = &upgrade->message,
+        .channel = upgrade->process.channel,
+    };
+    unwatch(upgrade, &upgrade->process.words_fd);
+    handed_free(&upgrade->handed);
+    http_server_leave(&upgrade->http->server);
+    listeners_disown(changes_current(upgrade->changes));
+    workers_depart(upgrade->workers);
+    upgrade->ended(upgrade->arg, true);
+    arm(upgrade, TELL_NS);
+}
+
+/* Nobody listens any more. */
+static void close_channel(struct upgrade *upgrade)
+{
+    upgrade->sender.silent = true;
+    unwatch(upgrade, &upgrade->process.channel);
+    wheel_disarm(&upgrade->loop->wheel, &upgrade->timer);
+}
+
+bool upgrade_finish(struct upgrade *upgrade)
+{
+    if (upgrade->phase != UPGRADE_LEFT || upgrade->process.channel < 0) {
+        return true;
+    }
+    upgrade->sender.farewell = true;
+    if (!ledger_sender_tell(&upgrade->sender)) {
+        return false;
+    }
+    close_channel(upgrade);
+    return true;
+}
+
+void upgrade_fini(struct upgrade *upgrade)
+{
+    close_all(upgrade);
+    ledger_close(&upgrade->ledger);
+}
+
+/* ---- what is received ---- */
+
+static void follow_next(struct upgrade *upgrade)
+{
+    switch (upgrade->phase) {
+    case UPGRADE_ESTATE:
+        send_estate(upgrade);
+        break;
+    case UPGRADE_LEDGER:
+        send_ledger(upgrade);
+        break;
+    case UPGRADE_MOVING:
+        send_sessions(upgrade);
+        break;
+    default:
+        upgrade_abandon(upgrade, not_the_protocol);
+        break;
+    }
+}
+
+static void follow_failed(struct upgrade *upgrade, const struct record *record)
+{
+    char reason[512];
+
+    upgrade_abandon(upgrade, record_text(record, reason, sizeof(reason))
+                                 ? reason
+                                 : "unknown");
+}
+
+static bool is_expected(const struct upgrade *upgrade, unsigned tag)
+{
+    switch (tag) {
+    case UPGRADE_HELLO:
+        return upgrade->phase == UPGRADE_GREETING;
+    case UPGRADE_PREPARED:
+        return upgrade->phase == UPGRADE_FREEZING && upgrade->due == 0;
+    case UPGRADE_STAYS:
+    case UPGRADE_READY:
+        return upgrade->phase == UPGRADE_MOVING;
+    case UPGRADE_STARTED:
+        return upgrade->phase == UPGRADE_COMMITTING;
+    default:
+        return tag == UPGRADE_NEXT || tag == UPGRADE_FAILED;
+    }
+}
+
+static void follow(struct upgrade *upgrade, const struct record *record)
+{
+    if (!is_expected(upgrade, record->tag)) {
+        upgrade_abandon(upgrade, not_the_protocol);
+        return;
+    }
+    switch (record->tag) {
+    case UPGRADE_HELLO:
+        upgrade_read_version(record, upgrade->version);
+        begin_estate(upgrade);
+        break;
+    case UPGRADE_NEXT:
+        follow_next(upgrade);
+        break;
+    case UPGRADE_PREPARED:
+        freeze(upgrade);
+        break;
+    case UPGRADE_STAYS:
+        if (!upgrade_let_stay(upgrade->workers, record, &upgrade->stay)) {
+            upgrade_abandon(upgrade, not_the_protocol);
+        }
+        break;
+    case UPGRADE_READY:
+        commit(upgrade);
+        break;
+    case UPGRADE_STARTED:
+        depart(upgrade);
+        break;
+    default:
+        follow_failed(upgrade, record);
+    }
+}
+
+/* Takes what has come. */
+static void read_channel(struct upgrade *upgrade)
+{
+    /* What follows a message writes the next one to upgrade->message. */
+    static struct channel_message message;
+    struct record_reader reader;
+    struct record record;
+    int result;
+
+    while (upgrade->process.channel >= 0 &&
+           (result = channel_receive(upgrade->process.channel, &message, 0)) !=
+               -1) {
+        channel_close_fds(&message);
+        if (result == 0 && upgrade->phase == UPGRADE_LEFT) {
+            close_channel(upgrade);
+            return;
+        }
+        if (result == 0) {
+            /* Its end tells more, and comes soon. */
+            poller_remove(&upgrade->loop->poller, upgrade->process.channel);
+            return;
+        }
+        reader = (struct record_reader){message.bytes, message.count};
+        if (record_next(&reader, &record) > 0) {
+            follow(upgrade, &record);
+        }
+    }
+}
+
+static void follow_end(struct upgrade *upgrade)
+{
+    char reason[SPAWN_REASON_MAX];
+
+    read_channel(upgrade);
+    if (upgrade->process.pid == 0) {
+        return;
+    }
+    spawn_reap(&upgrade->process, reason);
+    unwatch(upgrade, &upgrade->process.pid_fd);
+    if (upgrade->phase != UPGRADE_LEFT) {
+        upgrade_abandon(upgrade, reason);
+    }
+}
+
+void upgrade_reported(struct upgrade *upgrade, bool frozen, bool failed)
+{
+    upgrade->due--;
+    if (frozen && failed) {
+        upgrade_abandon(upgrade, "out of memory");
+    } else if (upgrade->phase == UPGRADE_FREEZING && upgrade->due == 0) {
+        upgrade->phase = UPGRADE_MOVING;
+        send_sessions(upgrade);
+    }
+}
+
+void upgrade_event(struct upgrade *upgrade, uint32_t index)
+{
+    if (index == CHANNEL) {
+        read_channel(upgrade);
+    } else if (index == WORDS) {
+        read_words(upgrade);
+    } else {
+        follow_end(upgrade);
+    }
+}
+
+void upgrade_timer(struct upgrade *upgrade)
+{
+    if (upgrade->phase != UPGRADE_LEFT) {
+        upgrade_abandon(upgrade, "it was silent for 10 s");
+        return;
+    }
+    (void)!ledger_sender_tell(&upgrade->sender);
+    if (upgrade->sender.silent) {
+        close_channel(upgrade);
+    } else {
+        arm(upgrade, TELL_NS);
+    }
+    if (upgrade->sender.farewell) {
+        upgrade->ended(upgrade->arg, true);
+    }
+}
