@@ -90,6 +90,14 @@ $(E2E): $(call helpers-of,e2e)
 $(UNIT) $(FAULT) $(E2E): %: %.o $(BUILD)/libevproxy.a
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(ALL_LIBS)
 
+# What tests preload into evproxy, to meet it at a certain moment.
+PRELOADS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/e2e/preload/*.c))
+$(PRELOADS): $(BUILD)/%.so: %.c
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -O2 -fPIC -shared \
+	    -o $@ $<
+$(E2E): | $(PRELOADS)
+
 .PHONY: test unit fault e2e tls asan tsan
 test: $(UNIT) $(FAULT) $(E2E) $(BUILD)/evproxy
 	@EVPROXY=$(BUILD)/evproxy tests/run.sh $(UNIT) $(FAULT) $(E2E)
@@ -198,7 +206,7 @@ ktls: $(BUILD)/evproxy $(BENCH_TOOLS) $(filter %/test_tls %/test_tls_ends,$(E2E)
 
 HEADERS := $(wildcard include/*/*.h include/*/*/*.h)
 OURS := $(wildcard src/*.c src/*/*.c src/*/*/*.c tests/*.c tests/*/*.c \
-          tests/*/*.h) $(HEADERS)
+          tests/*/*/*.c tests/*/*.h) $(HEADERS)
 
 .PHONY: check check-format check-floors check-shape check-headers check-log \
         check-documents check-samples check-unit check-circles check-page

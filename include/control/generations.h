@@ -35,7 +35,8 @@ struct generations {
     struct reload_plan plan;        /* of prepared */
 
     struct service_sums removed; /* accepted, bytes and ended of the services
-                                    that no generation has any more */
+                                    that no generation has any more; active:
+                                    what the process before has left of them */
 };
 
 /* NULL before the first one. */

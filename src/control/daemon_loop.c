@@ -82,7 +82,7 @@ static void stop(struct daemon *daemon, int signal)
 
 static void upgrade(struct daemon *daemon)
 {
-    if (shutdown_begun(&daemon->shutdown)) {
+    if (shutdown_begun(&daemon->shutdown) || daemon->left) {
         return;
     }
     daemon->changes.held = true;
@@ -146,7 +146,9 @@ static void handle_signal(struct daemon *daemon, int signal)
         upgrade(daemon);
         break;
     case SIGUSR1:
-        report_write(&daemon->reporter);
+        if (!daemon->left) { /* the other process counts what is left here */
+            report_write(&daemon->reporter);
+        }
         break;
     default:
         stop(daemon, signal);

@@ -118,8 +118,10 @@ static void add_removed(struct service_sums *removed, unsigned tag,
 
     if (tag - kind == LEDGER_ENDED) {
         removed->ended[kind < CAUSES ? kind : CAUSE_INTERNAL] += value;
+        removed->active -= value;
     } else if (tag == LEDGER_ACCEPTED) {
         removed->accepted += value;
+        removed->active += value;
     } else if (tag == LEDGER_BYTES_UP) {
         removed->bytes[UP] += value;
     } else if (tag == LEDGER_BYTES_DOWN) {

@@ -75,8 +75,6 @@ static void close_all(struct upgrade *upgrade)
     handed_free(&upgrade->handed);
 }
 
-static void depart(struct upgrade *upgrade);
-
 /* Whether the new process has said STARTED before it ended: then bytes may have
  * moved there. */
 static bool has_started(struct upgrade *upgrade)
@@ -107,8 +105,11 @@ void upgrade_abandon(struct upgrade *upgrade, const char *reason)
     }
     spawn_kill(&upgrade->process);
     if (has_started(upgrade)) {
-        depart(upgrade);
-        return;
+        /* What it had taken over has ended with it. The service manager starts
+         * the service anew. */
+        report_failure(upgrade, "it ended at once after it had taken over");
+        (void)log_stop();
+        _exit(1);
     }
     read_words(upgrade);
     report_failure(upgrade, reason);
@@ -158,8 +159,9 @@ static int open_all(struct upgrade *upgrade)
 static void send_message(struct upgrade *upgrade, struct record_writer *writer)
 {
     upgrade->message.count = writer->used;
-    if (writer->failed ||
-        channel_send(upgrade->process.channel, &upgrade->message) < 0) {
+    if (writer->failed || /* after EPIPE its end tells more */
+        (channel_send(upgrade->process.channel, &upgrade->message) < 0 &&
+         errno != EPIPE)) {
         fail_by_errno(upgrade, "cannot send");
         return;
     }

@@ -27,6 +27,7 @@ struct proxy {
     pid_t pid; /* 0: has ended, and was waited for */
     int status;
     char config[160]; /* path */
+    bool lost;        /* the log has a writer still */
     bool log_unread;
     int log_fd; /* if log_unread */
     struct proxy_log log;
@@ -106,6 +107,8 @@ static int fork_proxy(struct proxy *proxy, const struct proxy_options *options)
     snprintf(journal, sizeof(journal), "JOURNAL_STREAM=%lu:%lu",
              (unsigned long)about.st_dev, (unsigned long)about.st_ino);
     environment = make_environment(options, journal);
+    /* The processes of its upgrades are ours when their parents have ended. */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     proxy->pid = fork();
     if (proxy->pid == 0) {
         run(options, (char *const *)(uintptr_t)arguments, environment, ends[1]);
@@ -202,21 +205,25 @@ void proxy_signal(struct proxy *proxy, int signal)
 
 /* ---- an upgrade ---- */
 
-pid_t proxy_upgrade(struct proxy *proxy)
+void proxy_follow(struct proxy *proxy)
 {
-    pid_t old = proxy->pid;
-    const char *line;
+    const char *line =
+        proxy_line(proxy, "^(<[0-7]>)?(handed over|upgrade failed)");
 
-    /* The new process is ours when the old one has ended. */
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    proxy_mark(proxy);
-    proxy_signal(proxy, SIGUSR2);
-    line = proxy_line(proxy, "^(<[0-7]>)?(handed over|upgrade (failed|ref))");
     if (strstr(line, "handed over") == NULL) {
         fail_msg("%s", line);
     }
     proxy->pid = (pid_t)proxy_line_value(line, "pid");
     proxy_line(proxy, "^(<[0-7]>)?ready ");
+}
+
+pid_t proxy_upgrade(struct proxy *proxy)
+{
+    pid_t old = proxy->pid;
+
+    proxy_mark(proxy);
+    proxy_signal(proxy, SIGUSR2);
+    proxy_follow(proxy);
     return old;
 }
 
@@ -227,6 +234,12 @@ void proxy_await_old(pid_t old)
     wait_until(waitpid(old, &status, WNOHANG) == old);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+void proxy_lose(struct proxy *proxy)
+{
+    proxy->pid = 0;
+    proxy->lost = true;
 }
 
 /* ---- its end ---- */
@@ -308,9 +321,7 @@ static void print_tail(struct proxy_log *log)
     }
 }
 
-/* Of a failed upgrade's test: whoever is left is our child, now or when its
- * parent has gone. */
-static void kill_children(void)
+void proxy_kill_children(void)
 {
     char path[64];
     FILE *file;
@@ -330,11 +341,13 @@ static void discard(struct proxy *proxy)
 {
     if (proxy->pid != 0) {
         kill(proxy->pid, SIGKILL);
-        kill_children();
+        proxy_kill_children();
         while (!has_ended(proxy)) {
             wait_tick();
         }
         print_tail(&proxy->log);
+    } else if (proxy->lost) {
+        proxy_log_join(&proxy->log);
     }
     proxy_log_fini(&proxy->log);
     free(proxy);

@@ -48,8 +48,17 @@ void proxy_reload(struct proxy *proxy);
  * may be left for a while. */
 pid_t proxy_upgrade(struct proxy *proxy);
 
+/* The same without the signal, which was sent after the mark. */
+void proxy_follow(struct proxy *proxy);
+
 /* Waits until the old process has ended, with exit status 0. */
 void proxy_await_old(pid_t old);
+
+/* Its process has ended, and was waited for: another one has its log. */
+void proxy_lose(struct proxy *proxy);
+
+/* Kills the processes of proxies that are children of this one. */
+void proxy_kill_children(void);
 
 pid_t proxy_pid(const struct proxy *proxy);
 void proxy_signal(struct proxy *proxy, int signal);
