@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* The path by which the process was started; to be called before anything can
@@ -19,6 +20,8 @@ const char *spawn_path(void);
 
 struct spawn {
     char **arguments;
+    bool sibling; /* its parent is ours, unless this is the first process of a
+                     container */
     const char *channel_variable; /* in its environment: "CHANNEL,LOG", our
                        standard error among the descriptors that it gets */
     const char *variables[2];     /* "K=V", added too; "": none */

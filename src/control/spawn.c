@@ -5,8 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,57 +67,60 @@ static char **make_environment(const struct spawn *spawn, char *channel)
     return all;
 }
 
-/* What the child gets. */
+/* What the child gets, and how it fails. */
 struct gift {
     int channel;
     int log;   /* our standard error */
     int words; /* its own */
+    char **arguments;
+    char **environment;
+    int error; /* 0: it has another program */
 };
 
-/* A descriptor that is duplicated to its own number loses FD_CLOEXEC. Returns
- * an error number, or 0. */
-static int set_actions(posix_spawn_file_actions_t *actions,
-                       const struct gift *gift)
+/* In the child, which shares our memory until it has another program: system
+ * calls only. */
+static int become(void *arg)
 {
-    int error =
-        posix_spawn_file_actions_adddup2(actions, gift->words, STDERR_FILENO);
+    struct gift *gift = arg;
 
-    if (error == 0) {
-        error = posix_spawn_file_actions_adddup2(actions, gift->channel,
-                                                 gift->channel);
+    if (dup2(gift->words, STDERR_FILENO) >= 0 &&
+        fcntl(gift->channel, F_SETFD, 0) == 0 &&
+        fcntl(gift->log, F_SETFD, 0) == 0) {
+        execve(path, gift->arguments, gift->environment);
     }
-    return error != 0 ? error
-                      : posix_spawn_file_actions_adddup2(actions, gift->log,
-                                                         gift->log);
+    gift->error = errno;
+    _exit(127);
 }
 
-/* Without a copy of our memory, which a million connections make large: the
- * child shares it until it has another program. Returns an error number, or 0.
- */
-static int start(const struct spawn *spawn, const struct gift *gift, pid_t *pid)
+/* As posix_spawn does, without a copy of our memory, which a million
+ * connections make large. A service manager that is not the parent of its main
+ * process does not learn how that ends: so ours is the child's parent too.
+ * Returns an error number, or 0. */
+static int start(const struct spawn *spawn, struct gift *gift,
+                 struct spawned *spawned)
 {
-    posix_spawn_file_actions_t actions;
+    static _Alignas(16) unsigned char stack[65536];
+    int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
     char variable[64];
-    char **environment;
-    int error;
 
     snprintf(variable, sizeof(variable), "%s=%d,%d", spawn->channel_variable,
              gift->channel, gift->log);
-    environment = make_environment(spawn, variable);
-    if (environment == NULL) {
+    gift->arguments = spawn->arguments;
+    gift->environment = make_environment(spawn, variable);
+    if (gift->environment == NULL) {
         return ENOMEM;
     }
-    error = posix_spawn_file_actions_init(&actions);
-    if (error == 0) {
-        error = set_actions(&actions, gift);
-        if (error == 0) {
-            error = posix_spawn(pid, path, &actions, NULL, spawn->arguments,
-                                environment);
-        }
-        posix_spawn_file_actions_destroy(&actions);
+    if (spawn->sibling && getpid() != 1) {
+        flags |= CLONE_PARENT;
     }
-    free(environment);
-    return error;
+    spawned->pid =
+        clone(become, stack + sizeof(stack), flags, gift, &spawned->pid_fd);
+    if (spawned->pid < 0) {
+        gift->error = errno;
+        spawned->pid = 0;
+    }
+    free(gift->environment);
+    return gift->error;
 }
 
 static void close_fd(int *fd)
@@ -147,26 +151,18 @@ static int open_gift(struct gift *gift, struct spawned *spawned)
 
 int spawn(const struct spawn *spawn, struct spawned *spawned)
 {
-    struct gift gift = {-1, -1, -1};
+    struct gift gift = {.channel = -1, .log = -1, .words = -1};
     int error;
 
     *spawned = (struct spawned){0, -1, -1, -1};
-    if (open_gift(&gift, spawned) < 0) {
-        error = errno;
-    } else {
-        error = start(spawn, &gift, &spawned->pid);
-    }
+    error =
+        open_gift(&gift, spawned) < 0 ? errno : start(spawn, &gift, spawned);
     close_fd(&gift.channel);
     close_fd(&gift.log);
     close_fd(&gift.words);
-    if (error == 0) {
-        spawned->pid_fd = (int)syscall(SYS_pidfd_open, spawned->pid, 0);
-        error = spawned->pid_fd < 0 ? errno : 0;
-    } else {
-        spawned->pid = 0;
-    }
     if (error != 0) {
         spawn_kill(spawned);
+        close_fd(&spawned->pid_fd);
         close_fd(&spawned->channel);
         close_fd(&spawned->words_fd);
         errno = error;
@@ -176,24 +172,30 @@ int spawn(const struct spawn *spawn, struct spawned *spawned)
 
 void spawn_kill(struct spawned *spawned)
 {
+    char reason[SPAWN_REASON_MAX];
+    struct pollfd end = {.fd = spawned->pid_fd, .events = POLLIN};
+
     if (spawned->pid != 0) {
-        kill(spawned->pid, SIGKILL);
-        (void)waitpid(spawned->pid, NULL, 0);
-        spawned->pid = 0;
+        (void)syscall(SYS_pidfd_send_signal, spawned->pid_fd, SIGKILL, NULL, 0);
+        while (poll(&end, 1, -1) < 0 && errno == EINTR) {
+        }
+        spawn_reap(spawned, reason);
     }
 }
 
+/* If it was no child of ours, its parent knows more. */
 void spawn_reap(struct spawned *spawned, char reason[SPAWN_REASON_MAX])
 {
     int status = 0;
 
-    (void)waitpid(spawned->pid, &status, 0);
-    spawned->pid = 0;
-    if (WIFSIGNALED(status)) {
+    if (waitpid(spawned->pid, &status, 0) < 0) {
+        snprintf(reason, SPAWN_REASON_MAX, "it has ended");
+    } else if (WIFSIGNALED(status)) {
         snprintf(reason, SPAWN_REASON_MAX, "it was ended by SIG%s",
                  sigabbrev_np(WTERMSIG(status)));
     } else {
         snprintf(reason, SPAWN_REASON_MAX, "it ended with status %d",
                  WEXITSTATUS(status));
     }
+    spawned->pid = 0;
 }

@@ -143,6 +143,7 @@ static int open_all(struct upgrade *upgrade)
     struct spawned *process = &upgrade->process;
     const struct spawn options = {
         .arguments = upgrade->arguments,
+        .sibling = upgrade->systemd->fd >= 0,
         .channel_variable = UPGRADE_VARIABLE,
         .variables = {upgrade->systemd->notify_variable,
                       upgrade->systemd->watchdog_variable},
@@ -337,8 +338,6 @@ void upgrade_fini(struct upgrade *upgrade)
     close_all(upgrade);
     ledger_close(&upgrade->ledger);
 }
-
-/* ---- what is received ---- */
 
 static void follow_next(struct upgrade *upgrade)
 {

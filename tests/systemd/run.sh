@@ -12,7 +12,7 @@ INSTALLED=$(realpath "${INSTALLED:?names what was installed}")
 cd "$(dirname "$0")" || exit 1
 
 if [ $# -eq 0 ]; then
-    set -- start reload sockets drain watchdog keys
+    set -- start reload sockets drain watchdog upgrade keys
 fi
 
 dir=$(mktemp -d)
