@@ -3,6 +3,7 @@
  */
 #include "expect.h"
 #include "file.h"
+#include "http.h"
 #include "next_binary.h"
 #include "proc.h"
 #include "serve.h"
@@ -49,15 +50,14 @@ static void a_connection_goes_on_in_the_new_process(void **state)
 #define BULK_PAIRS 4
 
 /* Bytes that wait for a peer that does not read, in blocks and in pipes. */
-static void bytes_under_way_arrive_once_and_in_order(void **state)
+static void move_bytes(const char *global)
 {
     const size_t bytes = test_slow() ? 4u << 20 : 64u << 20;
     struct stream out[2 * BULK_PAIRS], in[2 * BULK_PAIRS];
     struct fixture fixture;
     pid_t old[3];
 
-    (void)state;
-    fixture_open(&fixture, "workers = 2", "");
+    fixture_open(&fixture, global, "");
     for (unsigned i = 0; i < BULK_PAIRS; i++) {
         struct pair pair = pair_establish(&fixture);
 
@@ -93,6 +93,26 @@ static void bytes_under_way_arrive_once_and_in_order(void **state)
     assert_int_equal(stats_get(fixture.proxy, "web", NULL, "bytes_down"),
                      BULK_PAIRS * (bytes + 1));
     fixture_close(&fixture);
+}
+
+static void bytes_under_way_arrive_once_and_in_order(void **state)
+{
+    (void)state;
+    move_bytes("workers = 2");
+}
+
+/* More than a message has room for. */
+static void large_blocks_move_in_parts(void **state)
+{
+    (void)state;
+    move_bytes("workers = 2\nbuffer_size = 1M\nbuffer_memory = 64M");
+}
+
+/* No relay finds a block at once, before and after. */
+static void relays_that_wait_for_memory_move(void **state)
+{
+    (void)state;
+    move_bytes("workers = 2\nbuffer_size = 256K\nbuffer_memory = 1M");
 }
 
 static void ends_of_streams_move_too(void **state)
@@ -206,6 +226,40 @@ static void no_connection_is_refused(void **state)
     wait_until(stats_get(fixture.proxy, "web", NULL, "active") == 0);
     fixture_close(&fixture);
     assert_int_equal(stat(file_path("listen"), &after), -1);
+}
+
+/* More sockets than one message carries. */
+static void many_listeners_move(void **state)
+{
+    struct loopback back = loopback_new();
+    char text[150 * 48], host[64];
+    size_t used = 0;
+    struct proxy *proxy;
+
+    (void)state;
+    server_start(&back, serve_echo, NULL);
+    assert_int_equal(sscanf(back.text, "%63[^:]", host), 1);
+    for (unsigned port = 20000; port < 20150; port++) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used,
+                                 "listen = %s:%u\n", host, port);
+    }
+    proxy = proxy_start("[global]\nworkers = 4\n[service web]\n%s"
+                        "upstream = %s\n",
+                        text, back.text);
+    for (unsigned round = 0; round < 2; round++) {
+        proxy_await_old(proxy_upgrade(proxy));
+        for (unsigned port = 20000; port < 20150; port += 7) {
+            struct loopback to;
+            int fd;
+
+            snprintf(to.text, sizeof(to.text), "%s:%u", host, port);
+            fd = socket_connect(&to);
+            socket_send_text(fd, "x");
+            expect_text(fd, "x");
+            socket_close(fd);
+        }
+    }
+    proxy_stop(proxy);
 }
 
 /* ---- what stays behind ---- */
@@ -362,6 +416,79 @@ static void a_rate_holds_over_an_upgrade(void **state)
     fixture_close(&fixture);
 }
 
+/* Without its addresses a new client would find no upstream. */
+static void names_keep_their_addresses(void **state)
+{
+    struct loopback back = loopback_on("127.0.0.1"), named;
+    struct fixture fixture;
+    struct pair pair;
+
+    (void)state;
+    named = loopback_at("localhost", &back);
+    fixture_open_back(&fixture, &named, "", "resolve_interval = 1h");
+    fixture.listener = socket_listen(&back);
+    proxy_line(fixture.proxy, "^resolve name=localhost ");
+    pair = pair_establish(&fixture);
+    for (unsigned i = 0; i < 3; i++) {
+        pid_t old = proxy_upgrade(fixture.proxy);
+        struct pair fresh = pair_establish(&fixture);
+
+        pair_ping(&pair);
+        pair_close(&fresh);
+        proxy_await_old(old);
+    }
+    stats_await_cause(fixture.proxy, "client_fin", 3);
+    fixture_close(&fixture);
+}
+
+static void metrics_go_on(void **state)
+{
+    struct loopback metrics = loopback_new();
+    struct fixture fixture;
+    struct pair pair;
+    char global[200];
+
+    (void)state;
+    snprintf(global, sizeof(global), "metrics_listen = %s", metrics.text);
+    fixture_open(&fixture, global, "");
+    pair = pair_establish(&fixture);
+    for (unsigned i = 0; i < 2; i++) {
+        pid_t old = proxy_upgrade(fixture.proxy);
+
+        assert_int_equal(http_status(&metrics, "/healthz"), 200);
+        proxy_await_old(old);
+        assert_int_equal(http_status(&metrics, "/livez"), 200);
+    }
+    assert_true(
+        http_metric(&metrics, "evproxy_accepted_total{service=\"web\"}") == 1);
+    assert_true(http_metric(&metrics, "evproxy_active{service=\"web\"}") == 1);
+    assert_true(http_metric(&metrics,
+                            "evproxy_connect_seconds_count{service=\"web\"}") ==
+                1);
+    pair_ping(&pair);
+    fixture_close(&fixture);
+}
+
+/* It has dropped root, and the next process is that user from the start. */
+static void a_user_without_privileges_upgrades(void **state)
+{
+    struct fixture fixture;
+    struct pair pair;
+
+    (void)state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    fixture_open(&fixture, "user = nobody", "");
+    pair = pair_establish(&fixture);
+    for (unsigned i = 0; i < 2; i++) {
+        proxy_await_old(proxy_upgrade(fixture.proxy));
+        pair_ping(&pair);
+        assert_true(proc_status(fixture.proxy, "Uid") != 0);
+    }
+    fixture_close(&fixture);
+}
+
 static void times_go_on(void **state)
 {
     struct fixture fixture;
@@ -478,7 +605,13 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
         TEST(a_connection_goes_on_in_the_new_process),
         TEST(bytes_under_way_arrive_once_and_in_order),
+        TEST(large_blocks_move_in_parts),
+        TEST(relays_that_wait_for_memory_move),
         TEST(ends_of_streams_move_too),
+        TEST(many_listeners_move),
+        TEST(names_keep_their_addresses),
+        TEST(metrics_go_on),
+        TEST(a_user_without_privileges_upgrades),
         TEST(twenty_upgrades_leave_nothing_behind),
         TEST(no_connection_is_refused),
         TEST(what_cannot_move_ends_in_the_old_process),
