@@ -147,7 +147,8 @@ bool plane_knows(const struct plane *plane,
 void plane_hold(struct plane *plane, struct generation *generation);
 void plane_release(struct plane *plane, struct generation *generation);
 
-/* From now on REPORT_DRAINED is sent when no session is left. */
+/* From now on REPORT_DRAINED is sent, once, when no session is left. A second
+ * call changes nothing. */
 void plane_drain(struct plane *plane);
 
 /* Puts the link on that queue again in a while, when the machine may have what

@@ -92,10 +92,18 @@ static void upgrade(struct daemon *daemon)
     }
 }
 
-/* No session is left, here or in the process before. */
+/* What the process before has left is told to the next one by this one, unless
+ * that was told to stop. */
+static bool awaits_old(const struct daemon *daemon)
+{
+    return daemon->left && takeover_is_open(&daemon->takeover) &&
+           !shutdown_begun(&daemon->shutdown);
+}
+
+/* The process ends once no session is left. */
 static void end_if_done(struct daemon *daemon)
 {
-    if (daemon->drained && !takeover_is_open(&daemon->takeover) &&
+    if (daemon->drained && !awaits_old(daemon) &&
         upgrade_finish(&daemon->upgrade)) {
         http_server_finish(&daemon->http.server);
     }
@@ -104,7 +112,7 @@ static void end_if_done(struct daemon *daemon)
 /* What is left here needs neither checks nor names nor lines of its own. */
 static void leave(struct daemon *daemon)
 {
-    if (daemon->reload_later) {
+    if (daemon->reload_later && daemon->upgrade.process.pid > 0) {
         kill(daemon->upgrade.process.pid, SIGHUP);
     }
     changes_stop(&daemon->changes);
@@ -277,8 +285,10 @@ static void on_report(struct loop *loop, struct report *report)
         health_upstream_failed(daemon->health, report->upstream);
         break;
     case REPORT_DRAINED:
-        daemon->drained = workers_drained(&daemon->workers);
-        end_if_done(daemon);
+        if (workers_drained(&daemon->workers)) {
+            daemon->drained = true;
+            end_if_done(daemon);
+        }
         break;
     case REPORT_BEAT:
         workers_answered(&daemon->workers, report->worker);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/param.h>
 
-#define NUMBERS_MAX (UINT32_C(1) << 28)
+#define NUMBERS_MAX (UINT32_C(1) << 22)
 
 void ledger_reader_fini(struct ledger_reader *reader)
 {

@@ -136,8 +136,10 @@ void plane_release(struct plane *plane, struct generation *generation)
 
 void plane_drain(struct plane *plane)
 {
-    plane->draining = true;
-    report_if_drained(plane);
+    if (!plane->draining) {
+        plane->draining = true;
+        report_if_drained(plane);
+    }
 }
 
 void plane_arm_trim(struct plane *plane)

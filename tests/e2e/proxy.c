@@ -252,8 +252,9 @@ static bool has_ended(struct proxy *proxy)
     if (proxy->pid == 0) {
         return true;
     }
-    if (waitpid(proxy->pid, &status, WNOHANG) != proxy->pid) {
-        return false;
+    if (waitpid(proxy->pid, &status, WNOHANG) != proxy->pid &&
+        kill(proxy->pid, 0) == 0) {
+        return false; /* if it is not our child, its parent waits for it */
     }
     proxy->pid = 0;
     proxy->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;

@@ -286,6 +286,37 @@ static void what_cannot_move_ends_in_the_old_process(void **state)
     fixture_close(&fixture);
 }
 
+/* It ends by its own drain_timeout, and the new one by its own. */
+static void both_processes_can_be_stopped(void **state)
+{
+    struct loopback silent = server_silent();
+    struct fixture fixture;
+    pid_t old;
+    int client;
+
+    (void)state;
+    fixture_open_back(&fixture, &silent, "drain_timeout = 500ms",
+                      "connect_timeout = 1h\nconnect_attempts = 1");
+    client = socket_connect(&fixture.front);
+    wait_until(stats_get(fixture.proxy, "web", NULL, "active") == 1);
+    old = proxy_upgrade(fixture.proxy);
+    assert_int_equal(kill(old, SIGTERM), 0);
+    expect_reset(client);
+    proxy_await_old(old);
+    stats_await_cause(fixture.proxy, "drain", 1);
+    stats_expect_only(fixture.proxy, "drain", 1);
+
+    client = socket_connect(&fixture.front);
+    wait_until(stats_get(fixture.proxy, "web", NULL, "active") == 1);
+    old = proxy_upgrade(fixture.proxy);
+    proxy_signal(fixture.proxy, SIGTERM); /* the old one has a connection */
+    wait_until(kill(proxy_pid(fixture.proxy), 0) < 0); /* its parent is old */
+    assert_int_equal(kill(old, SIGTERM), 0);
+    proxy_await_old(old);
+    expect_closed(client);
+    proxy_lose(fixture.proxy);
+}
+
 /* Two upgrades, and what is left of the first process is told to the third. */
 static void the_books_balance_over_two_upgrades(void **state)
 {
@@ -615,6 +646,7 @@ int main(void)
         TEST(twenty_upgrades_leave_nothing_behind),
         TEST(no_connection_is_refused),
         TEST(what_cannot_move_ends_in_the_old_process),
+        TEST(both_processes_can_be_stopped),
         TEST(the_books_balance_over_two_upgrades),
         TEST(an_old_process_that_is_killed_leaves_balanced_books),
         TEST(udp_goes_on_at_the_same_socket),
