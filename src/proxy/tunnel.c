@@ -105,6 +105,18 @@ static enum cause pump(const struct tunnel *tunnel, enum direction direction)
     }
 }
 
+static bool is_over(const struct relay *relay)
+{
+    return relay->wait == RELAY_ENDED || relay->wait == RELAY_BROKEN;
+}
+
+/* Nothing reads this side any more, so nothing else meets its error. */
+static enum cause unread_reset(const struct tunnel *tunnel, enum direction side)
+{
+    return sock_error(&tunnel->sock[side]) != 0 ? reset_of(tunnel, side)
+                                                : CAUSE_NONE;
+}
+
 enum cause tunnel_begin(const struct tunnel *tunnel)
 {
     enum cause cause;
@@ -121,10 +133,10 @@ enum cause tunnel_resume(const struct tunnel *tunnel)
     enum cause cause = CAUSE_NONE;
 
     for (enum direction i = UP; i < DIRECTIONS && cause == CAUSE_NONE; i++) {
-        uint8_t wait = tunnel->relay[i].wait;
-
-        if (wait != RELAY_ENDED && wait != RELAY_BROKEN) {
+        if (!is_over(&tunnel->relay[i])) {
             cause = pump(tunnel, i);
+        } else if (tunnel->sock[i].ready & SOCK_ERROR) {
+            cause = unread_reset(tunnel, i); /* its event came meanwhile */
         }
     }
     return cause;
@@ -138,10 +150,11 @@ enum cause tunnel_event(const struct tunnel *tunnel, enum direction side,
     uint8_t wait = tunnel->relay[side].wait;
     enum cause cause = CAUSE_NONE;
 
-    /* Nothing reads this side any more, so nothing else meets the error. */
-    if (events & EPOLLERR && (wait == RELAY_ENDED || wait == RELAY_BROKEN) &&
-        sock_error(sock) != 0) {
-        return reset_of(tunnel, side);
+    if (events & EPOLLERR && is_over(&tunnel->relay[side])) {
+        cause = unread_reset(tunnel, side);
+        if (cause != CAUSE_NONE) {
+            return cause;
+        }
     }
     if ((wait == RELAY_SOURCE && sock->ready & SOCK_READABLE) ||
         (wait == RELAY_MEMORY && sock->ready & SOCK_HANGUP)) {

@@ -118,6 +118,37 @@ static void a_restart_refuses_nobody(void **state)
     server_stop(server);
 }
 
+/* The manager's sockets stay the manager's over upgrades. */
+static void upgrades_keep_them(void **state)
+{
+    struct loopback front = loopback_new(), back = loopback_new();
+    struct loopback other = loopback_new();
+    struct server *server = server_start(&back, serve_echo, NULL);
+    struct proxy *proxy;
+    int client;
+
+    (void)state;
+    open_passed(&front, SOCK_STREAM, false);
+    proxy = proxy_launch(&pass, config, 3u, front.text, back.text);
+    for (unsigned i = 0; i < 2; i++) {
+        proxy_await_old(proxy_upgrade(proxy));
+        client = socket_connect(&front);
+        ping(client, "hello");
+        socket_close(client);
+    }
+    /* Given up, and taken again. */
+    proxy_configure(proxy, config, 3u, other.text, back.text);
+    proxy_reload(proxy);
+    ping(socket_connect(&other), "other");
+    proxy_configure(proxy, config, 3u, front.text, back.text);
+    proxy_reload(proxy);
+    ping(socket_connect(&front), "again");
+    socket_close_all();
+    proxy_signal(proxy, SIGTERM);
+    assert_int_equal(proxy_wait(proxy), 0);
+    server_stop(server);
+}
+
 static void several_sockets_of_an_address_are_all_served(void **state)
 {
     struct loopback front = loopback_new(), back = loopback_new();
@@ -391,6 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PASSING(a_restart_refuses_nobody),
+        PASSING(upgrades_keep_them),
         PASSING(several_sockets_of_an_address_are_all_served),
         PASSING(more_sockets_than_workers_refuse_the_start),
         PASSING(datagrams_come_by_a_socket_that_was_passed),

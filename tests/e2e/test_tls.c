@@ -439,6 +439,37 @@ static void a_connection_at_full_speed_starves_no_other(void **state)
     tls_fixture_each_version("workers = 1", "", run_at_full_speed);
 }
 
+/* The keys of its records cannot move. New clients are the new process's. */
+static void stay_behind(struct fixture *fixture,
+                        const struct tls_options *client)
+{
+    struct pair pair = tls_pair_connect(fixture, client), fresh;
+    pid_t old;
+
+    pair_ping(&pair);
+    old = proxy_upgrade(fixture->proxy);
+    fresh = tls_pair_connect(fixture, client);
+    pair_ping(&fresh);
+    pair_ping(&pair);
+    assert_int_equal(stats_get(fixture->proxy, "web", NULL, "active"), 2);
+    socket_close(pair.client);
+    expect_eof(pair.upstream);
+    socket_close(pair.upstream);
+    proxy_await_old(old);
+    stats_await_cause(fixture->proxy, "client_fin", 1);
+    pair_ping(&fresh);
+    socket_close(fresh.client);
+    expect_eof(fresh.upstream);
+    socket_close(fresh.upstream);
+    stats_await_cause(fixture->proxy, "client_fin", 2);
+}
+
+static void connections_end_in_the_old_process_of_an_upgrade(void **state)
+{
+    (void)state;
+    tls_fixture_each_version("", "", stay_behind);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +488,7 @@ int main(void)
         E2E(a_slow_reader_gets_all_at_any_rate),
         E2E(the_end_waits_for_a_client_that_reads_late),
         E2E(a_connection_at_full_speed_starves_no_other),
+        E2E(connections_end_in_the_old_process_of_an_upgrade),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,6 +39,17 @@ void planes_turn(unsigned which, int limit_ms);
 /* Moves the sessions of the plane that can move to another plane. */
 void planes_move(unsigned from);
 
+/*
+ * An upgrade in one process: the plane freezes, and later what it has goes on
+ * in another plane, by way of records, if it is good. What that plane does not
+ * take goes on where it was. One at a time; no other command comes between.
+ */
+void planes_begin_upgrade(unsigned from);
+void planes_end_upgrade(bool good);
+
+/* Sessions that have moved by it, in all runs. */
+uint64_t planes_upgraded(void);
+
 void planes_drain(void);
 bool planes_draining(void);
 void planes_reset_all(void);

@@ -42,6 +42,7 @@ static void apply(void)
 
 static void command(unsigned turn)
 {
+    planes_end_upgrade(kernel_chance(2));
     if (turn == rig.reload_turn && !planes_draining()) {
         kernel_trace("command  reload");
         apply();
@@ -51,6 +52,12 @@ static void command(unsigned turn)
 
         kernel_trace("command  move from %u", from);
         planes_move(from);
+    }
+    if (rig.moves && kernel_chance(8)) {
+        unsigned from = (unsigned)kernel_below(planes_count());
+
+        kernel_trace("command  upgrade %u", from);
+        planes_begin_upgrade(from);
     }
     if (turn == rig.drain_turn) {
         kernel_trace("command  drain");

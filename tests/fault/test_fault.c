@@ -54,6 +54,7 @@ static void run_theme(enum rig_theme theme)
     uint64_t runs = setting("EVPROXY_TEST_RUNS", RUNS / slower);
     uint64_t only = setting("EVPROXY_TEST_SEED", UINT64_MAX);
     uint64_t handed = planes_handed();
+    uint64_t upgraded = planes_upgraded();
 
     if (only != UINT64_MAX && only % THEMES != theme) {
         skip();
@@ -73,6 +74,8 @@ static void run_theme(enum rig_theme theme)
     }
     /* The runs also were about planes that hand connections over. */
     assert_true(runs < 1000 || planes_handed() - handed > runs / 1000);
+    assert_true(runs < 1000 || theme == RIG_DOWN ||
+                planes_upgraded() - upgraded > runs / 1000);
 }
 
 static void bytes_arrive_once_in_order_and_the_end_after_them(void **state)
