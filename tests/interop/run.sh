@@ -13,7 +13,7 @@ cd "$(dirname "$0")" || exit 1
 
 if [ $# -eq 0 ]; then
     set -- nginx redis ssh iperf3 postgresql proxy_protocol names srv checks \
-        tls udp syscalls metrics page dashboard
+        tls udp syscalls metrics page dashboard upgrade
 fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
