@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -185,6 +186,76 @@ static void twenty_upgrades_leave_nothing_behind(void **state)
                      20 + rounds);
     assert_int_equal(stats_get(fixture.proxy, NULL, NULL, "generation"),
                      1 + rounds);
+    fixture_close(&fixture);
+}
+
+#define MANY_MAX 9000
+#define BULKS    8
+
+/* As many as RLIMIT_NOFILE has room for: each has two ends here. */
+static unsigned how_many(void)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (test_slow() || limit.rlim_max < 2 * MANY_MAX + 1000) {
+        return 200;
+    }
+    return MANY_MAX;
+}
+
+/* Each has a request under way, and some carry all they can. */
+static void many_connections_move_at_once(void **state)
+{
+    static struct pair pairs[MANY_MAX];
+    const size_t bytes = test_slow() ? 4u << 20 : 128u << 20;
+    unsigned count = how_many();
+    struct stream out[BULKS], in[BULKS];
+    struct fixture fixture;
+    const char *line;
+
+    (void)state;
+    fixture_open(&fixture, "", "");
+    for (unsigned i = 0; i < count; i++) {
+        pairs[i] = pair_establish(&fixture);
+    }
+    for (unsigned i = 0; i < BULKS; i++) {
+        struct pair pair = pair_establish(&fixture);
+
+        out[i] = (struct stream){
+            .fd = pair.client, .seed = i + 1, .bytes = bytes, .fin = true};
+        in[i] = out[i];
+        in[i].fd = pair.upstream;
+        in[i].bytes = SIZE_MAX;
+        stream_start_send(&out[i]);
+        stream_start_receive(&in[i]);
+    }
+    for (unsigned round = 0; round < 2; round++) {
+        pid_t old;
+
+        for (unsigned i = 0; i < count; i++) {
+            socket_send_text(pairs[i].client, "question");
+            socket_send_text(pairs[i].upstream, "answer");
+        }
+        old = proxy_upgrade(fixture.proxy);
+        line = proxy_line(fixture.proxy, "^upgraded ");
+        print_message("%s\n", line);
+        assert_int_equal(proxy_line_value(line, "connections"), count + BULKS);
+        for (unsigned i = 0; i < count; i++) {
+            expect_text(pairs[i].upstream, "question");
+            expect_text(pairs[i].client, "answer");
+        }
+        proxy_await_old(old);
+    }
+    for (unsigned i = 0; i < BULKS; i++) {
+        stream_join(&out[i]);
+        stream_join(&in[i]);
+        assert_int_equal(in[i].moved, bytes);
+    }
+    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "accepted"),
+                     count + BULKS);
     fixture_close(&fixture);
 }
 
@@ -644,6 +715,7 @@ int main(void)
         TEST(metrics_go_on),
         TEST(a_user_without_privileges_upgrades),
         TEST(twenty_upgrades_leave_nothing_behind),
+        TEST(many_connections_move_at_once),
         TEST(no_connection_is_refused),
         TEST(what_cannot_move_ends_in_the_old_process),
         TEST(both_processes_can_be_stopped),
