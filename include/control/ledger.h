@@ -42,12 +42,15 @@ enum ledger_tag {
     LEDGER_SLOW_UNTIL_NS = 15,
     LEDGER_CONNECT_SUM_NS = 16,
     LEDGER_DURATION_SUM_NS = 17,
+    LEDGER_FAILURE_NS = 18, /* a connect that failed; several */
     LEDGER_ENDED = 0x100,   /* and the cause */
     LEDGER_DROPPED = 0x200, /* and the reason */
     LEDGER_FAILED = 0x300,  /* and the kind of failure */
     LEDGER_CONNECT = 0x400, /* and the bucket of the histogram */
     LEDGER_DURATION = 0x500,
 };
+#define LEDGER_FAILURES_MAX 256 /* of one upstream; the latest */
+
 #define LEDGER_KINDS 0x100 /* causes, reasons, buckets that have tags */
 
 struct ledger_service {

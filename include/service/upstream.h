@@ -114,6 +114,13 @@ uint32_t upstream_load(const struct upstream *upstream);
 bool upstream_connect_failed(struct upstream *upstream, uint32_t threshold,
                              uint64_t window_ns, uint64_t now_ns) WARN_UNUSED;
 
+/* The times of the failures that count, from the oldest, at most size of them;
+ * answers how many. To go on with them in another process, where
+ * upstream_restore_failure adds each. */
+uint32_t upstream_list_failures(struct upstream *upstream, uint64_t *times,
+                                uint32_t size);
+void upstream_restore_failure(struct upstream *upstream, uint64_t at_ns);
+
 /* Whether a check has taken it out, with on_down = reset, since a connect that
  * began then. */
 static inline bool upstream_resets(const struct upstream *upstream,

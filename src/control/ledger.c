@@ -217,6 +217,18 @@ static bool write_service(struct ledger *ledger, uint32_t number,
     return fits;
 }
 
+static void put_failures(struct record_writer *writer,
+                         struct upstream *upstream)
+{
+    uint64_t times[LEDGER_FAILURES_MAX];
+    uint32_t count =
+        upstream_list_failures(upstream, times, LEDGER_FAILURES_MAX);
+
+    for (uint32_t i = 0; i < count; i++) {
+        record_put_number(writer, LEDGER_FAILURE_NS, times[i]);
+    }
+}
+
 /* Nothing of it changes for long, so a later pass leaves it out. */
 static void put_state(const struct ledger *ledger,
                       const struct ledger_upstream *entry,
@@ -236,6 +248,7 @@ static void put_state(const struct ledger *ledger,
     put_time(writer, LEDGER_CHECK_NS, &upstream->check_ns);
     record_put_number(writer, LEDGER_STREAK,
                       health_streak(ledger->health, upstream));
+    put_failures(writer, entry->upstream);
 }
 
 static bool write_upstream(struct ledger *ledger, uint32_t number,

@@ -168,6 +168,33 @@ unlock:
     return taken_out;
 }
 
+uint32_t upstream_list_failures(struct upstream *upstream, uint64_t *times,
+                                uint32_t size)
+{
+    uint32_t count;
+
+    pthread_mutex_lock(&upstream->lock);
+    count = MIN(upstream->failures_count, size);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = upstream->failures_next + upstream->failures_size - count;
+
+        times[i] = upstream->failures[(at + i) % upstream->failures_size];
+    }
+    pthread_mutex_unlock(&upstream->lock);
+    return count;
+}
+
+/* The ring grows by one; the next failure gives it the size of its threshold.
+ * Without memory this failure is not counted. */
+void upstream_restore_failure(struct upstream *upstream, uint64_t at_ns)
+{
+    pthread_mutex_lock(&upstream->lock);
+    if (failures_resize(upstream, upstream->failures_count + 1)) {
+        (void)failures_add(upstream, 0, at_ns);
+    }
+    pthread_mutex_unlock(&upstream->lock);
+}
+
 bool upstream_set_down(struct upstream *upstream, uint32_t reason,
                        uint64_t now_ns)
 {

@@ -155,6 +155,7 @@ static void twenty_upgrades_leave_nothing_behind(void **state)
 {
     const unsigned rounds = test_slow() ? 5 : 20;
     unsigned descriptors = 0, threads = 0;
+    uint64_t resident = 0;
     struct fixture fixture;
     struct pair pairs[20];
 
@@ -177,10 +178,15 @@ static void twenty_upgrades_leave_nothing_behind(void **state)
         if (round == 0) {
             threads = proc_entries(fixture.proxy, "task");
             descriptors = proc_entries(fixture.proxy, "fd");
+            resident = proc_settled_resident(fixture.proxy);
         } else {
             wait_until(proc_entries(fixture.proxy, "task") == threads);
             wait_until(proc_entries(fixture.proxy, "fd") == descriptors);
         }
+    }
+    if (!test_slow()) {
+        assert_true(proc_settled_resident(fixture.proxy) <
+                    resident + resident / 5);
     }
     assert_int_equal(stats_get(fixture.proxy, "web", NULL, "accepted"),
                      20 + rounds);
@@ -490,6 +496,24 @@ static void an_upstream_that_is_down_stays_down(void **state)
     fixture_close(&fixture);
 }
 
+/* Two failed connects before it, and the third takes the upstream out. */
+static void failures_are_counted_on(void **state)
+{
+    struct loopback refusing = server_refusing();
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open_back(&fixture, &refusing, "",
+                      "fail_threshold = 3\nfail_window = 1h\n"
+                      "connect_attempts = 1");
+    expect_connect_reset(NULL, &fixture.front, NULL);
+    expect_connect_reset(NULL, &fixture.front, NULL);
+    proxy_await_old(proxy_upgrade(fixture.proxy));
+    expect_connect_reset(NULL, &fixture.front, NULL);
+    proxy_line(fixture.proxy, "^upstream .*state=down cause=connect_refused");
+    fixture_close(&fixture);
+}
+
 static void a_rate_holds_over_an_upgrade(void **state)
 {
     const size_t bytes = 96 * 1024;
@@ -724,6 +748,7 @@ int main(void)
         TEST(udp_goes_on_at_the_same_socket),
         TEST(limits_hold_over_an_upgrade),
         TEST(an_upstream_that_is_down_stays_down),
+        TEST(failures_are_counted_on),
         TEST(a_rate_holds_over_an_upgrade),
         TEST(times_go_on),
         TEST(a_changed_configuration_is_used),
