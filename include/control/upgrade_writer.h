@@ -39,6 +39,8 @@ bool upgrade_write_estate(size_t *at, const struct names *names,
                           struct record_writer *writer,
                           struct channel_message *message);
 
+#define UPGRADE_SUMMARY_BYTES 64 /* at most */
+
 /* Of all workers, which are frozen: how many sessions there are, which it
  * answers, and descriptors. */
 uint32_t upgrade_write_summary(struct workers *workers,

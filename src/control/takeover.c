@@ -107,36 +107,48 @@ static const char *flush(struct takeover *takeover)
                : session_taker_flush(&takeover->taker);
 }
 
+static bool has_record(const struct channel_message *message, unsigned tag)
+{
+    struct record_reader reader = {message->bytes, message->count};
+    struct record record;
+
+    while (record_next(&reader, &record) > 0) {
+        if (record.tag == tag) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Reads messages until a record with that tag has come, and answers each with
- * NEXT but the last. */
+ * NEXT but the last: at once, so that the old process writes the next one
+ * meanwhile. */
 static const char *read_until(struct takeover *takeover, unsigned last,
                               read_fn read, void *arg)
 {
-    const char *error = NULL;
+    struct channel_message *in = &takeover->in;
+    const char *error;
     bool done = false;
 
-    while (error == NULL && !done) {
+    do {
         struct record_reader reader;
         struct record record;
         int result = 0;
 
         error = hear(takeover);
-        reader = (struct record_reader){takeover->in.bytes, takeover->in.count};
+        if (error == NULL) {
+            done = has_record(in, last);
+            error = done ? NULL : say_word(takeover, UPGRADE_NEXT);
+        }
+        reader = (struct record_reader){in->bytes, in->count};
         while (error == NULL && (result = record_next(&reader, &record)) > 0) {
-            done = record.tag == last;
             error = read(takeover, &record, arg);
         }
-        if (error == NULL && result < 0) {
-            error = protocol_error;
-        }
         if (error == NULL) {
-            error = flush(takeover);
+            error = result < 0 ? protocol_error : flush(takeover);
         }
-        channel_close_fds(&takeover->in); /* that nobody took */
-        if (error == NULL && !done) {
-            error = say_word(takeover, UPGRADE_NEXT);
-        }
-    }
+        channel_close_fds(in); /* that nobody took */
+    } while (error == NULL && !done);
     return error;
 }
 

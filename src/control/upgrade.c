@@ -256,20 +256,19 @@ static void freeze(struct upgrade *upgrade)
     }
 }
 
+/* How many there are goes before them: the new process may have no room for
+ * their descriptors. */
 static void send_sessions(struct upgrade *upgrade)
 {
     struct record_writer writer = upgrade_message_writer(&upgrade->message);
-    bool first = !upgrade->ledger_sent;
 
-    if (first) {
+    if (!upgrade->ledger_sent) {
+        writer.size -= UPGRADE_SUMMARY_BYTES;
         upgrade->ledger_sent = ledger_write(&upgrade->ledger, &writer);
-    }
-    if (first && upgrade->ledger_sent) {
+        writer.size += UPGRADE_SUMMARY_BYTES;
         upgrade->moved = upgrade_write_summary(upgrade->workers, &writer);
-    }
-    if (upgrade->ledger_sent && !writer.failed &&
-        upgrade_write_sessions(&upgrade->cursor, upgrade->workers, &writer,
-                               &upgrade->message)) {
+    } else if (upgrade_write_sessions(&upgrade->cursor, upgrade->workers,
+                                      &writer, &upgrade->message)) {
         record_put(&writer, UPGRADE_SESSIONS_END, NULL, 0);
     }
     send_message(upgrade, &writer);

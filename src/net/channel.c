@@ -1,5 +1,6 @@
 #include "net/channel.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -35,6 +36,7 @@ int channel_send(int fd, const struct channel_message *message)
     struct iovec vector = {(void *)(uintptr_t)message->bytes, message->count};
     struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1};
 
+    assert(message->count > 0); /* no byte looks like the end */
     if (bytes > 0) {
         memset(&control, 0, sizeof(control));
         header.msg_control = &control;

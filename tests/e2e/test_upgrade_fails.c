@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 /* Messages that each process sends, in an upgrade as short as this one. */
-#define NEW_SENDS 5
-#define OLD_SENDS 5
+#define NEW_SENDS 6
+#define OLD_SENDS 6
 
 /* ---- binaries that are none ---- */
 
