@@ -20,18 +20,9 @@ static const struct changes_kinds changes_kinds = {
     .lookups_message = MESSAGE_LOOKUP,
 };
 
-/* Tells the rooms of each other. */
-static void connect_rooms(struct daemon *daemon)
+/* What looks at the workers and at the machine again and again. */
+static void connect_watches(struct daemon *daemon)
 {
-    struct generations *generations = &daemon->changes.generations;
-
-    daemon->reporter = (struct reporter){
-        .loop = &daemon->loop,
-        .generations = generations,
-        .workers = &daemon->workers,
-        .started_ns = daemon->started_ns,
-        .timer = {.kind = DAEMON_STATS},
-    };
     daemon->heartbeat = (struct heartbeat){
         .loop = &daemon->loop,
         .workers = &daemon->workers,
@@ -44,12 +35,21 @@ static void connect_rooms(struct daemon *daemon)
         .proc = MACHINE_PROC,
         .timer = {.kind = DAEMON_TCP_MEMORY},
     };
-    daemon->tcp_memory = (struct tcp_memory){
+}
+
+/* Tells the rooms of each other. */
+static void connect_rooms(struct daemon *daemon)
+{
+    struct generations *generations = &daemon->changes.generations;
+
+    daemon->reporter = (struct reporter){
         .loop = &daemon->loop,
-        .is_short = &daemon->workers.shared.tcp_short,
-        .proc = MACHINE_PROC,
-        .timer = {.kind = DAEMON_TCP_MEMORY},
+        .generations = generations,
+        .workers = &daemon->workers,
+        .started_ns = daemon->started_ns,
+        .timer = {.kind = DAEMON_STATS},
     };
+    connect_watches(daemon);
     daemon->shutdown = (struct shutdown){
         .loop = &daemon->loop,
         .changes = &daemon->changes,
