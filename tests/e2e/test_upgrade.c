@@ -341,18 +341,29 @@ static void many_listeners_move(void **state)
 
 /* ---- what stays behind ---- */
 
-static void what_cannot_move_ends_in_the_old_process(void **state)
+/* A proxy in front of an upstream that never answers a connect, with one client
+ * whose connection stays in the old process. Returns the client. */
+static int open_stuck(struct fixture *fixture, const char *global,
+                      const char *service)
 {
     struct loopback silent = server_silent();
+    int client;
+
+    fixture_open_back(fixture, &silent, global, service);
+    client = socket_connect(&fixture->front);
+    wait_until(stats_get(fixture->proxy, "web", NULL, "active") == 1);
+    return client;
+}
+
+static void what_cannot_move_ends_in_the_old_process(void **state)
+{
     struct fixture fixture;
     int client;
     pid_t old;
 
     (void)state;
-    fixture_open_back(&fixture, &silent, "",
-                      "connect_timeout = 2s\nconnect_attempts = 1");
-    client = socket_connect(&fixture.front);
-    wait_until(stats_get(fixture.proxy, "web", NULL, "active") == 1);
+    client =
+        open_stuck(&fixture, "", "connect_timeout = 2s\nconnect_attempts = 1");
     old = proxy_upgrade(fixture.proxy);
     assert_int_equal(stats_get(fixture.proxy, "web", NULL, "active"), 1);
     assert_int_equal(waitpid(old, NULL, WNOHANG), 0);
@@ -366,16 +377,13 @@ static void what_cannot_move_ends_in_the_old_process(void **state)
 /* It ends by its own drain_timeout, and the new one by its own. */
 static void both_processes_can_be_stopped(void **state)
 {
-    struct loopback silent = server_silent();
     struct fixture fixture;
     pid_t old;
     int client;
 
     (void)state;
-    fixture_open_back(&fixture, &silent, "drain_timeout = 500ms",
-                      "connect_timeout = 1h\nconnect_attempts = 1");
-    client = socket_connect(&fixture.front);
-    wait_until(stats_get(fixture.proxy, "web", NULL, "active") == 1);
+    client = open_stuck(&fixture, "drain_timeout = 500ms",
+                        "connect_timeout = 1h\nconnect_attempts = 1");
     old = proxy_upgrade(fixture.proxy);
     assert_int_equal(kill(old, SIGTERM), 0);
     expect_reset(client);
@@ -397,16 +405,13 @@ static void both_processes_can_be_stopped(void **state)
 /* Two upgrades, and what is left of the first process is told to the third. */
 static void the_books_balance_over_two_upgrades(void **state)
 {
-    struct loopback silent = server_silent();
     struct fixture fixture;
     pid_t first, second;
     int client;
 
     (void)state;
-    fixture_open_back(&fixture, &silent, "",
-                      "connect_timeout = 3s\nconnect_attempts = 1");
-    client = socket_connect(&fixture.front);
-    wait_until(stats_get(fixture.proxy, "web", NULL, "active") == 1);
+    client =
+        open_stuck(&fixture, "", "connect_timeout = 3s\nconnect_attempts = 1");
     first = proxy_upgrade(fixture.proxy);
     second = proxy_upgrade(fixture.proxy);
     assert_int_equal(stats_get(fixture.proxy, "web", NULL, "active"), 1);
@@ -419,16 +424,13 @@ static void the_books_balance_over_two_upgrades(void **state)
 
 static void an_old_process_that_is_killed_leaves_balanced_books(void **state)
 {
-    struct loopback silent = server_silent();
     struct fixture fixture;
     int client;
     pid_t old;
 
     (void)state;
-    fixture_open_back(&fixture, &silent, "",
-                      "connect_timeout = 1h\nconnect_attempts = 1");
-    client = socket_connect(&fixture.front);
-    wait_until(stats_get(fixture.proxy, "web", NULL, "active") == 1);
+    client =
+        open_stuck(&fixture, "", "connect_timeout = 1h\nconnect_attempts = 1");
     old = proxy_upgrade(fixture.proxy);
     kill(old, SIGKILL);
     assert_int_equal(waitpid(old, NULL, 0), old);

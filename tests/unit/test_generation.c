@@ -466,7 +466,7 @@ static void expect_lines(const void *array, size_t element_bytes)
     assert_int_equal(element_bytes % CACHE_LINE_BYTES, 0);
 }
 
-/* What a connection writes in its worker's part, whoever the others are. */
+/* A connection writes only in its worker's part. */
 static void no_two_workers_count_on_one_line(void **state)
 {
     struct generation *generation =

@@ -22,7 +22,8 @@ static unsigned hashed(void)
     return (unsigned)(seed % WORKERS);
 }
 
-/* The worker accepts one, and whoever gets it begins a session. Answers who. */
+/* The worker accepts a connection. Returns the worker that begins its session.
+ */
 static unsigned accept_at(struct spread *spread, unsigned own, uint64_t now_ns)
 {
     unsigned to = spread_choose(spread, own, now_ns);
