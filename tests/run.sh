@@ -5,6 +5,9 @@
 #
 #   tests/run.sh PROGRAM...         last line: "N passed, N failed"
 #
+# Only what was skipped, and the whole output of a program that fails, is shown,
+# both at the end; V=1 shows all of it as it comes.
+#
 # TEST_JOBS programs run at once. The default is 1, as tests that compare times
 # need the machine for themselves. Output comes in the order of the arguments.
 set -uo pipefail
@@ -27,6 +30,10 @@ pids=() # by the program's index
 reported=0
 passed=0
 failed=0
+suite=        # the folder of the programs that are being reported
+suite_count=0 # how many of its programs have run
+suite_good=0  # and how many of their tests have passed
+bad_ones=()   # the indices of the programs that failed
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
@@ -37,26 +44,51 @@ count_of() {
     sed -n "s/^\[  $1  \] \([0-9]*\) test(s).*/\1/p" "$2" | tail -n 1
 }
 
-# Waits for the next program in order, prints its output and adds its counts.
+# The tests of a log that were skipped, each with what it said of the reason.
+skipped_in() {
+    awk '/^skipped: / { why = substr($0, 10) }
+         /^\[==========\] [0-9]+ test\(s\) run/ { exit }
+         /^\[  SKIPPED \]/ { print $4 (why ? ": " why : ""); why = "" }' "$1"
+}
+
+# Tells of the folder whose programs have all been reported.
+report_suite() {
+    if [ "$suite_count" -gt 0 ]; then
+        echo "$suite: $suite_count programs, $suite_good tests passed"
+    fi
+    suite=${1:-} suite_count=0 suite_good=0
+}
+
+# Waits for the next program in order, and adds its counts.
 report() {
     local name=${programs[reported]##*/tests/} log=$logs/$reported
     local good bad status=0
     wait "${pids[reported]}" || status=$?
-    echo "---- $name"
-    cat "$log"
+    if [ "${name%%/*}" != "$suite" ]; then
+        report_suite "${name%%/*}"
+    fi
+    if [ "${V:-0}" = 1 ]; then
+        echo "---- $name"
+        cat "$log"
+    fi
     good=$(count_of PASSED "$log")
     bad=$(count_of FAILED "$log")
     if [ "${bad:-0}" -eq 0 ]; then
         if [ "$status" -ne 0 ]; then
-            echo "$name: ended with status $status"
+            echo "$name: ended with status $status" >>"$log"
             bad=1
         elif [ "${good:-0}" -eq 0 ]; then
-            echo "$name: ran no test"
+            echo "$name: ran no test" >>"$log"
             bad=1
         fi
     fi
+    if [ "${bad:-0}" -gt 0 ]; then
+        bad_ones+=("$reported")
+    fi
     passed=$((passed + ${good:-0}))
     failed=$((failed + ${bad:-0}))
+    suite_count=$((suite_count + 1))
+    suite_good=$((suite_good + ${good:-0}))
     reported=$((reported + 1))
 }
 
@@ -72,6 +104,15 @@ done
 while [ "$reported" -lt ${#programs[@]} ]; do
     report
 done
+report_suite
 
+for index in "${!programs[@]}"; do
+    skipped_in "$logs/$index" |
+        sed "s|^|skipped: ${programs[index]##*/tests/}: |"
+done
+for index in "${bad_ones[@]}"; do
+    echo "failed: ${programs[index]##*/tests/}"
+    grep -v -e '^\[ RUN ' -e '^\[       OK ' "$logs/$index"
+done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -3,7 +3,8 @@
 #
 #   EVPROXY=build/evproxy tests/interop/run.sh [NAME...]
 #
-# Last line: "N passed, N failed".
+# The output of a script that fails is shown at the end; V=1 shows all of them as
+# they run. Last line: "N passed, N failed".
 set -uo pipefail
 
 EVPROXY=$(realpath "${EVPROXY:?names the evproxy to test}")
@@ -15,24 +16,39 @@ if [ $# -eq 0 ]; then
     set -- nginx redis ssh iperf3 postgresql proxy_protocol names srv checks \
         tls udp syscalls metrics page dashboard upgrade
 fi
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+show=/dev/null
+if [ "${V:-0}" = 1 ]; then
+    show=/dev/stdout
+fi
 
+bad_ones=()
 passed=0
 failed=0
 for name in "$@"; do
-    echo "# $name"
-    timeout 120 "./$name.sh" 2>&1 | tee "$log"
+    log=$logs/$name
+    echo "# $name" >$show
+    timeout 120 "./$name.sh" 2>&1 | tee "$log" >$show
     status=${PIPESTATUS[0]}
+    sed -n "s/^# skipped: /skipped: interop\/$name: /p" "$log"
     good=$(grep -c '^ok ' "$log")
     bad=$(grep -c '^not ok ' "$log")
     if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
-        echo "not ok - $name.sh ended with status $status"
+        echo "not ok - $name.sh ended with status $status" >>"$log"
         bad=1
+    fi
+    echo "interop/$name: $good passed"
+    if [ "$bad" -gt 0 ]; then
+        bad_ones+=("$name")
     fi
     passed=$((passed + good))
     failed=$((failed + bad))
 done
 
+for name in "${bad_ones[@]}"; do
+    echo "failed: interop/$name"
+    cat "$logs/$name"
+done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

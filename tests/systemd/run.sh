@@ -4,8 +4,8 @@
 #   INSTALLED=FOLDER tests/systemd/run.sh [NAME...]
 #
 # FOLDER is what "make install DESTDIR=FOLDER PREFIX=/usr/local" has made. It
-# needs root, and namespaces: where they are not allowed nothing is tested. Last
-# line: "N passed, N failed".
+# needs root, and namespaces: where they are not allowed nothing is tested. The
+# output is shown if a test fails, or with V=1. Last line: "N passed, N failed".
 set -uo pipefail
 
 INSTALLED=$(realpath "${INSTALLED:?names what was installed}")
@@ -31,7 +31,7 @@ trap 'exit 1' INT TERM
 mkdir "$dir/stage" "$dir/folder"
 if ! unshare --mount ./boot.sh probe "$dir/stage" >"$dir/probe" 2>&1; then
     sed 's/^/# /' "$dir/probe"
-    echo '# skipped: no root, or no namespaces of its own'
+    echo 'skipped: systemd: no root, or no namespaces of its own'
     echo '0 passed, 0 failed'
     exit 0
 fi
@@ -48,7 +48,9 @@ log=$dir/folder/log
 timeout -k 10 170 unshare --mount ./boot.sh outer "$dir/stage" "$dir/folder" \
     "$INSTALLED" >>"$log" 2>&1 &
 boot=$!
-tail -n +1 -s 0.1 -f --pid="$boot" "$log" & # it ends with that process
+if [ "${V:-0}" = 1 ]; then
+    tail -n +1 -s 0.1 -f --pid="$boot" "$log" & # it ends with that process
+fi
 wait "$boot"
 status=$?
 boot=
@@ -57,8 +59,12 @@ wait
 passed=$(grep -c '^ok ' "$log")
 failed=$(grep -c '^not ok ' "$log")
 if ! grep -q '^# the end$' "$log" && [ "$failed" -eq 0 ]; then
-    echo "not ok - systemd ended early, with status $status"
+    echo "not ok - systemd ended early, with status $status" >>"$log"
     failed=1
+fi
+if [ "$failed" -gt 0 ]; then
+    echo 'failed: systemd'
+    cat "$log"
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
