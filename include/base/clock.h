@@ -1,7 +1,7 @@
 /*
  * clock: the only place that reads the time. The loop calls it once for each
- * batch of events, and the control plane calls it; all other code takes `now`
- * as a parameter.
+ * batch of events, and so do the control plane and the rates of connections
+ * that all workers share; all other code takes `now` as a parameter.
  */
 #ifndef EVPROXY_BASE_CLOCK_H
 #define EVPROXY_BASE_CLOCK_H

@@ -1,5 +1,6 @@
 #include "proxy/admission.h"
 
+#include "base/clock.h"
 #include "proxy/udp.h"
 
 #include <sys/param.h>
@@ -71,6 +72,16 @@ static bool enter_count(struct service *service)
     return false;
 }
 
+/* Now, for a bucket of all workers if there is one. The loop's time may be
+ * older than a token that another worker has taken since. */
+static uint64_t shared_now_ns(const struct plane *plane,
+                              const struct config_service *config)
+{
+    return config->accept_rate != 0 || config->accept_rate_per_source != 0
+               ? clock_now_ns()
+               : plane->loop.now_ns;
+}
+
 static enum cause enter_source(struct plane *plane, struct service *service,
                                const struct addr *client, bool *in_source)
 {
@@ -82,9 +93,9 @@ static enum cause enter_source(struct plane *plane, struct service *service,
         config->accept_rate_per_source == 0) {
         return CAUSE_NONE;
     }
-    cause = limits_enter(service->state->limits, client,
-                         config->max_connections_per_source,
-                         config->accept_rate_per_source, plane->loop.now_ns);
+    cause = limits_enter(
+        service->state->limits, client, config->max_connections_per_source,
+        config->accept_rate_per_source, shared_now_ns(plane, config));
     *in_source = cause == CAUSE_NONE;
     return cause;
 }
@@ -101,7 +112,7 @@ enum cause admission_enter_service(struct plane *plane, struct service *service,
     }
     if (service->accept_rate.per_s != 0 &&
         !rate_take_one(&service->state->accept_rate, &service->accept_rate,
-                       plane->loop.now_ns)) {
+                       shared_now_ns(plane, config))) {
         return CAUSE_LIMIT_RATE;
     }
     if (!enter_count(service)) {
