@@ -18,9 +18,10 @@ if [ $# -eq 0 ]; then
 fi
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-show=/dev/null
 if [ "${V:-0}" = 1 ]; then
-    show=/dev/stdout
+    exec 3>&1
+else
+    exec 3>/dev/null
 fi
 
 bad_ones=()
@@ -28,8 +29,8 @@ passed=0
 failed=0
 for name in "$@"; do
     log=$logs/$name
-    echo "# $name" >$show
-    timeout 120 "./$name.sh" 2>&1 | tee "$log" >$show
+    echo "# $name" >&3
+    timeout 120 "./$name.sh" 2>&1 | tee "$log" >&3
     status=${PIPESTATUS[0]}
     sed -n "s/^# skipped: /skipped: interop\/$name: /p" "$log"
     good=$(grep -c '^ok ' "$log")
