@@ -17,7 +17,8 @@
  * pipe, by splice(2), for as long as it does. The block is borrowed all the
  * same and stands for the pipe, so that the ceiling and the queue for memory
  * hold for both. Without a free pipe, or when the bytes get few again, the
- * block is used. A slow peer costs one block or, in bulk, one pipe.
+ * block is used. A slow peer costs one block or, in bulk, one pipe; in the
+ * kernel the source's receive buffer grows only as receive_growth allows.
  *
  * Where splice cannot be used, as with TLS, a full block in bulk is written
  * with the word that more follows: TCP then makes large segments of several
@@ -35,6 +36,7 @@
 #include "net/pipe.h"
 #include "net/sock.h"
 #include "proxy/plane.h"
+#include "proxy/receive_growth.h"
 #include "proxy/throttle.h"
 
 #include <stdbool.h>
@@ -66,13 +68,17 @@ struct relay {
     uint64_t bytes; /* taken from the source so far */
     uint64_t
         moved_ns; /* when a byte last moved in or out, or the source ended */
-    struct list link;  /* in a memory, retry or runnable queue */
-    uint8_t wait;      /* enum relay_wait */
-    uint8_t direction; /* enum direction: its place in the session */
+    struct list link;      /* in a memory, retry or runnable queue */
+    uint8_t wait;          /* enum relay_wait */
+    uint8_t direction : 1; /* enum direction: its place in the session */
+    bool more : 1; /* more bytes follow those that are written; in a pump */
     uint8_t bulk;  /* full blocks less others, lately; see RELAY_BULK_MOST */
-    bool more;     /* more bytes follow those that are written; in a pump */
-    uint32_t pipe; /* the number of the pipe that holds bytes; 0: none */
+    uint8_t pipe;  /* the number of the pipe that holds bytes; 0: none */
+    struct receive_growth growth; /* of the source's buffer in the kernel */
 };
+
+_Static_assert(PIPE_POOL_MAX <= UINT8_MAX && RELAY_BULK_MOST <= UINT8_MAX,
+               "a byte holds them");
 
 /* What a relay works with; made for the visit. */
 struct relay_context {
@@ -107,6 +113,10 @@ enum pump relay_pump(struct relay *relay, const struct relay_context *context,
 /* Gives up: drops the bytes, returns block, pipe and tokens, leaves queues. */
 void relay_drop(struct relay *relay, const struct relay_context *context);
 
+/* Takes it off the queue that it is on. */
+void relay_leave_queue(struct relay *relay,
+                       const struct relay_context *context);
+
 /* Whether it has no block and stands in no queue. */
 static inline bool relay_is_idle(const struct relay *relay)
 {
@@ -115,36 +125,5 @@ static inline bool relay_is_idle(const struct relay *relay)
 
 /* Whether bytes that were read are still to be written. */
 bool relay_holds_bytes(const struct relay *relay, struct plane *plane);
-
-/*
- * The state of a relay written down, so that the relay can go on elsewhere: in
- * another thread, or in another process.
- */
-struct relay_image {
-    uint64_t bytes;
-    uint64_t moved_ns;
-    uint64_t rate_full_ns; /* of the throttle's own bucket; 0 without one */
-    uint8_t wait; /* RELAY_ENDED, RELAY_BROKEN, or RELAY_SOURCE for all else */
-    uint16_t bulk;
-    uint32_t held;     /* bytes at block that are not written yet */
-    const void *block; /* the relay's own, or a copy */
-    struct pipe pipe;  /* holds bytes instead of block; read_fd -1: none does */
-};
-
-/* Takes the relay off its queues, cancels its reserved tokens and describes it.
- * The relay keeps what it holds: it goes on if it is pumped, or is given up by
- * relay_drop. */
-void relay_save(struct relay *relay, const struct relay_context *context,
-                struct relay_image *image);
-
-/*
- * Takes an image up in a relay that is all-zero but for its direction. Copies
- * the bytes of the block, and owns the pipe, also when it fails. -1 with errno
- * = ENOBUFS: there is no block for the bytes, or it is too small, or there is
- * no place for the pipe. The service gets the block even if others wait for
- * one.
- */
-int relay_restore(struct relay *relay, const struct relay_context *context,
-                  const struct relay_image *image) WARN_UNUSED;
 
 #endif

@@ -14,6 +14,7 @@
 #ifndef EVPROXY_PROXY_SESSION_IMAGE_H
 #define EVPROXY_PROXY_SESSION_IMAGE_H
 
+#include "proxy/relay_image.h"
 #include "proxy/session.h"
 
 /* What the image points to belongs to the session until session_depart. */

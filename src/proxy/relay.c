@@ -1,14 +1,72 @@
 #include "proxy/relay.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <string.h>
+#include "net/receive_buffer.h"
+
 #include <sys/param.h>
 
 static enum pump wait_for(struct relay *relay, enum relay_wait what)
 {
     relay->wait = (uint8_t)what;
     return PUMP_WAITS;
+}
+
+/* ---- the source's buffer in the kernel ---- */
+
+static void follow_order(struct relay *relay,
+                         const struct relay_context *context,
+                         enum growth_order order)
+{
+    switch (order) {
+    case GROWTH_NOTHING:
+        break;
+    case GROWTH_SHRINK:
+        switch (receive_buffer_shrink(context->from)) {
+        case RECEIVE_BUFFER_SMALL_NOW:
+            break;
+        case RECEIVE_BUFFER_FAR:
+            receive_growth_is_far(&relay->growth);
+            break;
+        case RECEIVE_BUFFER_HELD:
+            relay->growth.state = GROWTH_HELD_WIDE;
+            break;
+        case RECEIVE_BUFFER_FREE:
+            relay->growth.state = GROWTH_FREE;
+            break;
+        }
+        break;
+    case GROWTH_HOLD:
+        receive_buffer_hold(context->from, context->to);
+        break;
+    case GROWTH_RELEASE:
+        receive_buffer_release(context->from);
+        break;
+    }
+}
+
+/* How long the relay has waited: since a byte last moved. */
+static uint64_t waited_ns(const struct relay *relay,
+                          const struct relay_context *context)
+{
+    return context->plane->loop.now_ns - relay->moved_ns;
+}
+
+/* Whether the kernel is short of memory for TCP. */
+static bool tcp_is_short(const struct relay_context *context)
+{
+    return atomic_load_explicit(&context->plane->shared->tcp_short,
+                                memory_order_relaxed);
+}
+
+/* The sink takes nothing now. */
+static enum pump wait_for_sink(struct relay *relay,
+                               const struct relay_context *context)
+{
+    if (relay->bytes >= context->memory->cache.slab->block_bytes) {
+        follow_order(
+            relay, context,
+            receive_growth_sink_waits(&relay->growth, tcp_is_short(context)));
+    }
+    return wait_for(relay, RELAY_SINK);
 }
 
 /* The machine is short of something, and no event tells when that is over. */
@@ -48,8 +106,7 @@ static void end_wait(const struct relay_context *context)
     }
 }
 
-static void leave_queue(struct relay *relay,
-                        const struct relay_context *context)
+void relay_leave_queue(struct relay *relay, const struct relay_context *context)
 {
     bool waited = relay->wait == RELAY_MEMORY && list_linked(&relay->link);
 
@@ -72,7 +129,7 @@ static void release(struct relay *relay, const struct relay_context *context)
 
 void relay_drop(struct relay *relay, const struct relay_context *context)
 {
-    leave_queue(relay, context);
+    relay_leave_queue(relay, context);
     while (!ring_empty(&relay->ring)) {
         ring_consumed(&relay->ring, ring_bytes(&relay->ring).count);
     }
@@ -129,7 +186,7 @@ static enum pump flush(struct relay *relay, const struct relay_context *context)
 {
     while (relay_holds_bytes(relay, context->plane)) {
         if (!(context->to->ready & SOCK_WRITABLE)) {
-            return wait_for(relay, RELAY_SINK);
+            return wait_for_sink(relay, context);
         }
         switch (write_some(relay, context)) {
         case IO_OK:
@@ -197,7 +254,7 @@ static enum pump end_without_block(struct relay *relay,
         io = sock_peek_end(from);
     }
     if (io == IO_EOF || io == IO_ERROR) {
-        leave_queue(relay, context);
+        relay_leave_queue(relay, context);
         return no_byte(relay, context, io);
     }
     return PUMP_WAITS;
@@ -218,7 +275,7 @@ static enum io read_pipe(struct relay *relay,
     struct pipe *pipe;
     enum io io;
 
-    relay->pipe = pipe_borrow(pipes);
+    relay->pipe = (uint8_t)pipe_borrow(pipes);
     if (relay->pipe == 0) {
         return IO_BUSY;
     }
@@ -233,9 +290,25 @@ static enum io read_pipe(struct relay *relay,
     return io == IO_ERROR ? IO_BUSY : io;
 }
 
+static void watch_growth(struct relay *relay,
+                         const struct relay_context *context, size_t count)
+{
+    bool full = count >= relay->ring.size;
+    uint64_t waited =
+        relay->wait == RELAY_SOURCE ? waited_ns(relay, context) : 0;
+
+    follow_order(relay, context,
+                 receive_growth_read(&relay->growth, count,
+                                     relay->bytes + count, full, waited,
+                                     tcp_is_short(context)));
+}
+
 static void count_bytes(struct relay *relay,
                         const struct relay_context *context, size_t count)
 {
+    if (count >= GROWTH_READ_MIN) {
+        watch_growth(relay, context, count);
+    }
     if (count >= relay->ring.size) {
         relay->bulk += relay->bulk < RELAY_BULK_MOST;
     } else {
@@ -349,7 +422,7 @@ static enum pump fill(struct relay *relay, const struct relay_context *context,
         return wait_for(relay, RELAY_SOURCE);
     }
     if (!(context->to->ready & SOCK_WRITABLE)) {
-        return wait_for(relay, RELAY_SINK);
+        return wait_for_sink(relay, context);
     }
     if (*budget == 0) {
         return wait_for_turn(relay, context);
@@ -375,6 +448,9 @@ enum pump relay_pump(struct relay *relay, const struct relay_context *context,
         return end_without_block(relay, context);
     }
     list_remove(&relay->link);
+    if (relay->wait == RELAY_SINK) {
+        receive_growth_sink_waited(&relay->growth, waited_ns(relay, context));
+    }
     do {
         answer = flush(relay, context);
         if (answer == PUMP_GOES_ON) {
@@ -386,91 +462,4 @@ enum pump relay_pump(struct relay *relay, const struct relay_context *context,
         sock_push(context->to);
     }
     return answer;
-}
-
-/* ---- leaving and arriving ---- */
-
-/* A block for bytes that were read elsewhere: they have no turn to wait for. */
-static bool borrow_spare(struct relay *relay,
-                         const struct relay_context *context)
-{
-    struct slab_cache *cache = &context->memory->cache;
-    void *block = slab_borrow_spare(cache, &context->blocks->account);
-
-    if (block != NULL) {
-        ring_attach(&relay->ring, block, cache->slab->block_bytes);
-    }
-    return block != NULL;
-}
-
-void relay_save(struct relay *relay, const struct relay_context *context,
-                struct relay_image *image)
-{
-    struct span bytes = ring_bytes(&relay->ring);
-
-    /* A relay writes all it has before it reads again: the ring never wraps. */
-    assert(bytes.count == relay->ring.used);
-    leave_queue(relay, context);
-    if (relay->wait != RELAY_ENDED && relay->wait != RELAY_BROKEN) {
-        relay->wait = RELAY_SOURCE; /* it finds out anew */
-    }
-    *image = (struct relay_image){
-        .bytes = relay->bytes,
-        .moved_ns = relay->moved_ns,
-        .wait = relay->wait,
-        .bulk = relay->bulk,
-        .held = (uint32_t)bytes.count,
-        .block = bytes.bytes,
-        .pipe = {.read_fd = -1, .write_fd = -1},
-    };
-    if (relay->pipe != 0) {
-        image->pipe = *pipe_at(&context->plane->pipes, relay->pipe);
-    }
-    if (context->throttle != NULL) {
-        struct throttle *throttle = context->throttle;
-
-        throttle_cancel(throttle, context->service,
-                        (enum direction)relay->direction);
-        image->rate_full_ns =
-            atomic_load_explicit(&throttle->own.full_ns, memory_order_relaxed);
-    }
-}
-
-int relay_restore(struct relay *relay, const struct relay_context *context,
-                  const struct relay_image *image)
-{
-    struct pipe_pool *pipes = &context->plane->pipes;
-
-    if (image->pipe.read_fd >= 0) {
-        relay->pipe = pipe_adopt(pipes, &image->pipe);
-        if (relay->pipe == 0) {
-            goto fail;
-        }
-    }
-    if (image->held > context->memory->cache.slab->block_bytes ||
-        ((image->held > 0 || relay->pipe != 0) &&
-         !borrow_spare(relay, context))) {
-        goto fail;
-    }
-    if (image->held > 0) {
-        memcpy(ring_space(&relay->ring).bytes, image->block, image->held);
-        ring_produced(&relay->ring, image->held);
-    }
-    relay->bytes = image->bytes;
-    relay->moved_ns = image->moved_ns;
-    relay->wait = image->wait;
-    relay->bulk = image->bulk;
-    if (context->throttle != NULL) {
-        atomic_store_explicit(&context->throttle->own.full_ns,
-                              image->rate_full_ns, memory_order_relaxed);
-    }
-    return 0;
-
-fail:
-    if (relay->pipe != 0) {
-        pipe_return(pipes, relay->pipe);
-        relay->pipe = 0;
-    }
-    errno = ENOBUFS;
-    return -1;
 }

@@ -28,6 +28,7 @@ enum relay_tag {
     TAG_BULK = 5,
     TAG_HELD = 6 | RECORD_CRITICAL,
     TAG_PIPED = 7 | RECORD_CRITICAL, /* bytes in a pipe that travels too */
+    TAG_GROWTH = 8,
 };
 
 /* ---- writing ---- */
@@ -51,6 +52,7 @@ static void write_relay(struct record_writer *writer,
     record_put_number(writer, TAG_RATE_FULL_NS, relay->rate_full_ns);
     record_put_number(writer, TAG_WAIT, relay->wait);
     record_put_number(writer, TAG_BULK, relay->bulk);
+    record_put_number(writer, TAG_GROWTH, receive_growth_save(&relay->growth));
     record_put_number(writer, TAG_HELD, relay->held);
     if (relay->pipe.read_fd >= 0) {
         record_put_number(writer, TAG_PIPED, relay->pipe.bytes);
@@ -163,6 +165,9 @@ static bool read_relay_part(const struct record *part,
         return READ_NUMBER(part, relay->bulk) && relay->bulk <= RELAY_BULK_MOST;
     case TAG_HELD:
         return READ_NUMBER(part, relay->held);
+    case TAG_GROWTH:
+        return record_number(part, UINT32_MAX, &number) &&
+               receive_growth_restore(&relay->growth, (uint32_t)number);
     case TAG_PIPED:
         relay->pipe.read_fd = 0;
         return READ_NUMBER(part, relay->pipe.bytes);

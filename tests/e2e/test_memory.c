@@ -15,8 +15,17 @@
 #include "test.h"
 #include "wait.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
+#include <sys/param.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
 
 #define KILOBYTE 1024
 #define MEGABYTE (1024 * 1024)
@@ -300,6 +309,98 @@ static void at_the_ceiling_echoes_do_not_lock_each_other_out(void **state)
     fixture_close(&fixture);
 }
 
+/* ---- memory of the kernel ---- */
+
+/* Pushes until the kernels on the way take nothing for half a second. */
+static size_t push_until_full(int fd)
+{
+    static const char block[64 * KILOBYTE];
+    struct pollfd writable = {.fd = fd, .events = POLLOUT};
+    size_t pushed = 0;
+
+    while (poll(&writable, 1, 500) > 0) {
+        ssize_t sent = send(fd, block, sizeof(block), MSG_DONTWAIT);
+
+        if (sent < 0) {
+            assert_int_equal(errno, EAGAIN);
+        } else {
+            pushed += (size_t)sent;
+        }
+    }
+    return pushed;
+}
+
+/* Closes the descriptor. */
+static int receive_option(int fd, int name)
+{
+    int value = -1;
+    socklen_t length = sizeof(value);
+
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, name, &value, &length), 0);
+    close(fd);
+    return value;
+}
+
+static void require_buffer_locks(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    socklen_t length = sizeof(int);
+    int locks;
+    bool has = getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &length) == 0;
+
+    close(fd);
+    if (!has) {
+        print_message("skipped: Linux 5.14 is needed\n");
+        skip();
+    }
+}
+
+/* A sender on one side pushes, and the reader on the other stops. */
+static void expect_held(const struct fixture *fixture, int sender, int reader,
+                        const struct loopback *source)
+{
+    static char bytes[MEGABYTE];
+    int held = proc_socket(fixture->proxy, source, true);
+    size_t pushed;
+
+    if (held < 0) {
+        print_message("skipped: the proxy's socket cannot be had\n");
+        skip();
+    }
+    assert_int_equal(receive_option(dup(held), SO_BUF_LOCK), 0);
+    pushed = push_until_full(sender);
+    assert_int_not_equal(receive_option(dup(held), SO_BUF_LOCK) & 2, 0);
+    assert_in_range(receive_option(held, SO_RCVBUF), 1, 256 * KILOBYTE);
+    while (pushed > 0) {
+        struct pollfd readable = {.fd = reader, .events = POLLIN};
+        ssize_t got;
+
+        assert_int_equal(poll(&readable, 1, 5000), 1);
+        got = recv(reader, bytes, MIN(pushed, sizeof(bytes)), 0);
+        assert_true(got > 0);
+        pushed -= (size_t)got;
+    }
+}
+
+static void a_deaf_peer_grows_no_buffer_of_the_kernel(void **state)
+{
+    struct fixture fixture;
+    struct pair pair;
+    struct loopback client;
+
+    (void)state;
+    require_buffer_locks();
+    fixture_open(&fixture, "", "");
+    pair = pair_establish(&fixture);
+    expect_held(&fixture, pair.upstream, pair.client, &fixture.back);
+    pair_close(&pair);
+    pair = pair_establish(&fixture);
+    client = loopback_local(pair.client);
+    expect_held(&fixture, pair.client, pair.upstream, &client);
+    pair_close(&pair);
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +413,7 @@ int main(void)
         E2E(at_the_ceiling_reading_waits_and_nothing_is_lost),
         E2E(at_the_ceiling_write_timeout_frees_blocks_for_others),
         E2E(at_the_ceiling_echoes_do_not_lock_each_other_out),
+        E2E(a_deaf_peer_grows_no_buffer_of_the_kernel),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,6 +115,30 @@ bulk_goes_through_pipes() {
     [ "$most" -gt "$pipes_at_start" ]
 }
 
+# Locking the receive buffer costs a call: five for a connection, and one for
+# every 50 reads.
+fetch_many() {
+    local i fd
+    for ((i = 0; i < 4; i++)); do
+        { exec {fd}<>"/dev/tcp/127.0.0.1/$through" && fetch "$fd"; } || return 1
+        exec {fd}>&-
+    done
+}
+buffers_are_locked_seldom() {
+    local tracer reads locks
+    strace -f -q -e trace=setsockopt,recvfrom,splice -o "$dir/trace" \
+        -p "$proxy" 2>/dev/null &
+    tracer=$!
+    sleep 1
+    fetch_many || return 1
+    kill -INT "$tracer"
+    wait "$tracer"
+    reads=$(grep -cE '(recvfrom|splice)\(.* = [1-9]' "$dir/trace")
+    locks=$(grep -cE 'SO_RCVBUF|SO_BUF_LOCK|SOL_SOCKET, (72|0x48)' "$dir/trace")
+    echo "$locks calls to lock in $reads reads and writes"
+    [ "$reads" -gt 500 ] && [ "$locks" -le $((4 * 5 + reads / 2 / 50)) ]
+}
+
 hang_up() {
     echo >&"${client[1]}"
     nothing_is_held 0
@@ -133,6 +157,8 @@ check 'they leave nothing behind' hang_up
 check 'a short connection takes at most 15 system calls' \
     calls_of_a_short_connection
 check 'bulk goes through pipes' bulk_goes_through_pipes
+check 'bulk locks the receive buffer at most once in 50 reads' \
+    buffers_are_locked_seldom
 check 'connections that moved bulk hold no block and no pipe' \
     nothing_is_held $bulk_connections
 for fd in "/proc/$$/fd/"*; do

@@ -29,6 +29,7 @@ static struct session_record make(void)
                            .rate_full_ns = 3,
                            .wait = RELAY_ENDED,
                            .bulk = 4,
+                           .growth = {-5, 6, GROWTH_HELD, true},
                            .held = 5,
                            .pipe = {-1, -1, 0}},
                           {.wait = RELAY_SOURCE, .pipe = {12, 13, 6}}},
@@ -97,7 +98,8 @@ static void the_largest_session_fits(void **state)
             .bytes = UINT64_MAX,
             .moved_ns = UINT64_MAX,
             .rate_full_ns = UINT64_MAX,
-            .bulk = UINT16_MAX,
+            .bulk = UINT8_MAX,
+            .growth = {-1, UINT8_MAX, 127, true},
             .held = UINT32_MAX,
             .pipe = {1, 2, UINT32_MAX},
         };
