@@ -20,9 +20,12 @@
  * though it is always waited for: what such a sink leaves behind is little in
  * time. A sink that is slower stays held all the time.
  *
- * A source that is far away fills its window once in a round trip, and a window
- * that is held in the slow start of both ways costs round trips. So it begins
- * as FREE, and its balance counts time and bytes GROWTH_FAR times less.
+ * A source is near until an order finds that it is far away. For a longer wait
+ * than a near source's round trip its window is not the reason: that one does
+ * not count. A source that is far away fills its window once in a round trip,
+ * and a window that is held in the slow start of both ways costs round trips.
+ * So it begins as FREE, and its balance counts time and bytes GROWTH_FAR times
+ * less.
  *
  * An order costs system calls. So there is none for a connection that never
  * fills a block, and later orders need credit, which full reads earn: there are
@@ -52,11 +55,8 @@
  * In units: the balance from which on the buffer may grow (33 ms), up to which
  * it is held the first time and later (-33 ms), the bounds of the balance (-37
  * and 66 ms), and the most that one wait for the source (25 ms) and for the
- * sink (16 ms) counts.
- *
- * A single pause of the source is no proof of a long way, but two waits are
- * enough. Bytes alone take 2 MB: more than a sink's kernel takes for a reader
- * that never reads.
+ * sink (16 ms) counts. Bytes alone take 2 MB: more than a sink's kernel takes
+ * for a reader that never reads.
  */
 #define GROWTH_FREE_FROM       8000
 #define GROWTH_HELD_FROM       1000
@@ -66,8 +66,10 @@
 #define GROWTH_SOURCE_MOST     6000
 #define GROWTH_SINK_MOST       4000
 
-/* A longer wait for the source says that it is idle, not that it is slow. */
-#define GROWTH_IDLE_NS UINT64_C(1000000000)
+/* After a longer wait for the source, it was idle or slow itself: a near one,
+ * and one that is far away. */
+#define GROWTH_NEAR_MOST_NS UINT64_C(5000000)
+#define GROWTH_FAR_MOST_NS  UINT64_C(1000000000)
 
 /* Before so many bytes of the source, a wait for it is that for an answer. */
 #define GROWTH_FROM_BYTES 8192

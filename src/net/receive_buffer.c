@@ -88,12 +88,20 @@ static void lock_size(const struct sock *sock, int bytes)
     sock_set_int(sock->fd, SOL_SOCKET, SO_RCVBUF, bytes);
 }
 
-static bool is_far(const struct sock *source)
+static bool is_long(uint32_t round_trip_us)
 {
-    uint32_t round_trip_us = get_tcp_info(source->fd).tcpi_min_rtt;
-
     return round_trip_us >= RECEIVE_BUFFER_FAR_US &&
            round_trip_us != UINT32_MAX; /* not known */
+}
+
+/* On a busy machine a single round trip, that of the handshake, can take long
+ * from a near source. The one that was seen in receiving is never too short. */
+static bool is_far(const struct sock *source)
+{
+    struct tcp_info info = get_tcp_info(source->fd);
+
+    return is_long(info.tcpi_min_rtt) &&
+           (info.tcpi_rcv_rtt == 0 || is_long(info.tcpi_rcv_rtt));
 }
 
 enum receive_buffer receive_buffer_shrink(const struct sock *source)

@@ -58,7 +58,8 @@ enum growth_order receive_growth_read(struct receive_growth *growth,
                                       size_t count, uint64_t total, bool full,
                                       uint64_t waited_ns, bool tight)
 {
-    if (waited_ns < GROWTH_IDLE_NS && total - count > GROWTH_FROM_BYTES) {
+    if (waited_ns < (growth->far ? GROWTH_FAR_MOST_NS : GROWTH_NEAR_MOST_NS) &&
+        total - count > GROWTH_FROM_BYTES) {
         add(growth, MIN(units(growth, waited_ns, GROWTH_UNIT_NS),
                         (int64_t)GROWTH_SOURCE_MOST));
     }
