@@ -1,7 +1,8 @@
 #!/bin/bash
 # Runs test programs and adds up their results. A program that fails without a
 # failed test (a crash, a sanitizer's report, a leak) counts as one failure, and
-# so does one that runs no test or does not end within five minutes.
+# so does one that runs no test or does not end within five minutes, or within
+# fifteen under a sanitizer (EVPROXY_TEST_SLOW).
 #
 #   tests/run.sh PROGRAM...         last line: "N passed, N failed"
 #
@@ -23,6 +24,11 @@ export TSAN_OPTIONS="${TSAN_OPTIONS:-$ours}"
 prefix=()
 if setarch -R true 2>/dev/null; then
     prefix=(setarch -R)
+fi
+
+limit_s=300
+if [ -n "${EVPROXY_TEST_SLOW:-}" ]; then
+    limit_s=900
 fi
 
 programs=("$@")
@@ -97,7 +103,7 @@ for index in "${!programs[@]}"; do
     if [ $((index - reported)) -ge "${TEST_JOBS:-1}" ]; then
         report
     fi
-    env --default-signal=INT,QUIT timeout 300 "${prefix[@]}" \
+    env --default-signal=INT,QUIT timeout "$limit_s" "${prefix[@]}" \
         "${programs[index]}" >"$logs/$index" 2>&1 </dev/null &
     pids+=($!)
 done
