@@ -13,6 +13,9 @@ Workloads, as family:size (-w takes families or workloads):
   ping:1       64 bytes there and back, on one connection
   idle:N       N quiet connections: resident bytes for each
   storm:N      N clients stop reading: resident memory at the peak and after
+  stall:N      N clients do not read (stallU: the upstream does not), MTU 1500:
+               what the proxy's own sockets hold in the kernel for each
+  crawl:N      the same at 1 MB a second for each (crawlU: the upstream)
   syscalls:C   strace: system calls for a request (counted, never timed)
   syscallsC:N  strace: system calls for a short connection
   udp:N        N clients of UDP, one datagram of each in flight, echoed:
@@ -59,17 +62,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 STREAM_MODULE = "/usr/share/nginx/modules/ngx_stream_module.so"
 
 QUICK = ["rps:64", "rps:1000", "rps:8000", "cps:64", "bulk:1", "bulk:8",
-         "idle:9000", "storm:2000", "syscalls:1000", "syscallsC:64",
+         "idle:9000", "storm:2000", "stall:100", "stallU:100", "crawl:100",
+         "crawlU:100", "syscalls:1000", "syscallsC:64",
          "udp:1000", "udpB:8", "udpF:8", "syscallsU:1000"]
-FULL = QUICK[:6] + ["bulkR:1", "bulkR:8", "ping:1"] + QUICK[6:10] + [
+FULL = QUICK[:6] + ["bulkR:1", "bulkR:8", "ping:1"] + QUICK[6:14] + [
     "udp:1", "udp:1000", "udpB:1", "udpB:8", "udpF:1", "udpF:8", "udpG:8",
     "syscallsU:1000"]
 TLS = ["tls:64", "tlsr:64", "tls12:64", "tls12r:64", "tlsrsa:64",
        "tlsreq:64", "tlsbulk:4", "tlsidle:4000"]
 
 # Counted, not timed: every round is the same within 1 %, so one is enough.
-STEADY = ("idle", "storm", "syscalls", "syscallsC", "tlsidle",
-          "syscallsU")
+STEADY = ("idle", "storm", "stall", "stallU", "syscalls", "syscallsC",
+          "tlsidle", "syscallsU")
 
 # The programs that are needed, and the Debian packages that have them.
 PACKAGES = {"haproxy": "haproxy", "nginx": "nginx", "wrk": "wrk",

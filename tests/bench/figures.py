@@ -25,6 +25,8 @@ MEASURES = {
               ("resident_after_mb", "MB 5 s after", LESS),
               ("tcp_memory_mb", "kernel TCP MB", LESS),
               ("held", "held", NEITHER)],
+    "stall": [("queued_kb", "kB/connection in the kernel", LESS),
+              ("read_kb_s", "kB/s read", NEITHER)],
     "syscalls": [("calls", "calls/request", LESS)],
     "syscallsC": [("calls", "calls/connection", LESS)],
     "udp": [("cpu_us", "CPU us/datagram", LESS),
@@ -33,6 +35,8 @@ MEASURES = {
     "syscallsU": [("calls", "calls/datagram", LESS)],
 }
 MEASURES["udpB"] = MEASURES["udpF"] = MEASURES["udpG"] = MEASURES["udp"]
+MEASURES["stallU"] = MEASURES["stall"]
+MEASURES["crawl"] = MEASURES["crawlU"] = MEASURES["stall"]
 MEASURES["bulkR"] = MEASURES["tlsbulk"] = MEASURES["bulk"]
 MEASURES["tlsreq"] = MEASURES["rps"]
 MEASURES["tlsidle"] = MEASURES["idle"]
@@ -50,6 +54,10 @@ TITLES = {
     "ping": "64-byte round trips, connections: {}",
     "idle": "{} idle connections",
     "storm": "{} stalled readers",
+    "stall": "clients that do not read: {}",
+    "stallU": "clients of an upstream that does not read: {}",
+    "crawl": "clients that read 1 MB a second: {}",
+    "crawlU": "clients of an upstream that reads 1 MB a second of each: {}",
     "syscalls": "system calls of requests, {} connections",
     "syscallsC": "system calls of short connections, {} at a time",
     "udp": "UDP, one datagram at a time, clients: {}",
@@ -95,8 +103,11 @@ CHARTS = {
          [("storm:2000", "resident_start_mb", "before"),
           ("storm:2000", "resident_peak_mb", "at the peak"),
           ("storm:2000", "resident_after_mb", "5 s after")]),
-        ("... and the kernel's", "MB",
-         [("storm:2000", "tcp_memory_mb", "TCP buffers")])],
+        ("In the kernel for a slow peer", "kB",
+         [("stall:100", "queued_kb", "client stalls"),
+          ("stallU:100", "queued_kb", "upstream stalls"),
+          ("crawl:100", "queued_kb", "client 1 MB/s"),
+          ("crawlU:100", "queued_kb", "upstream 1 MB/s")])],
     "calls": [
         ("System calls for a request, 1,000 connections", "calls",
          [("syscalls:1000", "calls", "keep-alive")]),

@@ -37,11 +37,18 @@ def apply(settings):
                 pass
 
 
+def set_loopback(request, form, value):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, request, struct.pack(form, b"lo", value))
+
+
 def loopback_up():
     set_flags, up, loopback = 0x8914, 0x1, 0x8
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        fcntl.ioctl(sock, set_flags,
-                    struct.pack("16sH14x", b"lo", up | loopback))
+    set_loopback(set_flags, "16sH14x", up | loopback)
+
+
+def set_mtu(mtu):
+    set_loopback(0x8922, "16si12x", mtu)
 
 
 def enter():

@@ -17,6 +17,7 @@ import network
 import udp_workloads
 from daemons import (Daemon, PeakResident, listening, machine_busy_s,
                      tcp_memory_mb)
+from slow_workloads import SlowWorkloads
 from tls_workloads import TlsWorkloads
 
 HOST = "127.0.0.1"
@@ -50,7 +51,7 @@ def per(total, count, digits=3):
     return round(total / count, digits) if count else None
 
 
-class Lab(TlsWorkloads, udp_workloads.UdpWorkloads):
+class Lab(TlsWorkloads, SlowWorkloads, udp_workloads.UdpWorkloads):
     """Gives the workloads proxies, backends, a folder and ports."""
 
     def __init__(self, options, peers, isolated):
