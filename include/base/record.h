@@ -64,6 +64,18 @@ struct record_reader {
 int record_next(struct record_reader *reader,
                 struct record *record) WARN_UNUSED;
 
+/* Gives each record to read, until it answers false: it refuses this one.
+ * False: one was refused, or the bytes do not end with the end of a record. */
+typedef bool (*record_fn)(const struct record *record, void *arg);
+bool record_each(struct record_reader reader, record_fn read,
+                 void *arg) WARN_UNUSED;
+
+/* Whether a reader that does not know the tag may go on. */
+static inline bool record_may_be_skipped(const struct record *record)
+{
+    return !(record->tag & RECORD_CRITICAL);
+}
+
 /* Reads the records that are the value of another one. */
 static inline struct record_reader record_enter(const struct record *record)
 {

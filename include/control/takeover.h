@@ -32,12 +32,14 @@ struct takeover {
     struct workers *workers;
     int channel; /* -1: nobody is to be taken over, or the old process is gone
                   */
+    struct names *names;
     struct handed handed;
     struct ledger_reader ledger;
     char version[UPGRADE_VERSION_MAX]; /* of the old process */
     uint64_t workers_wanted;
     uint64_t buffer_size;
     uint64_t generation;
+    uint64_t least; /* format that reads what it writes */
 
     struct session_taker taker;
     uint64_t frozen_ns;

@@ -98,4 +98,10 @@ upgrade_message_writer(struct channel_message *message)
                                   false};
 }
 
+static inline struct record_reader
+upgrade_message_reader(const struct channel_message *message)
+{
+    return (struct record_reader){message->bytes, message->count};
+}
+
 #endif

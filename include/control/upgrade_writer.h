@@ -60,8 +60,8 @@ bool upgrade_let_stay(struct workers *workers, const struct record *stays,
 
 void upgrade_write_commit(struct record_writer *writer, uint64_t frozen_ns);
 
-/* The version in a HELLO; "" if it has none. */
-void upgrade_read_version(const struct record *hello,
-                          char version[UPGRADE_VERSION_MAX]);
+/* The version in a HELLO; "" if it has none. False: it is malformed. */
+bool upgrade_read_version(const struct record *hello,
+                          char version[UPGRADE_VERSION_MAX]) WARN_UNUSED;
 
 #endif

@@ -125,6 +125,19 @@ int record_next(struct record_reader *reader, struct record *record)
     return 1;
 }
 
+bool record_each(struct record_reader reader, record_fn read, void *arg)
+{
+    struct record record;
+    int result;
+
+    while ((result = record_next(&reader, &record)) > 0) {
+        if (!read(&record, arg)) {
+            return false;
+        }
+    }
+    return result == 0;
+}
+
 bool record_number(const struct record *record, uint64_t max, uint64_t *value)
 {
     uint64_t number;

@@ -98,8 +98,9 @@ void handed_write(const struct handed_socket *socket, unsigned tag,
 
 /* ---- taking over ---- */
 
-static bool read_part(const struct record *part, struct handed_socket *socket)
+static bool read_part(const struct record *part, void *arg)
 {
+    struct handed_socket *socket = arg;
     uint64_t number;
 
     switch (part->tag) {
@@ -119,24 +120,16 @@ static bool read_part(const struct record *part, struct handed_socket *socket)
         socket->endpoint.length = (socklen_t)part->count;
         return record_copy(part, &socket->endpoint.u, part->count);
     default:
-        return !(part->tag & RECORD_CRITICAL);
+        return record_may_be_skipped(part);
     }
 }
 
 bool handed_read(struct handed *handed, const struct record *record, int fd)
 {
-    struct record_reader parts = record_enter(record);
     struct handed_socket socket = {.fd = fd};
-    struct record part;
-    int result;
 
-    while ((result = record_next(&parts, &part)) > 0) {
-        if (!read_part(&part, &socket)) {
-            result = -1;
-            break;
-        }
-    }
-    if (result < 0 || !add(handed, &socket)) {
+    if (!record_each(record_enter(record), read_part, &socket) ||
+        !add(handed, &socket)) {
         close(fd);
         return false;
     }

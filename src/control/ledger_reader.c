@@ -190,67 +190,56 @@ static void add_number(struct ledger_reader *reader,
     }
 }
 
-static bool read_service_part(struct ledger_reader *reader,
-                              struct ledger_known_service *known,
-                              const struct record *part)
+struct service_parts {
+    struct ledger_reader *reader;
+    struct ledger_known_service *known;
+};
+
+static bool read_service_part(const struct record *part, void *arg)
 {
+    const struct service_parts *parts = arg;
+    struct ledger_known_service *known = parts->known;
     char name[CONFIG_NAME_MAX];
     uint64_t value;
 
     if (part->tag == LEDGER_NAME) {
         /* One that does not fit is none of ours. */
         known->service = record_text(part, name, sizeof(name))
-                             ? find_service(reader, name)
+                             ? find_service(parts->reader, name)
                              : NULL;
         return true;
     }
-    if (part->tag & RECORD_CRITICAL) {
-        return false;
-    }
     if (record_number(part, UINT64_MAX, &value)) {
-        add_number(reader, known, part->tag, value);
+        add_number(parts->reader, known, part->tag, value);
     }
-    return true;
+    return record_may_be_skipped(part);
 }
 
 static bool read_service(struct ledger_reader *reader,
                          const struct record *record)
 {
-    struct record_reader parts = record_enter(record);
-    struct record part;
+    struct record_reader rest = record_enter(record);
+    struct service_parts parts = {.reader = reader};
     uint64_t number;
-    int result;
 
-    if (!read_number(&parts, &number) ||
+    if (!read_number(&rest, &number) ||
         !reach((void **)&reader->services, &reader->service_count, number,
                sizeof(*reader->services))) {
         return false;
     }
-    while ((result = record_next(&parts, &part)) > 0) {
-        if (!read_service_part(reader, &reader->services[number], &part)) {
-            return false;
-        }
-    }
-    return result == 0;
+    parts.known = &reader->services[number];
+    return record_each(rest, read_service_part, &parts);
 }
 
-static bool read_process(struct ledger_reader *reader,
-                         const struct record *record)
+static bool read_process_part(const struct record *part, void *arg)
 {
-    struct record_reader parts = record_enter(record);
-    struct record part;
+    struct service_sums *removed = arg;
     uint64_t value;
-    int result;
 
-    while ((result = record_next(&parts, &part)) > 0) {
-        if (part.tag & RECORD_CRITICAL) {
-            return false;
-        }
-        if (record_number(&part, UINT64_MAX, &value)) {
-            add_removed(reader->removed, part.tag, value);
-        }
+    if (record_number(part, UINT64_MAX, &value)) {
+        add_removed(removed, part->tag, value);
     }
-    return result == 0;
+    return record_may_be_skipped(part);
 }
 
 /* ---- upstreams ---- */
@@ -323,37 +312,33 @@ static void add_upstream_number(struct upstream *upstream, unsigned tag,
     }
 }
 
-/* What an upstream's record says before its counters. */
-struct upstream_head {
-    char text[UPSTREAM_TEXT_MAX];
-    uint64_t service;
+struct upstream_parts {
+    const struct ledger_reader *reader;
+    struct ledger_known_upstream *known;
+    char text[UPSTREAM_TEXT_MAX]; /* before the service */
 };
 
-static bool read_upstream_part(struct ledger_reader *reader, uint64_t number,
-                               const struct record *part,
-                               struct upstream_head *head)
+static bool read_upstream_part(const struct record *part, void *arg)
 {
-    struct ledger_known_upstream *known = &reader->upstreams[number];
+    struct upstream_parts *parts = arg;
+    struct ledger_known_upstream *known = parts->known;
     uint64_t value;
 
     if (part->tag == LEDGER_NAME) {
-        if (!record_text(part, head->text, sizeof(head->text))) {
-            head->text[0] = '\0';
+        if (!record_text(part, parts->text, sizeof(parts->text))) {
+            parts->text[0] = '\0';
         }
         return true;
     }
     if (part->tag == LEDGER_OF) {
-        if (!record_number(part, NUMBERS_MAX, &head->service)) {
+        if (!record_number(part, NUMBERS_MAX, &value)) {
             return false;
         }
         known->upstream =
-            head->service < reader->service_count
-                ? find_upstream(&reader->services[head->service], head->text)
+            value < parts->reader->service_count
+                ? find_upstream(&parts->reader->services[value], parts->text)
                 : NULL;
         return true;
-    }
-    if (part->tag & RECORD_CRITICAL) {
-        return false;
     }
     if (known->upstream != NULL && record_number(part, UINT64_MAX, &value)) {
         add_upstream_number(known->upstream, part->tag, value);
@@ -361,29 +346,23 @@ static bool read_upstream_part(struct ledger_reader *reader, uint64_t number,
             known->streak = (uint32_t)value;
         }
     }
-    return true;
+    return record_may_be_skipped(part);
 }
 
 static bool read_upstream(struct ledger_reader *reader,
                           const struct record *record)
 {
-    struct record_reader parts = record_enter(record);
-    struct upstream_head head = {.text = ""};
-    struct record part;
+    struct record_reader rest = record_enter(record);
+    struct upstream_parts parts = {.reader = reader};
     uint64_t number;
-    int result;
 
-    if (!read_number(&parts, &number) ||
+    if (!read_number(&rest, &number) ||
         !reach((void **)&reader->upstreams, &reader->upstream_count, number,
                sizeof(*reader->upstreams))) {
         return false;
     }
-    while ((result = record_next(&parts, &part)) > 0) {
-        if (!read_upstream_part(reader, number, &part, &head)) {
-            return false;
-        }
-    }
-    return result == 0;
+    parts.known = &reader->upstreams[number];
+    return record_each(rest, read_upstream_part, &parts);
 }
 
 /* ---- all ---- */
@@ -392,13 +371,14 @@ bool ledger_read(struct ledger_reader *reader, const struct record *record)
 {
     switch (record->tag) {
     case LEDGER_PROCESS:
-        return read_process(reader, record);
+        return record_each(record_enter(record), read_process_part,
+                           reader->removed);
     case LEDGER_SERVICE:
         return read_service(reader, record);
     case LEDGER_UPSTREAM:
         return read_upstream(reader, record);
     default:
-        return !(record->tag & RECORD_CRITICAL);
+        return record_may_be_skipped(record);
     }
 }
 

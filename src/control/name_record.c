@@ -82,8 +82,9 @@ static bool read_address(const struct record *part, struct answer *answer)
     return true;
 }
 
-static bool read_srv_part(const struct record *part, struct srv_record *srv)
+static bool read_srv_part(const struct record *part, void *arg)
 {
+    struct srv_record *srv = arg;
     uint64_t number = 0;
 
     if (part->tag == TAG_TARGET) {
@@ -91,7 +92,7 @@ static bool read_srv_part(const struct record *part, struct srv_record *srv)
     }
     if (part->tag != TAG_PRIORITY && part->tag != TAG_WEIGHT &&
         part->tag != TAG_PORT) {
-        return !(part->tag & RECORD_CRITICAL);
+        return record_may_be_skipped(part);
     }
     if (!record_number(part, UINT16_MAX, &number)) {
         return false;
@@ -104,11 +105,8 @@ static bool read_srv_part(const struct record *part, struct srv_record *srv)
 
 static bool read_srv(const struct record *record, struct answer *answer)
 {
-    struct record_reader parts = record_enter(record);
     struct srv_record *list =
         reallocarray(answer->records, answer->record_count + 1, sizeof(*list));
-    struct record part;
-    int result;
 
     if (list == NULL) {
         return false;
@@ -116,17 +114,15 @@ static bool read_srv(const struct record *record, struct answer *answer)
     answer->records = list;
     list += answer->record_count;
     *list = (struct srv_record){.port = 0};
-    while ((result = record_next(&parts, &part)) > 0) {
-        if (!read_srv_part(&part, list)) {
-            return false;
-        }
-    }
     answer->record_count++;
-    return result == 0 && list->port != 0;
+    return record_each(record_enter(record), read_srv_part, list) &&
+           list->port != 0;
 }
 
-static bool read_part(const struct record *part, struct answer *answer)
+static bool read_part(const struct record *part, void *arg)
 {
+    struct answer *answer = arg;
+
     switch (part->tag) {
     case TAG_HOST:
         return record_text(part, answer->host, sizeof(answer->host));
@@ -135,28 +131,14 @@ static bool read_part(const struct record *part, struct answer *answer)
     case TAG_SRV:
         return read_srv(part, answer);
     default:
-        return !(part->tag & RECORD_CRITICAL);
+        return record_may_be_skipped(part);
     }
-}
-
-static bool read_parts(const struct record *record, struct answer *answer)
-{
-    struct record_reader parts = record_enter(record);
-    struct record part;
-    int result;
-
-    while ((result = record_next(&parts, &part)) > 0) {
-        if (!read_part(&part, answer)) {
-            return false;
-        }
-    }
-    return result == 0;
 }
 
 bool name_record_read(const struct record *record, struct names *names)
 {
     struct answer answer = {.host = ""};
-    bool done = read_parts(record, &answer);
+    bool done = record_each(record_enter(record), read_part, &answer);
 
     if (done && answer.record_count > 0) {
         done = names_restore(names, ADDRESS_SRV, answer.host, answer.records,

@@ -114,19 +114,21 @@ void session_taker_start(struct session_taker *taker)
 
 /* ---- connections ---- */
 
+static bool read_wanted(const struct record *part, void *arg)
+{
+    return part->tag == UPGRADE_SESSIONS_DESCRIPTORS
+               ? record_number(part, UINT32_MAX, arg)
+               : record_may_be_skipped(part);
+}
+
 const char *session_taker_check(const struct record *sessions)
 {
     static char sentence[160];
-    struct record_reader reader = record_enter(sessions);
     struct process_figures figures;
     uint64_t wanted = 0;
-    struct record part;
 
-    while (record_next(&reader, &part) > 0) {
-        if (part.tag == UPGRADE_SESSIONS_DESCRIPTORS &&
-            !record_number(&part, UINT32_MAX, &wanted)) {
-            return malformed;
-        }
+    if (!record_each(record_enter(sessions), read_wanted, &wanted)) {
+        return malformed;
     }
     process_read(&figures, 0);
     if (figures.open_descriptors + wanted + SPARE <= figures.max_descriptors) {

@@ -97,7 +97,33 @@ static const char *hear(struct takeover *takeover)
 }
 
 typedef const char *(*read_fn)(struct takeover *takeover,
-                               const struct record *record, void *arg);
+                               const struct record *record);
+
+struct reading {
+    struct takeover *takeover;
+    read_fn read;
+    const char *error;
+};
+
+static bool read_one(const struct record *record, void *arg)
+{
+    struct reading *reading = arg;
+
+    reading->error = reading->read(reading->takeover, record);
+    return reading->error == NULL;
+}
+
+/* Reads each record of the message that has come. */
+static const char *read_message(struct takeover *takeover, read_fn read)
+{
+    struct reading reading = {takeover, read, NULL};
+
+    return record_each(upgrade_message_reader(&takeover->in), read_one,
+                       &reading) ||
+                   reading.error != NULL
+               ? reading.error
+               : protocol_error;
+}
 
 /* At the end of a message: its sessions go to the workers. */
 static const char *flush(struct takeover *takeover)
@@ -107,61 +133,59 @@ static const char *flush(struct takeover *takeover)
                : session_taker_flush(&takeover->taker);
 }
 
-static bool has_record(const struct channel_message *message, unsigned tag)
-{
-    struct record_reader reader = {message->bytes, message->count};
-    struct record record;
+struct search {
+    unsigned tag;
+    bool found;
+};
 
-    while (record_next(&reader, &record) > 0) {
-        if (record.tag == tag) {
-            return true;
-        }
-    }
-    return false;
+static bool find_tag(const struct record *record, void *arg)
+{
+    struct search *search = arg;
+
+    search->found |= record->tag == search->tag;
+    return true;
 }
 
 /* Reads messages until a record with that tag has come, and answers each with
  * NEXT but the last: at once, so that the old process writes the next one
  * meanwhile. */
 static const char *read_until(struct takeover *takeover, unsigned last,
-                              read_fn read, void *arg)
+                              read_fn read)
 {
-    struct channel_message *in = &takeover->in;
+    struct search search = {last, false};
     const char *error;
-    bool done = false;
 
     do {
-        struct record_reader reader;
-        struct record record;
-        int result = 0;
-
         error = hear(takeover);
+        if (error == NULL && !record_each(upgrade_message_reader(&takeover->in),
+                                          find_tag, &search)) {
+            error = protocol_error;
+        }
+        if (error == NULL && !search.found) {
+            error = say_word(takeover, UPGRADE_NEXT);
+        }
         if (error == NULL) {
-            done = has_record(in, last);
-            error = done ? NULL : say_word(takeover, UPGRADE_NEXT);
-        }
-        reader = (struct record_reader){in->bytes, in->count};
-        while (error == NULL && (result = record_next(&reader, &record)) > 0) {
-            error = read(takeover, &record, arg);
+            error = read_message(takeover, read);
         }
         if (error == NULL) {
-            error = result < 0 ? protocol_error : flush(takeover);
+            error = flush(takeover);
         }
-        channel_close_fds(in); /* that nobody took */
-    } while (error == NULL && !done);
+        channel_close_fds(&takeover->in); /* that nobody took */
+    } while (error == NULL && !search.found);
     return error;
 }
 
 /* ---- the greeting ---- */
 
-static bool read_hello_part(struct takeover *takeover,
-                            const struct record *part, uint64_t *least)
+static bool read_hello_part(const struct record *part, void *arg)
 {
+    struct takeover *takeover = arg;
+
     switch (part->tag) {
     case UPGRADE_HELLO_FORMAT:
         return true; /* the least one decides */
     case UPGRADE_HELLO_LEAST:
-        return record_number(part, UINT64_MAX, least);
+        return record_number(part, UINT64_MAX, &takeover->least);
     case UPGRADE_HELLO_VERSION:
         if (!record_text(part, takeover->version, sizeof(takeover->version))) {
             takeover->version[0] = '\0';
@@ -174,47 +198,35 @@ static bool read_hello_part(struct takeover *takeover,
     case UPGRADE_HELLO_GENERATION:
         return record_number(part, UINT64_MAX, &takeover->generation);
     default:
-        return !(part->tag & RECORD_CRITICAL);
+        return record_may_be_skipped(part);
     }
 }
 
 static const char *read_hello(struct takeover *takeover,
-                              const struct record *hello, void *arg)
+                              const struct record *hello)
 {
-    struct record_reader reader = record_enter(hello);
-    uint64_t least = UINT64_MAX;
-    struct record part;
-
-    (void)arg;
     if (hello->tag != UPGRADE_HELLO) {
         return protocol_error;
     }
-    while (record_next(&reader, &part) > 0) {
-        if (!read_hello_part(takeover, &part, &least)) {
-            return "the old process has a state that this version does not "
-                   "know";
-        }
+    takeover->least = UINT64_MAX;
+    if (!record_each(record_enter(hello), read_hello_part, takeover)) {
+        return "the old process has a state that this version does not know";
     }
-    return least > UPGRADE_FORMAT || takeover->workers_wanted == 0
+    return takeover->least > UPGRADE_FORMAT || takeover->workers_wanted == 0
                ? "the old process has a newer format"
                : NULL;
 }
 
-struct estate {
-    struct names *names;
-    size_t fds; /* of the message that were used */
-};
-
 static const char *read_estate(struct takeover *takeover,
-                               const struct record *record, void *arg)
+                               const struct record *record)
 {
-    struct estate *estate = arg;
     struct channel_message *in = &takeover->in;
     int fd;
 
     switch (record->tag) {
     case UPGRADE_NAME:
-        return name_record_read(record, estate->names) ? NULL : protocol_error;
+        return name_record_read(record, takeover->names) ? NULL
+                                                         : protocol_error;
     case UPGRADE_SOCKET:
         if (in->fd_count == 0) {
             return protocol_error;
@@ -226,21 +238,21 @@ static const char *read_estate(struct takeover *takeover,
     case UPGRADE_ESTATE_END:
         return NULL;
     default:
-        return record->tag & RECORD_CRITICAL ? protocol_error : NULL;
+        return record_may_be_skipped(record) ? NULL : protocol_error;
     }
 }
 
 const char *takeover_begin(struct takeover *takeover, struct names *names,
                            struct inherited *inherited)
 {
-    struct estate estate = {.names = names};
-    const char *error = read_until(takeover, UPGRADE_HELLO, read_hello, NULL);
+    const char *error = read_until(takeover, UPGRADE_HELLO, read_hello);
 
+    takeover->names = names;
     if (error == NULL) {
         error = say_hello(takeover);
     }
     if (error == NULL) {
-        error = read_until(takeover, UPGRADE_ESTATE_END, read_estate, &estate);
+        error = read_until(takeover, UPGRADE_ESTATE_END, read_estate);
     }
     if (error == NULL && !handed_move_inherited(&takeover->handed, inherited)) {
         error = out_of_memory;
@@ -270,9 +282,8 @@ void takeover_configure(const struct takeover *takeover, struct config *config)
 /* ---- states and counters ---- */
 
 static const char *read_ledger(struct takeover *takeover,
-                               const struct record *record, void *arg)
+                               const struct record *record)
 {
-    (void)arg;
     if (record->tag == UPGRADE_LEDGER_END) {
         return NULL;
     }
@@ -291,7 +302,7 @@ const char *takeover_read(struct takeover *takeover,
     error = say_word(takeover, UPGRADE_NEXT);
     return error != NULL
                ? error
-               : read_until(takeover, UPGRADE_LEDGER_END, read_ledger, NULL);
+               : read_until(takeover, UPGRADE_LEDGER_END, read_ledger);
 }
 
 /* ---- connections ---- */
@@ -307,11 +318,10 @@ const char *takeover_freeze(struct takeover *takeover)
 }
 
 static const char *read_session(struct takeover *takeover,
-                                const struct record *record, void *arg)
+                                const struct record *record)
 {
     struct session_taker *taker = &takeover->taker;
 
-    (void)arg;
     switch (record->tag) {
     case UPGRADE_SESSIONS:
         return session_taker_check(record);
@@ -324,7 +334,7 @@ static const char *read_session(struct takeover *takeover,
     case UPGRADE_SESSIONS_END:
         return NULL;
     default:
-        return read_ledger(takeover, record, NULL);
+        return read_ledger(takeover, record);
     }
 }
 
@@ -350,23 +360,22 @@ static const char *say_stays(struct takeover *takeover)
     return error;
 }
 
-static const char *read_commit(struct takeover *takeover,
-                               const struct record *commit, void *arg)
+static bool read_commit_part(const struct record *part, void *arg)
 {
-    struct record_reader reader = record_enter(commit);
-    struct record part;
+    struct takeover *takeover = arg;
 
-    (void)arg;
-    if (commit->tag != UPGRADE_COMMIT) {
-        return protocol_error;
-    }
-    while (record_next(&reader, &part) > 0) {
-        if (part.tag == UPGRADE_COMMIT_FROZEN_NS &&
-            !record_number(&part, UINT64_MAX, &takeover->frozen_ns)) {
-            takeover->frozen_ns = 0;
-        }
-    }
-    return NULL;
+    return part->tag == UPGRADE_COMMIT_FROZEN_NS
+               ? record_number(part, UINT64_MAX, &takeover->frozen_ns)
+               : record_may_be_skipped(part);
+}
+
+static const char *read_commit(struct takeover *takeover,
+                               const struct record *commit)
+{
+    return commit->tag == UPGRADE_COMMIT &&
+                   record_each(record_enter(commit), read_commit_part, takeover)
+               ? NULL
+               : protocol_error;
 }
 
 /* This process holds all. If the old one is gone, nobody else has it. */
@@ -380,13 +389,8 @@ static const char *await_commit(struct takeover *takeover)
     }
     result = channel_receive(takeover->channel, &takeover->in, SILENCE_MS);
     if (result > 0) {
-        struct record_reader reader = {takeover->in.bytes, takeover->in.count};
-        struct record record;
-
         channel_close_fds(&takeover->in);
-        error = record_next(&reader, &record) > 0
-                    ? read_commit(takeover, &record, NULL)
-                    : protocol_error;
+        error = read_message(takeover, read_commit);
         return error != NULL || say_word(takeover, UPGRADE_STARTED) == NULL ||
                        errno == EPIPE
                    ? error
@@ -400,7 +404,7 @@ const char *takeover_move(struct takeover *takeover, struct health *health)
     const char *error = say_word(takeover, UPGRADE_PREPARED);
 
     if (error == NULL) {
-        error = read_until(takeover, UPGRADE_SESSIONS_END, read_session, NULL);
+        error = read_until(takeover, UPGRADE_SESSIONS_END, read_session);
     }
     if (error == NULL) {
         error = session_taker_await(&takeover->taker);
@@ -457,18 +461,11 @@ static void close_channel(struct takeover *takeover)
     ledger_reader_fini(&takeover->ledger);
 }
 
-static void read_told(struct takeover *takeover)
+static const char *read_told(struct takeover *takeover,
+                             const struct record *record)
 {
-    struct record_reader reader = {takeover->in.bytes, takeover->in.count};
-    struct record record;
-
-    while (record_next(&reader, &record) > 0) {
-        if (record.tag == UPGRADE_GOODBYE) {
-            takeover->goodbye = true;
-        } else {
-            (void)!ledger_read(&takeover->ledger, &record);
-        }
-    }
+    takeover->goodbye |= record->tag == UPGRADE_GOODBYE;
+    return ledger_read(&takeover->ledger, record) ? NULL : protocol_error;
 }
 
 void takeover_event(struct takeover *takeover)
@@ -481,8 +478,9 @@ void takeover_event(struct takeover *takeover)
         channel_close_fds(&takeover->in);
         if (result == 0) {
             close_channel(takeover);
-        } else {
-            read_told(takeover);
+        } else if (read_message(takeover, read_told) != NULL) {
+            log_write(LOG_WARN, "%s", protocol_error);
+            close_channel(takeover);
         }
     }
 }

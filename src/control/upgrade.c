@@ -86,7 +86,7 @@ static bool has_started(struct upgrade *upgrade)
     while (upgrade->phase == UPGRADE_COMMITTING &&
            channel_receive(upgrade->process.channel, message, 0) > 0) {
         channel_close_fds(message);
-        reader = (struct record_reader){message->bytes, message->count};
+        reader = upgrade_message_reader(message);
         if (record_next(&reader, &record) > 0 &&
             record.tag == UPGRADE_STARTED) {
             return true;
@@ -338,21 +338,20 @@ void upgrade_fini(struct upgrade *upgrade)
     ledger_close(&upgrade->ledger);
 }
 
-static void follow_next(struct upgrade *upgrade)
+static bool follow_next(struct upgrade *upgrade)
 {
     switch (upgrade->phase) {
     case UPGRADE_ESTATE:
         send_estate(upgrade);
-        break;
+        return true;
     case UPGRADE_LEDGER:
         send_ledger(upgrade);
-        break;
+        return true;
     case UPGRADE_MOVING:
         send_sessions(upgrade);
-        break;
+        return true;
     default:
-        upgrade_abandon(upgrade, not_the_protocol);
-        break;
+        return false;
     }
 }
 
@@ -382,36 +381,37 @@ static bool is_expected(const struct upgrade *upgrade, unsigned tag)
     }
 }
 
-static void follow(struct upgrade *upgrade, const struct record *record)
+/* False: it is not what the protocol has next. */
+static bool follow(const struct record *record, void *arg)
 {
+    struct upgrade *upgrade = arg;
+
     if (!is_expected(upgrade, record->tag)) {
-        upgrade_abandon(upgrade, not_the_protocol);
-        return;
+        return false;
     }
     switch (record->tag) {
     case UPGRADE_HELLO:
-        upgrade_read_version(record, upgrade->version);
+        if (!upgrade_read_version(record, upgrade->version)) {
+            return false;
+        }
         begin_estate(upgrade);
-        break;
+        return true;
     case UPGRADE_NEXT:
-        follow_next(upgrade);
-        break;
+        return follow_next(upgrade);
     case UPGRADE_PREPARED:
         freeze(upgrade);
-        break;
+        return true;
     case UPGRADE_STAYS:
-        if (!upgrade_let_stay(upgrade->workers, record, &upgrade->stay)) {
-            upgrade_abandon(upgrade, not_the_protocol);
-        }
-        break;
+        return upgrade_let_stay(upgrade->workers, record, &upgrade->stay);
     case UPGRADE_READY:
         commit(upgrade);
-        break;
+        return true;
     case UPGRADE_STARTED:
         depart(upgrade);
-        break;
+        return true;
     default:
         follow_failed(upgrade, record);
+        return true;
     }
 }
 
@@ -420,8 +420,6 @@ static void read_channel(struct upgrade *upgrade)
 {
     /* What follows a message writes the next one to upgrade->message. */
     static struct channel_message message;
-    struct record_reader reader;
-    struct record record;
     int result;
 
     while (upgrade->process.channel >= 0 &&
@@ -437,9 +435,8 @@ static void read_channel(struct upgrade *upgrade)
             poller_remove(&upgrade->loop->poller, upgrade->process.channel);
             return;
         }
-        reader = (struct record_reader){message.bytes, message.count};
-        if (record_next(&reader, &record) > 0) {
-            follow(upgrade, &record);
+        if (!record_each(upgrade_message_reader(&message), follow, upgrade)) {
+            upgrade_abandon(upgrade, not_the_protocol);
         }
     }
 }

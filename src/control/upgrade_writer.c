@@ -33,19 +33,22 @@ void upgrade_write_commit(struct record_writer *writer, uint64_t frozen_ns)
     record_end(writer, begun);
 }
 
-void upgrade_read_version(const struct record *hello,
+static bool read_hello_part(const struct record *part, void *arg)
+{
+    char *version = arg;
+
+    if (part->tag == UPGRADE_HELLO_VERSION &&
+        !record_text(part, version, UPGRADE_VERSION_MAX)) {
+        version[0] = '\0';
+    }
+    return true;
+}
+
+bool upgrade_read_version(const struct record *hello,
                           char version[UPGRADE_VERSION_MAX])
 {
-    struct record_reader reader = record_enter(hello);
-    struct record part;
-
     version[0] = '\0';
-    while (record_next(&reader, &part) > 0) {
-        if (part.tag == UPGRADE_HELLO_VERSION &&
-            !record_text(&part, version, UPGRADE_VERSION_MAX)) {
-            version[0] = '\0';
-        }
-    }
+    return record_each(record_enter(hello), read_hello_part, version);
 }
 
 /* ---- names and sockets ---- */
@@ -237,26 +240,34 @@ static struct handover_session *find_session(struct workers *workers,
     return NULL;
 }
 
+struct staying {
+    struct workers *workers;
+    uint32_t *count;
+};
+
+static bool read_stay(const struct record *part, void *arg)
+{
+    struct staying *staying = arg;
+    struct handover_session *session;
+    uint64_t number;
+
+    if (part->tag != UPGRADE_STAYS_NUMBER ||
+        !record_number(part, UINT32_MAX, &number)) {
+        return false;
+    }
+    session = find_session(staying->workers, number);
+    if (session == NULL || session->stays) {
+        return false;
+    }
+    session->stays = true;
+    ++*staying->count;
+    return true;
+}
+
 bool upgrade_let_stay(struct workers *workers, const struct record *stays,
                       uint32_t *count)
 {
-    struct record_reader reader = record_enter(stays);
-    struct handover_session *session;
-    struct record part;
-    uint64_t number;
-    int result;
+    struct staying staying = {workers, count};
 
-    while ((result = record_next(&reader, &part)) > 0) {
-        if (part.tag != UPGRADE_STAYS_NUMBER ||
-            !record_number(&part, UINT32_MAX, &number)) {
-            return false;
-        }
-        session = find_session(workers, number);
-        if (session == NULL || session->stays) {
-            return false;
-        }
-        session->stays = true;
-        ++*count;
-    }
-    return result == 0;
+    return record_each(record_enter(stays), read_stay, &staying);
 }

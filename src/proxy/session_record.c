@@ -112,13 +112,9 @@ unsigned session_record_write(struct record_writer *writer, unsigned tag,
     (record_number((record), (__typeof__(field))-1, &number) &&                \
      ((field) = (__typeof__(field))number, true))
 
-static bool is_critical(const struct record *record)
+static bool read_sock_part(const struct record *part, void *arg)
 {
-    return record->tag & RECORD_CRITICAL;
-}
-
-static bool read_sock_part(const struct record *part, struct sock *sock)
-{
+    struct sock *sock = arg;
     uint64_t number;
 
     switch (part->tag) {
@@ -127,27 +123,13 @@ static bool read_sock_part(const struct record *part, struct sock *sock)
     case TAG_OPTIONS:
         return READ_NUMBER(part, sock->options);
     default:
-        return !is_critical(part);
+        return record_may_be_skipped(part);
     }
 }
 
-static bool read_sock(const struct record *record, struct sock *sock)
+static bool read_relay_part(const struct record *part, void *arg)
 {
-    struct record_reader reader = record_enter(record);
-    struct record part;
-    int result;
-
-    while ((result = record_next(&reader, &part)) > 0) {
-        if (!read_sock_part(&part, sock)) {
-            return false;
-        }
-    }
-    return result == 0;
-}
-
-static bool read_relay_part(const struct record *part,
-                            struct relay_image *relay)
-{
+    struct relay_image *relay = arg;
     uint64_t number;
 
     switch (part->tag) {
@@ -172,34 +154,27 @@ static bool read_relay_part(const struct record *part,
         relay->pipe.read_fd = 0;
         return READ_NUMBER(part, relay->pipe.bytes);
     default:
-        return !is_critical(part);
+        return record_may_be_skipped(part);
     }
 }
 
 static bool read_relay(const struct record *record, struct relay_image *relay)
 {
-    struct record_reader reader = record_enter(record);
-    struct record part;
-    int result;
-
     *relay = (struct relay_image){.pipe = {.read_fd = -1, .write_fd = -1}};
-    while ((result = record_next(&reader, &part)) > 0) {
-        if (!read_relay_part(&part, relay)) {
-            return false;
-        }
-    }
-    return result == 0 && (relay->held == 0 || relay->pipe.read_fd < 0);
+    return record_each(record_enter(record), read_relay_part, relay) &&
+           (relay->held == 0 || relay->pipe.read_fd < 0);
 }
 
-/* How many socks and relays have been read. */
 struct progress {
-    unsigned socks;
+    struct session_record *session;
+    unsigned socks; /* that have been read; likewise */
     unsigned relays;
 };
 
-static bool read_part(const struct record *part, struct session_record *session,
-                      struct progress *progress)
+static bool read_part(const struct record *part, void *arg)
 {
+    struct progress *progress = arg;
+    struct session_record *session = progress->session;
     struct session_image *image = &session->image;
     uint64_t number;
 
@@ -223,35 +198,30 @@ static bool read_part(const struct record *part, struct session_record *session,
         return READ_NUMBER(part, image->connect_us);
     case TAG_SOCK:
         return progress->socks < DIRECTIONS &&
-               read_sock(part, &image->sock[progress->socks++]);
+               record_each(record_enter(part), read_sock_part,
+                           &image->sock[progress->socks++]);
     case TAG_RELAY:
         return progress->relays < DIRECTIONS &&
                read_relay(part, &image->relay[progress->relays++]);
     default:
-        return !is_critical(part);
+        return record_may_be_skipped(part);
     }
 }
 
 bool session_record_read(const struct record *record,
                          struct session_record *session)
 {
-    struct record_reader reader = record_enter(record);
-    struct progress progress = {0};
-    struct record part;
-    int result;
+    struct progress progress = {.session = session};
 
     *session = (struct session_record){
         .service = UINT64_MAX, .upstream = UINT64_MAX, .fd_count = 2};
-    while ((result = record_next(&reader, &part)) > 0) {
-        if (!read_part(&part, session, &progress)) {
-            return false;
-        }
+    if (!record_each(record_enter(record), read_part, &progress)) {
+        return false;
     }
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         session->fd_count += session->image.relay[i].pipe.read_fd >= 0 ? 2 : 0;
     }
-    return result == 0 && progress.socks == DIRECTIONS &&
-           progress.relays == DIRECTIONS;
+    return progress.socks == DIRECTIONS && progress.relays == DIRECTIONS;
 }
 
 void session_record_set_fds(struct session_record *session, const int *fds)

@@ -268,6 +268,50 @@ static void a_new_process_that_hangs_frozen_is_killed(void **state)
     fixture_close(&steps.fixture);
 }
 
+static void spoil(const char *role, unsigned n, const char *how,
+                  const char *regex)
+{
+    struct steps steps;
+
+    begin_step(&steps, role, n, "before", how);
+    proxy_mark(steps.fixture.proxy);
+    proxy_signal(steps.fixture.proxy, SIGUSR2);
+    proxy_line(steps.fixture.proxy, "^upgrade failed |^upgraded ");
+    proxy_line(steps.fixture.proxy, regex);
+    expect_bytes_of_both(&steps);
+    fixture_close(&steps.fixture);
+}
+
+static void a_message_that_ends_too_early_is_refused(void **state)
+{
+    (void)state;
+    if (test_slow()) {
+        skip();
+    }
+    for (unsigned n = 1; n <= OLD_SENDS; n++) {
+        spoil("old", n, "cut",
+              "^upgrade failed .*\"the old process does not keep to the "
+              "protocol\"");
+    }
+    for (unsigned n = 1; n < NEW_SENDS; n++) { /* the last one is STARTED */
+        spoil("new", n, "cut",
+              "^upgrade failed .*\"it does not keep to the protocol\"");
+    }
+}
+
+/* Those whose first record has parts. */
+static void a_record_that_ends_too_early_is_refused(void **state)
+{
+    (void)state;
+    if (test_slow()) {
+        skip();
+    }
+    spoil("old", 1, "inner", "^upgrade failed .*\"the old process has a state");
+    spoil("old", OLD_SENDS, "inner",
+          "^upgrade failed .*\"the old process does not keep to the protocol");
+    spoil("new", 1, "inner", "^upgrade failed .*\"it does not keep to the");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +324,8 @@ int main(void)
         TEST(the_old_process_goes_on_if_the_new_one_is_killed),
         TEST(the_new_process_goes_on_once_it_has_all),
         TEST(a_new_process_that_hangs_frozen_is_killed),
+        TEST(a_message_that_ends_too_early_is_refused),
+        TEST(a_record_that_ends_too_early_is_refused),
         TEST(a_program_that_does_not_answer_is_killed),
     };
 

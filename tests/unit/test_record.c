@@ -88,6 +88,62 @@ static void values_of_another_kind_are_refused(void **state)
     assert_true(record_copy(&zero, text, 3));
 }
 
+/* Refuses the record whose number is refused. */
+struct reading {
+    uint64_t refused;
+    uint64_t count;
+};
+
+static bool count_one(const struct record *record, void *arg)
+{
+    struct reading *reading = arg;
+    uint64_t number;
+
+    assert_true(record_number(record, UINT64_MAX, &number));
+    assert_int_equal(number, ++reading->count);
+    return number != reading->refused;
+}
+
+static void each_record_is_given_in_order_until_one_is_refused(void **state)
+{
+    unsigned char bytes[64];
+    struct record_writer writer = {bytes, sizeof(bytes), 0, false};
+    struct reading reading = {.refused = 0};
+    struct record_reader reader;
+
+    (void)state;
+    for (uint64_t i = 1; i <= 3; i++) {
+        record_put_number(&writer, TAG_NUMBER, i);
+    }
+    reader = (struct record_reader){bytes, writer.used};
+    assert_true(record_each(reader, count_one, &reading));
+    assert_int_equal(reading.count, 3);
+    reading = (struct reading){.refused = 2};
+    assert_false(record_each(reader, count_one, &reading));
+    assert_int_equal(reading.count, 2);
+    assert_true(record_each((struct record_reader){bytes, 0}, count_one, NULL));
+}
+
+static void bytes_that_end_within_a_record_are_refused(void **state)
+{
+    unsigned char bytes[64];
+    struct record_writer writer = {bytes, sizeof(bytes), 0, false};
+    size_t one;
+
+    (void)state;
+    record_put_number(&writer, TAG_NUMBER, 1);
+    one = writer.used;
+    record_put_number(&writer, TAG_NUMBER, 2);
+    for (size_t count = 0; count <= writer.used; count++) {
+        struct reading reading = {.refused = 0};
+
+        assert_int_equal(record_each((struct record_reader){bytes, count},
+                                     count_one, &reading),
+                         count % one == 0);
+        assert_int_equal(reading.count, count / one);
+    }
+}
+
 /* Reads all that the bytes hold, to any depth. */
 static void read_all(struct record_reader reader, unsigned depth)
 {
@@ -129,6 +185,8 @@ int main(void)
         cmocka_unit_test(records_are_read_as_written),
         cmocka_unit_test(a_full_writer_fails_and_stays_within),
         cmocka_unit_test(values_of_another_kind_are_refused),
+        cmocka_unit_test(each_record_is_given_in_order_until_one_is_refused),
+        cmocka_unit_test(bytes_that_end_within_a_record_are_refused),
         cmocka_unit_test(hostile_bytes_are_not_read_beyond_their_end),
     };
 
