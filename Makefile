@@ -92,10 +92,10 @@ $(UNIT) $(FAULT) $(E2E): %: %.o $(BUILD)/libevproxy.a
 
 # What tests preload into evproxy, to meet it at a certain moment.
 PRELOADS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/e2e/preload/*.c))
-$(PRELOADS): $(BUILD)/%.so: %.c
+$(PRELOADS): $(BUILD)/%.so: %.c src/base/record.c
 	@mkdir -p $(@D)
-	$(call say,LD)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -O2 -fPIC -shared \
-	    -o $@ $<
+	$(call say,LD)$(CC) -std=gnu11 -D_GNU_SOURCE -iquote include $(WARNINGS) -O2 \
+	    -fPIC -shared -o $@ $^
 $(E2E): | $(PRELOADS)
 
 .PHONY: test unit fault e2e tls asan tsan

@@ -138,6 +138,17 @@ bool record_each(struct record_reader reader, record_fn read, void *arg)
     return result == 0;
 }
 
+int record_find(struct record_reader reader, unsigned tag)
+{
+    struct record record;
+    int found = 0, result;
+
+    while ((result = record_next(&reader, &record)) > 0) {
+        found |= record.tag == tag;
+    }
+    return result < 0 ? -1 : found;
+}
+
 bool record_number(const struct record *record, uint64_t max, uint64_t *value)
 {
     uint64_t number;

@@ -96,6 +96,12 @@ static const char *hear(struct takeover *takeover)
     return result < 0 ? failed("cannot hear the old process", errno) : NULL;
 }
 
+/* A record that this version does not know. */
+static const char *skip(const struct record *record)
+{
+    return record_may_be_skipped(record) ? NULL : protocol_error;
+}
+
 typedef const char *(*read_fn)(struct takeover *takeover,
                                const struct record *record);
 
@@ -133,36 +139,22 @@ static const char *flush(struct takeover *takeover)
                : session_taker_flush(&takeover->taker);
 }
 
-struct search {
-    unsigned tag;
-    bool found;
-};
-
-static bool find_tag(const struct record *record, void *arg)
-{
-    struct search *search = arg;
-
-    search->found |= record->tag == search->tag;
-    return true;
-}
-
 /* Reads messages until a record with that tag has come, and answers each with
  * NEXT but the last: at once, so that the old process writes the next one
  * meanwhile. */
 static const char *read_until(struct takeover *takeover, unsigned last,
                               read_fn read)
 {
-    struct search search = {last, false};
     const char *error;
+    int done = 0;
 
     do {
         error = hear(takeover);
-        if (error == NULL && !record_each(upgrade_message_reader(&takeover->in),
-                                          find_tag, &search)) {
-            error = protocol_error;
-        }
-        if (error == NULL && !search.found) {
-            error = say_word(takeover, UPGRADE_NEXT);
+        if (error == NULL) {
+            done = record_find(upgrade_message_reader(&takeover->in), last);
+            error = done < 0   ? protocol_error
+                    : done > 0 ? NULL
+                               : say_word(takeover, UPGRADE_NEXT);
         }
         if (error == NULL) {
             error = read_message(takeover, read);
@@ -171,7 +163,7 @@ static const char *read_until(struct takeover *takeover, unsigned last,
             error = flush(takeover);
         }
         channel_close_fds(&takeover->in); /* that nobody took */
-    } while (error == NULL && !search.found);
+    } while (error == NULL && done == 0);
     return error;
 }
 
@@ -206,7 +198,7 @@ static const char *read_hello(struct takeover *takeover,
                               const struct record *hello)
 {
     if (hello->tag != UPGRADE_HELLO) {
-        return protocol_error;
+        return skip(hello);
     }
     takeover->least = UINT64_MAX;
     if (!record_each(record_enter(hello), read_hello_part, takeover)) {
@@ -238,7 +230,7 @@ static const char *read_estate(struct takeover *takeover,
     case UPGRADE_ESTATE_END:
         return NULL;
     default:
-        return record_may_be_skipped(record) ? NULL : protocol_error;
+        return skip(record);
     }
 }
 
@@ -372,8 +364,10 @@ static bool read_commit_part(const struct record *part, void *arg)
 static const char *read_commit(struct takeover *takeover,
                                const struct record *commit)
 {
-    return commit->tag == UPGRADE_COMMIT &&
-                   record_each(record_enter(commit), read_commit_part, takeover)
+    if (commit->tag != UPGRADE_COMMIT) {
+        return skip(commit);
+    }
+    return record_each(record_enter(commit), read_commit_part, takeover)
                ? NULL
                : protocol_error;
 }
@@ -390,7 +384,10 @@ static const char *await_commit(struct takeover *takeover)
     result = channel_receive(takeover->channel, &takeover->in, SILENCE_MS);
     if (result > 0) {
         channel_close_fds(&takeover->in);
-        error = read_message(takeover, read_commit);
+        error = record_find(upgrade_message_reader(&takeover->in),
+                            UPGRADE_COMMIT) > 0
+                    ? read_message(takeover, read_commit)
+                    : protocol_error;
         return error != NULL || say_word(takeover, UPGRADE_STARTED) == NULL ||
                        errno == EPIPE
                    ? error

@@ -80,15 +80,11 @@ static void close_all(struct upgrade *upgrade)
 static bool has_started(struct upgrade *upgrade)
 {
     struct channel_message *message = &upgrade->message;
-    struct record_reader reader;
-    struct record record;
 
     while (upgrade->phase == UPGRADE_COMMITTING &&
            channel_receive(upgrade->process.channel, message, 0) > 0) {
         channel_close_fds(message);
-        reader = upgrade_message_reader(message);
-        if (record_next(&reader, &record) > 0 &&
-            record.tag == UPGRADE_STARTED) {
+        if (record_find(upgrade_message_reader(message), UPGRADE_STARTED) > 0) {
             return true;
         }
     }
@@ -387,7 +383,7 @@ static bool follow(const struct record *record, void *arg)
     struct upgrade *upgrade = arg;
 
     if (!is_expected(upgrade, record->tag)) {
-        return false;
+        return record_may_be_skipped(record);
     }
     switch (record->tag) {
     case UPGRADE_HELLO:

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,16 @@ static const char *true_binary(void)
 
     assert_non_null(realpath(proxy_binary(), path));
     return path;
+}
+
+void next_binary_preload(const char *name, char *variable, size_t size)
+{
+    const char *binary = true_binary();
+
+    assert_in_range(
+        snprintf(variable, size, "LD_PRELOAD=%.*s/tests/e2e/preload/%s.so",
+                 (int)(strrchr(binary, '/') - binary), binary, name),
+        1, size - 1);
 }
 
 void next_binary_restore(void)

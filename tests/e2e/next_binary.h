@@ -23,6 +23,9 @@ void next_binary_script(const char *lines);
 /* It leads to a file with this text. */
 void next_binary_text(const char *text);
 
+/* "LD_PRELOAD=" and the path of that program of tests/e2e/preload. */
+void next_binary_preload(const char *name, char *variable, size_t size);
+
 /* It leads to proxy_binary() again. */
 void next_binary_restore(void);
 

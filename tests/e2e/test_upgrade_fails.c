@@ -140,25 +140,15 @@ static void a_program_that_does_not_answer_is_killed(void **state)
 struct steps {
     struct fixture fixture;
     struct pair pair;
-    char preload[PATH_MAX + 16];
+    char preload[PATH_MAX];
     char step[64];
     const char *environment[3];
 };
 
-static void preload_path(char *preload, size_t size)
-{
-    char binary[PATH_MAX], *slash;
-
-    assert_non_null(realpath(proxy_binary(), binary));
-    slash = strrchr(binary, '/');
-    snprintf(preload, size, "LD_PRELOAD=%.*s/tests/e2e/preload/steps.so",
-             (int)(slash - binary), binary);
-}
-
 static void begin_step(struct steps *steps, const char *role, unsigned n,
                        const char *when, const char *how)
 {
-    preload_path(steps->preload, sizeof(steps->preload));
+    next_binary_preload("steps", steps->preload, sizeof(steps->preload));
     snprintf(steps->step, sizeof(steps->step), "UPGRADE_STEP=%s %u %s %s", role,
              n, when, how);
     steps->environment[0] = steps->preload;

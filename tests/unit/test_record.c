@@ -141,6 +141,12 @@ static void bytes_that_end_within_a_record_are_refused(void **state)
                                      count_one, &reading),
                          count % one == 0);
         assert_int_equal(reading.count, count / one);
+        assert_int_equal(
+            record_find((struct record_reader){bytes, count}, TAG_NUMBER),
+            count % one != 0 ? -1 : count > 0);
+        assert_int_equal(
+            record_find((struct record_reader){bytes, count}, TAG_TEXT),
+            count % one != 0 ? -1 : 0);
     }
 }
 
