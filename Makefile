@@ -143,7 +143,8 @@ $(FUZZ): %: %.o $(BUILD)/libevproxy.a
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
 
 .PHONY: interop
-interop: $(BUILD)/evproxy $(BUILD)/bench/netload
+interop: $(BUILD)/evproxy $(BUILD)/bench/netload \
+         $(BUILD)/tests/e2e/test_upgrade_versions
 	@EVPROXY=$(BUILD)/evproxy NETLOAD=$(BUILD)/bench/netload \
 	    tests/interop/run.sh
 

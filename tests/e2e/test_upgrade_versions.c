@@ -54,7 +54,6 @@ static void there_and_back(const char *lines)
     }
     busy_finish(&busy);
     pair_close(&pair);
-    stats_await_cause(fixture.proxy, "client_fin", 1);
     wait_until(stats_get(fixture.proxy, "web", NULL, "active") == 0);
     assert_int_equal(stats_get(fixture.proxy, "web", NULL, "accepted"),
                      1 + BUSY);

@@ -134,6 +134,68 @@ TEXT
     done
 }
 
+# need_postgresql PROGRAM...: the server and these programs are installed
+need_postgresql() {
+    local bin
+    for bin in /usr/lib/postgresql/*/bin; do
+        PATH=$bin:$PATH
+    done
+    need initdb postgres psql "$@"
+}
+
+# start_postgresql PORT: a fresh cluster in $dir/pg, the environment that its
+# clients need, and the working directory that its user may enter
+start_postgresql() {
+    local as_owner=()
+    mkdir "$dir/pg"
+    # PostgreSQL refuses to run as root.
+    if [ $EUID -eq 0 ]; then
+        chown postgres: "$dir/pg"
+        as_owner=(setpriv --reuid=postgres --regid=postgres --init-groups --)
+    fi
+    export PGUSER=postgres PGDATABASE=postgres PGHOST=127.0.0.1
+    export PGCONNECT_TIMEOUT=10
+    cd "$dir/pg" || exit 1
+    "${as_owner[@]}" "$(command -v initdb)" -D "$dir/pg/data" -U postgres \
+        -A trust -E UTF8 --locale=C --no-sync >"$dir/initdb.log" 2>&1
+    start postgresql "${as_owner[@]}" "$(command -v postgres)" \
+        -D "$dir/pg/data" -p "$1" -h 127.0.0.1 -k "$dir/pg" -F
+    wait_for postgresql "$1"
+    until psql -qAt -p "$1" -c 'select 1' >/dev/null 2>&1; do
+        sleep 0.1
+    done
+}
+
+# start_sshd PORT: it lets this user in. Sets ssh_options, for ssh and scp.
+start_sshd() {
+    local sshd
+    sshd=$(PATH=$PATH:/usr/sbin command -v sshd)
+    need ssh scp ssh-keygen "${sshd:-sshd}"
+    ssh-keygen -q -t ed25519 -N '' -f "$dir/host_key"
+    ssh-keygen -q -t ed25519 -N '' -f "$dir/client_key"
+    cp "$dir/client_key.pub" "$dir/authorized_keys"
+    cat >"$dir/sshd_config" <<TEXT
+ListenAddress 127.0.0.1
+Port $1
+HostKey $dir/host_key
+AuthorizedKeysFile $dir/authorized_keys
+PidFile none
+StrictModes no
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+UsePAM $([ $EUID -eq 0 ] && echo yes || echo no)
+Subsystem sftp internal-sftp
+TEXT
+    if [ $EUID -eq 0 ]; then
+        mkdir -p /run/sshd
+    fi
+    ssh_options=(-F none -i "$dir/client_key" -o BatchMode=yes
+        -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null
+        -o LogLevel=ERROR -c aes128-gcm@openssh.com)
+    start sshd "$sshd" -D -e -f "$dir/sshd_config"
+    wait_for sshd "$1"
+}
+
 # certificate NAME [OPTION...]: makes $dir/NAME.key and $dir/NAME.pem for that
 # name and 127.0.0.1. It is self-signed unless options of openssl req say
 # otherwise.

@@ -2,13 +2,8 @@
 # Programs that live through three upgrades of evproxy: a pg_dump of 1 GB, an
 # open transaction of psql, a subscriber of redis, an scp.
 . "${0%/*}/lib.sh"
-need psql pg_dump redis-server redis-cli scp ssh-keygen
-for bin in /usr/lib/postgresql/*/bin; do
-    PATH=$bin:$PATH
-done
-need initdb postgres
-sshd=$(PATH=$PATH:/usr/sbin command -v sshd)
-need "${sshd:-sshd}"
+need_postgresql pg_dump
+need redis-server redis-cli
 
 pg=$(free_port)
 redis=$(free_port)
@@ -17,24 +12,7 @@ pg_through=$(free_port)
 redis_through=$(free_port)
 ssh_through=$(free_port)
 
-# PostgreSQL refuses to run as root.
-mkdir "$dir/pg"
-as_owner=()
-if [ $EUID -eq 0 ]; then
-    chown postgres: "$dir/pg"
-    as_owner=(setpriv --reuid=postgres --regid=postgres --init-groups --)
-    mkdir -p /run/sshd
-fi
-export PGUSER=postgres PGDATABASE=postgres PGHOST=127.0.0.1
-cd "$dir/pg" || exit 1
-"${as_owner[@]}" "$(command -v initdb)" -D "$dir/pg/data" -U postgres -A trust \
-    -E UTF8 --locale=C --no-sync >"$dir/initdb.log" 2>&1
-start postgresql "${as_owner[@]}" "$(command -v postgres)" -D "$dir/pg/data" \
-    -p "$pg" -h 127.0.0.1 -k "$dir/pg" -F
-wait_for postgresql "$pg"
-until psql -qAt -p "$pg" -c 'select 1' >/dev/null 2>&1; do
-    sleep 0.1
-done
+start_postgresql "$pg"
 psql -qAt -p "$pg" -c "create unlogged table big as select i,
     repeat(md5(i::text), 32) t from generate_series(1, 1048576) i" \
     >"$dir/big.log" 2>&1
@@ -44,23 +22,7 @@ start redis redis-server --port "$redis" --bind 127.0.0.1 --save '' \
     --appendonly no --dir "$dir"
 wait_for redis "$redis"
 
-ssh-keygen -q -t ed25519 -N '' -f "$dir/host_key"
-ssh-keygen -q -t ed25519 -N '' -f "$dir/client_key"
-cp "$dir/client_key.pub" "$dir/authorized_keys"
-cat >"$dir/sshd_config" <<TEXT
-ListenAddress 127.0.0.1
-Port $ssh
-HostKey $dir/host_key
-AuthorizedKeysFile $dir/authorized_keys
-PidFile none
-StrictModes no
-PasswordAuthentication no
-PermitRootLogin prohibit-password
-UsePAM $([ $EUID -eq 0 ] && echo yes || echo no)
-Subsystem sftp internal-sftp
-TEXT
-start sshd "$sshd" -D -e -f "$dir/sshd_config"
-wait_for sshd "$ssh"
+start_sshd "$ssh"
 head -c 1073741824 /dev/urandom >"$dir/file"
 
 cat >"$dir/evproxy.ini" <<TEXT
@@ -93,9 +55,7 @@ start subscriber redis-cli -p "$redis_through" subscribe news
 subscriber=${children[-1]}
 pg_dump -p "$pg_through" -t big >"$dir/dump" 2>"$dir/dump.log" &
 dump=$!
-scp -F none -i "$dir/client_key" -o BatchMode=yes \
-    -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
-    -o LogLevel=ERROR -P "$ssh_through" "$dir/file" \
+scp "${ssh_options[@]}" -P "$ssh_through" "$dir/file" \
     "$(id -un)@127.0.0.1:$dir/copy" >"$dir/scp.log" 2>&1 &
 scp=$!
 
