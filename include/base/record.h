@@ -70,8 +70,8 @@ typedef bool (*record_fn)(const struct record *record, void *arg);
 bool record_each(struct record_reader reader, record_fn read,
                  void *arg) WARN_UNUSED;
 
-/* 1: there is a record with that tag; 0: there is none; -1: the bytes do not end
- * with the end of a record. */
+/* 1: there is a record with that tag; 0: there is none; -1: the bytes do not
+ * end with the end of a record. */
 int record_find(struct record_reader reader, unsigned tag) WARN_UNUSED;
 
 /* Whether a reader that does not know the tag may go on. */

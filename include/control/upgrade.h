@@ -23,6 +23,7 @@
 #include "control/http.h"
 #include "control/last_words.h"
 #include "control/ledger_sender.h"
+#include "control/session_sender.h"
 #include "control/spawn.h"
 #include "control/systemd.h"
 #include "control/upgrade_writer.h"
@@ -62,11 +63,9 @@ struct upgrade {
     struct ledger ledger;
     struct handed handed;
     size_t at; /* of names and sockets, how many were sent */
-    struct upgrade_cursor cursor;
-    bool ledger_sent; /* the pass after the freeze is complete */
-    unsigned due;     /* answers of workers that are on their way */
-    uint64_t frozen_ns;
-    uint32_t moved;
+    struct session_sender sessions;
+    unsigned due;       /* answers of workers that are on their way */
+    uint64_t frozen_ns; /* when the first of them stopped */
     uint32_t stay;
     struct ledger_sender sender;
     char version[UPGRADE_VERSION_MAX]; /* of the new binary */
@@ -89,8 +88,8 @@ static inline bool upgrade_under_way(const struct upgrade *upgrade)
 /* Gives it up. Harmless if none is under way. */
 void upgrade_abandon(struct upgrade *upgrade, const char *reason);
 
-/* A worker has reported REPORT_FROZEN (or that it failed) or REPORT_THAWED. */
-void upgrade_reported(struct upgrade *upgrade, bool frozen, bool failed);
+/* A worker has reported REPORT_FROZEN or REPORT_THAWED. */
+void upgrade_reported(struct upgrade *upgrade, const struct report *report);
 
 /* Nothing is left here. True: the new process knows all, or is gone. False: it
  * is told, and ended is called again. */

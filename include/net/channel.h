@@ -7,7 +7,7 @@
  * file. One that is received is the receiver's, with FD_CLOEXEC.
  *
  * The kernel counts what is under way against RLIMIT_NOFILE of the user. So the
- * two stop and wait: one message, then its answer.
+ * receiver answers each message, and the sender waits with a few under way.
  */
 #ifndef EVPROXY_NET_CHANNEL_H
 #define EVPROXY_NET_CHANNEL_H
@@ -32,8 +32,8 @@ struct channel_message {
 int channel_open(int ends[2]) WARN_UNUSED;
 
 /* Sends 1 to CHANNEL_BYTES_MAX bytes, without waiting. -1 with errno: EPIPE or
- * ECONNRESET if the other process is gone, EAGAIN if it has not read what was
- * sent before. */
+ * ECONNRESET if the other process is gone, EAGAIN or ETOOMANYREFS if it has not
+ * read what was sent before. */
 int channel_send(int fd, const struct channel_message *message) WARN_UNUSED;
 
 /*

@@ -95,6 +95,7 @@ struct report {
     struct upstream *upstream;     /* of REPORT_UPSTREAM_FAILED */
     struct handover_batch *batch;  /* of REPORT_TAKEN; the receiver's */
     bool failed;                   /* of REPORT_FROZEN: no memory */
+    uint64_t frozen_ns;            /* of REPORT_FROZEN: when it began */
 };
 
 /* NULL with errno = ENOMEM. */

@@ -295,8 +295,7 @@ static void on_report(struct loop *loop, struct report *report)
         break;
     case REPORT_FROZEN:
     case REPORT_THAWED:
-        upgrade_reported(&daemon->upgrade,
-                         report->message.type == REPORT_FROZEN, report->failed);
+        upgrade_reported(&daemon->upgrade, report);
         break;
     default:
         break;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 /* How often the new process is told what has ended here. */
@@ -188,10 +189,9 @@ void upgrade_begin(struct upgrade *upgrade)
     log_write(LOG_INFO, "upgrading version=%s path=%s", EVPROXY_VERSION,
               log_quote(spawn_path(), quoted, sizeof(quoted)));
     upgrade->words = (struct last_words){.count = 0};
-    upgrade->at = upgrade->moved = upgrade->stay = 0;
+    upgrade->at = upgrade->stay = 0;
     upgrade->version[0] = 0;
-    upgrade->ledger_sent = false;
-    upgrade->cursor = (struct upgrade_cursor){0};
+    upgrade->sessions = (struct session_sender){.count = 0};
     upgrade->phase = UPGRADE_GREETING;
     if (open_all(upgrade) < 0) {
         fail_by_errno(upgrade, "cannot start it");
@@ -245,29 +245,22 @@ static void freeze(struct upgrade *upgrade)
 {
     unsigned count = workers_freeze(upgrade->workers);
 
-    upgrade->frozen_ns = upgrade->loop->now_ns;
+    upgrade->frozen_ns = UINT64_MAX;
     upgrade->due += count;
     if (count < upgrade->workers->count) {
         upgrade_abandon(upgrade, "out of memory");
     }
 }
 
-/* How many there are goes before them: the new process may have no room for
- * their descriptors. */
 static void send_sessions(struct upgrade *upgrade)
 {
-    struct record_writer writer = upgrade_message_writer(&upgrade->message);
-
-    if (!upgrade->ledger_sent) {
-        writer.size -= UPGRADE_SUMMARY_BYTES;
-        upgrade->ledger_sent = ledger_write(&upgrade->ledger, &writer);
-        writer.size += UPGRADE_SUMMARY_BYTES;
-        upgrade->moved = upgrade_write_summary(upgrade->workers, &writer);
-    } else if (upgrade_write_sessions(&upgrade->cursor, upgrade->workers,
-                                      &writer, &upgrade->message)) {
-        record_put(&writer, UPGRADE_SESSIONS_END, NULL, 0);
+    if (session_sender_send(&upgrade->sessions, &upgrade->ledger,
+                            upgrade->workers, upgrade->process.channel,
+                            &upgrade->message) < 0) {
+        fail_by_errno(upgrade, "cannot send");
+        return;
     }
-    send_message(upgrade, &writer);
+    arm(upgrade, UPGRADE_SILENCE_NS);
 }
 
 static void commit(struct upgrade *upgrade)
@@ -283,14 +276,14 @@ static void commit(struct upgrade *upgrade)
 
 static void depart(struct upgrade *upgrade)
 {
+    uint32_t moved = upgrade->sessions.count - upgrade->stay;
+
     systemd_main_process(upgrade->systemd, upgrade->process.pid);
     log_write(LOG_INFO,
               "handed over version=%s pid=%ld connections=%" PRIu32
               " left=%" PRIu32,
-              upgrade->version, (long)upgrade->process.pid,
-              upgrade->moved - upgrade->stay,
-              shared_active(&upgrade->workers->shared) - upgrade->moved +
-                  upgrade->stay);
+              upgrade->version, (long)upgrade->process.pid, moved,
+              shared_active(&upgrade->workers->shared) - moved);
     upgrade->phase = UPGRADE_LEFT;
     upgrade->message.count = 0;
     upgrade->sender = (struct ledger_sender){
@@ -344,6 +337,9 @@ static bool follow_next(struct upgrade *upgrade)
         send_ledger(upgrade);
         return true;
     case UPGRADE_MOVING:
+        if (!session_sender_answered(&upgrade->sessions)) {
+            return false;
+        }
         send_sessions(upgrade);
         return true;
     default:
@@ -369,7 +365,8 @@ static bool is_expected(const struct upgrade *upgrade, unsigned tag)
         return upgrade->phase == UPGRADE_FREEZING && upgrade->due == 0;
     case UPGRADE_STAYS:
     case UPGRADE_READY:
-        return upgrade->phase == UPGRADE_MOVING;
+        return upgrade->phase == UPGRADE_MOVING &&
+               session_sender_done(&upgrade->sessions);
     case UPGRADE_STARTED:
         return upgrade->phase == UPGRADE_COMMITTING;
     default:
@@ -452,10 +449,15 @@ static void follow_end(struct upgrade *upgrade)
     }
 }
 
-void upgrade_reported(struct upgrade *upgrade, bool frozen, bool failed)
+void upgrade_reported(struct upgrade *upgrade, const struct report *report)
 {
+    bool frozen = report->message.type == REPORT_FROZEN;
+
     upgrade->due--;
-    if (frozen && failed) {
+    if (frozen) {
+        upgrade->frozen_ns = MIN(upgrade->frozen_ns, report->frozen_ns);
+    }
+    if (frozen && report->failed) {
         upgrade_abandon(upgrade, "out of memory");
     } else if (upgrade->phase == UPGRADE_FREEZING && upgrade->due == 0) {
         upgrade->phase = UPGRADE_MOVING;

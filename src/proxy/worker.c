@@ -1,5 +1,6 @@
 #include "proxy/worker.h"
 
+#include "base/clock.h"
 #include "proxy/handover.h"
 #include "proxy/reactor.h"
 
@@ -73,6 +74,7 @@ static void freeze(struct worker *worker)
     struct report *report = worker->frozen;
 
     worker->frozen = NULL;
+    report->frozen_ns = clock_now_ns();
     report->failed =
         !handover_freeze(&worker->reactor.plane, &worker->handover);
     shared_report(worker->reactor.plane.shared, report);
