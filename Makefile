@@ -82,7 +82,7 @@ $(BUILD)/libevproxy.a: $(OBJECTS)
 
 # FAULT_CALLS: those that the simulated kernel stands in for.
 -include tests/fault/wrap.mk
-$(FAULT): ALL_LDFLAGS += $(FAULT_CALLS:%=-Wl,--wrap=%)
+$(FAULT): ALL_LDFLAGS += $(FAULT_CALLS:%=-Wl,--wrap=%) -fno-lto
 
 $(UNIT): $(call helpers-of,unit)
 $(FAULT): $(call helpers-of,fault)

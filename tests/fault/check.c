@@ -1,5 +1,6 @@
 /* What became of connections that reached their service. */
 #include "rig.h"
+#include "upgrades.h"
 
 #include "control.h"
 #include "planes.h"
@@ -117,7 +118,7 @@ static bool check_reset(const struct conn *conn, const struct peer *from,
         return rig_fail("a reset was not passed on as one: FIN %d reset %d",
                         to->got_fin, to->got_reset);
     }
-    if (to->ended_ns > from->ended_ns + PROMPT_NS) {
+    if (to->ended_ns > from->ended_ns + PROMPT_NS + upgrades_ms() * NS_PER_MS) {
         return rig_fail("a reset took %lu ms to be passed on",
                         (to->ended_ns - from->ended_ns) / NS_PER_MS);
     }

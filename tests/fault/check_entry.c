@@ -1,6 +1,7 @@
 /* Who is turned away before an upstream is asked, and by which service's limits
  * and timeouts. */
 #include "rig.h"
+#include "upgrades.h"
 
 #include <string.h>
 
@@ -50,7 +51,7 @@ static bool check_header_timeout(const struct conn *conn)
     unsigned due_ms = front_of(conn)->header_ms;
 
     return (conn->duration_ms >= due_ms &&
-            conn->duration_ms <= due_ms + SLACK_MS) ||
+            conn->duration_ms <= due_ms + SLACK_MS + upgrades_ms()) ||
            rig_fail("header_timeout after %lu ms, not %u", conn->duration_ms,
                     due_ms);
 }
@@ -123,7 +124,9 @@ static unsigned others_at(const struct conn *conn, uint64_t at_ns,
         count += same_service(conn, other) && may_be_in(other, at_ns) &&
                  (!same_source || strcmp(conn->source, other->source) == 0);
     }
-    return count;
+    /* Both processes of an upgrade count what is on its way, and here they
+     * count in one place. */
+    return conn->upgrading ? 2 * count : count;
 }
 
 static bool check_room(const struct conn *conn, unsigned limit,
@@ -245,7 +248,8 @@ bool check_connect_timeout(const struct conn *conn)
     }
     /* A single upstream is asked again after a pause. */
     return rig.theme == RIG_SHORTAGE || rig.theme == RIG_DRAIN ||
-           (took_ms + SLACK_MS >= due_ms && took_ms <= due_ms + 2 * SLACK_MS) ||
+           (took_ms + SLACK_MS >= due_ms &&
+            took_ms <= due_ms + 2 * SLACK_MS + upgrades_ms()) ||
            rig_fail("connect_timeout after %lu ms, not %u", took_ms, due_ms);
 }
 
@@ -273,8 +277,8 @@ bool check_deadlines(const struct conn *conn)
     }
     if (service->lifetime_ms != 0 && conn->cause != CAUSE_CLIENT_RESET &&
         conn->cause != CAUSE_UPSTREAM_RESET &&
-        conn->duration_ms >
-            service->lifetime_ms + SLACK_MS + front_of(conn)->header_ms) {
+        conn->duration_ms > service->lifetime_ms + SLACK_MS +
+                                front_of(conn)->header_ms + upgrades_ms()) {
         return rig_fail("it lived %lu ms, not %u", conn->duration_ms,
                         service->lifetime_ms);
     }
@@ -325,10 +329,12 @@ void check_time(uint64_t begin_ns, uint64_t over_ns)
 {
     bool prompt = rig.theme == RIG_FLOW || rig.theme == RIG_RESETS;
 
-    if (rig.theme == RIG_FLOW && over_ns > begin_ns + flow_most_ns()) {
+    if (rig.theme == RIG_FLOW &&
+        over_ns > begin_ns + flow_most_ns() + upgrades_ms() * NS_PER_MS) {
         rig_fail("it took %lu ms", (over_ns - begin_ns) / NS_PER_MS);
     }
-    if (prompt && over_ns > last_peer_ns() + PROMPT_NS) {
+    if (prompt &&
+        over_ns > last_peer_ns() + PROMPT_NS + upgrades_ms() * NS_PER_MS) {
         rig_fail("a session outlives its peers");
     }
 }

@@ -44,6 +44,11 @@ unsigned control_alive(void)
     return alive_count;
 }
 
+struct generation *control_alive_at(unsigned at)
+{
+    return alive[at].generation;
+}
+
 struct config *control_parse(const char *text, size_t length)
 {
     struct config_errors errors = {0};

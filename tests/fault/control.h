@@ -42,8 +42,9 @@ unsigned control_take_reports(void);
 struct generation *control_current(void);
 /* What the plane was given last. */
 struct generation *control_of_plane(unsigned which);
-/* How many generations live. */
+/* How many generations live, and which: oldest first. */
 unsigned control_alive(void);
+struct generation *control_alive_at(unsigned at);
 
 /* Removes the socket files of the current generation. */
 void control_unlink(void);

@@ -4,6 +4,7 @@
  * time.
  */
 #include "rig.h"
+#include "upgrades.h"
 
 #include "base/log.h"
 
@@ -106,6 +107,7 @@ static void read_end(const char *line)
     conn->bytes[DOWN] = number_of(line, "bytes_down=");
     conn->duration_ms = number_of(line, "duration_ms=");
     conn->ended_ns = kernel_now_ns();
+    conn->upgrading = upgrades_under_way();
     conn->ended_in->ends[cause]++;
     conn->ended_in->bytes[UP] += conn->bytes[UP];
     conn->ended_in->bytes[DOWN] += conn->bytes[DOWN];
@@ -121,6 +123,8 @@ void __wrap_log_write(enum log_level level, const char *format, ...)
     va_end(args);
     if (reading && level == LOG_RECORD && strncmp(line, "conn ", 5) == 0) {
         read_end(line);
+    } else if (reading && strncmp(line, "upgrade ", 8) == 0) {
+        kernel_trace("%s", line);
     } else {
         __real_log_write(level, "%s", line);
     }

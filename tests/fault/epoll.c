@@ -1,5 +1,6 @@
 #include "file.h"
 
+#include "courier.h"
 #include "stream.h"
 
 #include <assert.h>
@@ -61,11 +62,13 @@ void epoll_forget(struct file *file)
 }
 
 /* What it is ready for now. */
-static uint32_t file_poll(struct file *file)
+uint32_t file_poll(struct file *file)
 {
     switch (file->kind) {
     case FILE_STREAM:
         return stream_poll(file->stream);
+    case FILE_COURIER:
+        return courier_poll(file);
     case FILE_EVENT:
         return EPOLLOUT | (file->counter > 0 ? (uint32_t)EPOLLIN : 0);
     default:
@@ -95,7 +98,16 @@ int file_epoll_create(void)
 {
     struct file *file = file_open(FILE_EPOLL);
 
-    return file == NULL ? -1 : file->fd;
+    if (file == NULL) {
+        return -1;
+    }
+    /* Those of one that had the descriptor before are none of it. */
+    for (unsigned i = 0; i < tokens.count; i++) {
+        if (tokens.list[i].epoll_fd == file->fd) {
+            tokens.list[i--] = tokens.list[--tokens.count];
+        }
+    }
+    return file->fd;
 }
 
 /* Who uses a token twice takes a late event of the first user for one of the

@@ -19,6 +19,9 @@ enum fail_kind {
  */
 void fail_arm(enum fail_kind kind, unsigned n, bool lasting);
 
+/* Meanwhile none is counted, and what is armed stays so. */
+void fail_hold(bool is_held);
+
 /* None fails any more. Answers whether one has. */
 bool fail_disarm(void);
 

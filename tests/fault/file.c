@@ -1,5 +1,6 @@
 #include "file.h"
 
+#include "courier.h"
 #include "stream.h"
 #include "tube.h"
 
@@ -71,17 +72,53 @@ void file_attach(struct file *file, struct stream *stream)
     stream->holders = 1;
 }
 
+struct file_share file_share(const struct file *file)
+{
+    if (file->stream != NULL) {
+        file->stream->holders++;
+    }
+    if (file->tube != NULL) {
+        tube_share(file->tube);
+    }
+    return (struct file_share){file->kind, file->stream, file->tube};
+}
+
+struct file *file_open_share(const struct file_share *share)
+{
+    struct file *file = file_open(share->kind);
+
+    if (file != NULL) {
+        file->stream = share->stream;
+        file->tube = share->tube;
+        /* All others may have been closed while it was under way. */
+        if (file->stream != NULL &&
+            file->stream->file->stream != file->stream) {
+            file->stream->file = file;
+        }
+    }
+    return file;
+}
+
+void file_share_drop(const struct file_share *share)
+{
+    if (share->stream != NULL && --share->stream->holders == 0) {
+        stream_close(share->stream);
+    }
+    if (share->tube != NULL) {
+        tube_close(share->tube);
+    }
+}
+
 struct file *file_duplicate(struct file *file)
 {
-    struct file *duplicate = file_open(file->kind);
+    struct file_share share = file_share(file);
+    struct file *duplicate = file_open_share(&share);
 
-    if (duplicate != NULL && file->stream != NULL) {
-        duplicate->stream = file->stream;
-        duplicate->stream->holders++;
-    }
-    if (duplicate != NULL && file->tube != NULL) {
-        duplicate->tube = file->tube;
-        tube_share(duplicate->tube);
+    if (duplicate == NULL) {
+        int error = errno;
+
+        file_share_drop(&share);
+        errno = error;
     }
     return duplicate;
 }
@@ -136,6 +173,12 @@ void file_close(struct file *file)
     epoll_forget(file);
     if (file->stream != NULL) {
         leave_stream(file, watched);
+    }
+    if (file->tube != NULL) {
+        tube_close(file->tube);
+    }
+    if (file->courier != NULL) {
+        courier_close(file);
     }
     file->kind = FILE_FREE;
     files.count--;

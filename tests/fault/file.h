@@ -20,10 +20,18 @@
 #define FILE_FD_FIRST 10000 /* simulated descriptors are from here */
 #define FILES_MAX     512
 
-enum file_kind { FILE_FREE, FILE_STREAM, FILE_EPOLL, FILE_EVENT, FILE_TUBE };
+enum file_kind {
+    FILE_FREE,
+    FILE_STREAM,
+    FILE_EPOLL,
+    FILE_EVENT,
+    FILE_TUBE,
+    FILE_COURIER,
+};
 
 struct stream;
 struct tube;
+struct courier;
 
 #define FILE_WATCHES 2
 
@@ -33,10 +41,12 @@ struct file {
     int fd;
     uint64_t number; /* tells it from others that had the descriptor */
     bool stranger;   /* not the code's under test: see file_open_stranger */
-    struct stream *stream; /* FILE_STREAM; duplicates share it */
-    struct tube *tube;     /* FILE_TUBE: an end of it */
-    uint64_t counter;      /* FILE_EVENT */
-    struct list ready;     /* FILE_EPOLL: of watches, first come first served */
+    bool guest; /* it came by a message; whoever knows better clears this */
+    struct stream *stream;   /* FILE_STREAM; duplicates share it */
+    struct tube *tube;       /* FILE_TUBE: an end of it */
+    struct courier *courier; /* FILE_COURIER: an end of it */
+    uint64_t counter;        /* FILE_EVENT */
+    struct list ready; /* FILE_EPOLL: of watches, first come first served */
     struct watch {
         struct file *file;  /* this one, while it is watched */
         struct file *epoll; /* who watches it; NULL: nobody */
@@ -56,6 +66,18 @@ void file_attach(struct file *file, struct stream *stream);
 /* Another descriptor of a socket. */
 struct file *file_duplicate(struct file *file);
 void file_close(struct file *file);
+
+/* An open file of the kinds that can be duplicated, without a descriptor. */
+struct file_share {
+    enum file_kind kind;
+    struct stream *stream;
+    struct tube *tube;
+};
+struct file_share file_share(const struct file *file);
+/* Gives it a descriptor; NULL with errno. */
+struct file *file_open_share(const struct file_share *share);
+/* Nobody will. */
+void file_share_drop(const struct file_share *share);
 /* A socket that the code under test does not know of, and which no call of its
  * may name. */
 struct file *file_open_stranger(void);
@@ -76,6 +98,9 @@ void file_wake_all(const struct stream *stream, uint32_t key);
 /* epoll.c, for file.c: no epoll watches the file any more, nor it others. */
 void epoll_forget(struct file *file);
 void epoll_forget_all(void);
+
+/* What it is ready for now, as events of epoll. */
+uint32_t file_poll(struct file *file);
 
 /* The calls, as in their manual pages. */
 int file_epoll_create(void);

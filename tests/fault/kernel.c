@@ -1,6 +1,7 @@
 #include "kernel.h"
 
 #include "base/hash.h"
+#include "courier.h"
 #include "file.h"
 #include "path.h"
 #include "stream.h"
@@ -46,6 +47,7 @@ void kernel_start(uint64_t seed, const struct kernel_faults *faults)
     file_forget_all();
     stream_forget_all();
     tube_forget_all();
+    courier_forget_all();
     path_forget_all();
 }
 

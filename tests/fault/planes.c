@@ -3,9 +3,8 @@
 #include "fail.h"
 #include "kernel.h"
 
-#include "proxy/handover.h"
 #include "proxy/reactor.h"
-#include "proxy/session_record.h"
+#include "proxy/session_image.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -30,11 +29,6 @@ struct planes_gift {
 };
 
 static struct message drain[PLANES_MAX];
-
-/* An upgrade of one plane that is under way. */
-static struct plane *frozen; /* NULL: none */
-static struct handover handover;
-static uint64_t upgraded; /* sessions, in all runs */
 
 static void must(bool it)
 {
@@ -109,6 +103,11 @@ uint64_t planes_handed(void)
     return handed;
 }
 
+struct plane *planes_at(unsigned which)
+{
+    return &planes[which].plane;
+}
+
 unsigned planes_count(void)
 {
     return plane_count;
@@ -128,7 +127,6 @@ struct planes_gift *planes_prepare(unsigned which,
 
 void planes_apply(unsigned which, struct planes_gift *gift)
 {
-    planes_end_upgrade(false);
     obey(which, &gift->message, COMMAND_APPLY,
          gift->change.hold->generation->number);
 }
@@ -201,98 +199,8 @@ void planes_move(unsigned from)
     fail_memory_odds(0);
 }
 
-/* ---- an upgrade ---- */
-
-/* Written down and read again, as another process would. Blocks, services and
- * upstreams, which travel otherwise, stay. */
-static void through_a_record(struct session_image *image)
-{
-    unsigned char bytes[SESSION_RECORD_BYTES_MAX];
-    struct record_writer writer = {bytes, sizeof(bytes), 0, false};
-    struct session_record record = {.image = *image};
-    struct session_record read;
-    struct record_reader reader;
-    struct record outer;
-    int fds[SESSION_RECORD_FDS_MAX];
-
-    must(session_record_write(&writer, 1, &record, fds) <=
-         SESSION_RECORD_FDS_MAX);
-    reader = (struct record_reader){bytes, writer.used};
-    must(!writer.failed && record_next(&reader, &outer) == 1 &&
-         session_record_read(&outer, &read));
-    session_record_set_fds(&read, fds);
-    read.image.service = image->service;
-    read.image.upstream = image->upstream;
-    for (enum direction i = UP; i < DIRECTIONS; i++) {
-        read.image.relay[i].block = image->relay[i].block;
-    }
-    *image = read.image;
-}
-
-void planes_begin_upgrade(unsigned from)
-{
-    struct plane *plane = &planes[from].plane;
-
-    if (frozen != NULL || plane->draining) {
-        return;
-    }
-    fail_memory_odds(kernel_faults()->memory);
-    if (handover_freeze(plane, &handover)) {
-        frozen = plane;
-    }
-    fail_memory_odds(0);
-}
-
-/* The session goes on in the other plane, which counts it anew. */
-static void upgrade(struct plane *to, struct handover_session *entry)
-{
-    union {
-        struct handover_batch batch;
-        unsigned char bytes[sizeof(struct handover_batch) +
-                            sizeof(struct handover_arrival)];
-    } one = {.batch = {.count = 1}};
-    struct handover_arrival *arrival = one.batch.list;
-
-    arrival->taken = false;
-    arrival->image = entry->image;
-    if (!duplicate_all(&arrival->image)) {
-        return;
-    }
-    through_a_record(&arrival->image);
-    handover_take(to, &one.batch);
-    if (arrival->taken) {
-        session_depart_process(frozen, entry->session);
-        upgraded++;
-    }
-}
-
-void planes_end_upgrade(bool good)
-{
-    struct plane *to;
-    struct handover none = {NULL, 0};
-
-    if (frozen == NULL) {
-        return;
-    }
-    to = &planes[(frozen->number + 1) % plane_count].plane;
-    fail_memory_odds(kernel_faults()->memory);
-    for (uint32_t i = 0; good && i < handover.count; i++) {
-        upgrade(to, &handover.list[i]);
-    }
-    handover_thaw(frozen, &handover);
-    handover_thaw(to, &none);
-    fail_memory_odds(0);
-    frozen = NULL;
-}
-
-uint64_t planes_upgraded(void)
-{
-    return upgraded;
-}
-
 void planes_drain(void)
 {
-    planes_end_upgrade(false);
     draining = true;
     for (unsigned i = 0; i < plane_count; i++) {
         obey(i, &drain[i], COMMAND_DRAIN, 0);
@@ -306,7 +214,6 @@ bool planes_draining(void)
 
 void planes_reset_all(void)
 {
-    planes_end_upgrade(false);
     for (unsigned i = 0; i < plane_count; i++) {
         reactor_reset_all(&planes[i]);
     }

@@ -7,6 +7,7 @@
 #ifndef EVPROXY_FAULT_PLANES_H
 #define EVPROXY_FAULT_PLANES_H
 
+#include "proxy/plane.h"
 #include "service/generation.h"
 
 #include <stdbool.h>
@@ -18,6 +19,7 @@
 void planes_open(unsigned count, uint64_t blocks, uint32_t max_connections);
 void planes_close(void);
 unsigned planes_count(void);
+struct plane *planes_at(unsigned which);
 
 /* Connections that planes have handed to one another, in all runs that are
  * closed. */
@@ -38,17 +40,6 @@ void planes_turn(unsigned which, int limit_ms);
 
 /* Moves the sessions of the plane that can move to another plane. */
 void planes_move(unsigned from);
-
-/*
- * An upgrade in one process: the plane freezes, and later what it has goes on
- * in another plane, by way of records, if it is good. What that plane does not
- * take goes on where it was. One at a time; no other command comes between.
- */
-void planes_begin_upgrade(unsigned from);
-void planes_end_upgrade(bool good);
-
-/* Sessions that have moved by it, in all runs. */
-uint64_t planes_upgraded(void);
 
 void planes_drain(void);
 bool planes_draining(void);

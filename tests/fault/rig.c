@@ -2,6 +2,7 @@
 
 #include "control.h"
 #include "planes.h"
+#include "upgrades.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,7 +43,6 @@ static void apply(void)
 
 static void command(unsigned turn)
 {
-    planes_end_upgrade(kernel_chance(2));
     if (turn == rig.reload_turn && !planes_draining()) {
         kernel_trace("command  reload");
         apply();
@@ -53,11 +53,14 @@ static void command(unsigned turn)
         kernel_trace("command  move from %u", from);
         planes_move(from);
     }
-    if (rig.moves && kernel_chance(8)) {
+    if (rig.moves && !planes_draining() && kernel_chance(8)) {
         unsigned from = (unsigned)kernel_below(planes_count());
 
-        kernel_trace("command  upgrade %u", from);
-        planes_begin_upgrade(from);
+        do {
+            kernel_trace("command  upgrade %u", from);
+            upgrades_run(from, text, length);
+            from = (unsigned)kernel_below(planes_count());
+        } while (kernel_chance(3));
     }
     if (turn == rig.drain_turn) {
         kernel_trace("command  drain");
@@ -207,6 +210,7 @@ static void begin_faults(void)
 static void plan_commands(void)
 {
     rig.drained = 0;
+    upgrades_begin_run();
     rig.reload_turn = kernel_chance(4) ? (unsigned)between(1, 60) : 0;
     rig.drain_turn = rig.reset_turn = rig.down_turn = rig.up_turn = 0;
     if (rig.theme == RIG_DOWN) {

@@ -154,6 +154,7 @@ struct conn {
     uint64_t bytes[DIRECTIONS];
     uint64_t duration_ms;
     uint64_t ended_ns;
+    bool upgrading;    /* an upgrade was under way at that time */
     uint64_t taken_ns; /* when a server accepted it; 0: none */
     bool established;
 };

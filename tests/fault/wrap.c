@@ -2,7 +2,6 @@
 
 #include "fail.h"
 #include "path.h"
-#include "tube.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -262,11 +261,16 @@ CALL(int, getsockopt, int fd, int level, int name, void *value,
 CALL(int, setsockopt, int fd, int level, int name, const void *value,
      socklen_t length)
 {
-    struct stream *stream = wrap_stream(fd);
+    struct file *file = wrap_file(fd);
+    struct stream *stream;
 
-    if (stream == NULL) {
+    if (file == NULL) {
         return __real_setsockopt(fd, level, name, value, length);
     }
+    if (file->kind == FILE_COURIER) {
+        return 0;
+    }
+    stream = file->stream;
     if (wrap_may_fail(ENOMEM)) {
         return (int)wrap_traced("sockopt", fd, -1);
     }
@@ -322,9 +326,6 @@ CALL(int, close, int fd)
         return __real_close(fd);
     }
     wrap_traced("close", fd, 0);
-    if (file->tube != NULL) {
-        tube_close(file->tube);
-    }
     file_close(file);
     return 0;
 }

@@ -37,6 +37,10 @@ void wrap_note_stranger(int fd, const char *call);
 /* True if this call is the one that is to fail: see fail.h. Sets errno. */
 bool wrap_may_fail(int error);
 
+/* What happens while a call of poll waits: it is called again and again. */
+typedef void (*wrap_idle_fn)(void);
+void wrap_set_idle(wrap_idle_fn fn);
+
 /* -1 with errno. */
 int wrap_failed(int error);
 

@@ -3,6 +3,10 @@ FAULT_CALLS := recv send read write ioctl socket bind listen connect accept4 \
                getsockname getpeername getsockopt setsockopt shutdown close \
                epoll_create1 epoll_ctl epoll_wait eventfd clock_gettime \
                getrandom pipe2 fcntl splice recvmmsg sendmmsg sendmsg \
-               stat lstat unlink mmap
+               recvmsg socketpair poll stat lstat unlink mmap
+# What an upgrade does to processes and to threads: see succession.h.
+FAULT_CALLS += spawn spawn_kill spawn_reap worker_freeze worker_thaw \
+               worker_depart worker_take worker_handover health_streak \
+               health_restore_streak http_server_leave listeners_disown
 # Those that can be made to fail, and what the tests read.
 FAULT_CALLS += malloc calloc realloc aligned_alloc strdup log_write

@@ -1,8 +1,12 @@
 #include "wrap.h"
 
+#include "courier.h"
+
+#include <stdlib.h>
 #include <sys/socket.h>
 
-/* Nothing comes to a simulated socket for datagrams, and none leaves it. */
+/* Nothing comes to a simulated socket for datagrams, and none leaves it.
+ * Messages with descriptors do. */
 
 CALL(int, recvmmsg, int fd, struct mmsghdr *messages, unsigned count, int flags,
      struct timespec *timeout)
@@ -23,8 +27,34 @@ CALL(int, sendmmsg, int fd, struct mmsghdr *messages, unsigned count, int flags)
 
 CALL(ssize_t, sendmsg, int fd, const struct msghdr *message, int flags)
 {
-    if (wrap_stream(fd) == NULL) {
+    struct file *file = wrap_file(fd);
+
+    if (file == NULL) {
         return __real_sendmsg(fd, message, flags);
     }
-    return wrap_traced("sendmsg", fd, wrap_failed(EAGAIN));
+    return wrap_traced("sendmsg", fd,
+                       file->kind == FILE_COURIER ? courier_send(file, message)
+                                                  : wrap_failed(EAGAIN));
+}
+
+CALL(ssize_t, recvmsg, int fd, struct msghdr *message, int flags)
+{
+    struct file *file = wrap_file(fd);
+
+    if (file == NULL) {
+        return __real_recvmsg(fd, message, flags);
+    }
+    if (file->kind != FILE_COURIER) {
+        abort(); /* not simulated, as nobody does it */
+    }
+    return wrap_traced("recvmsg", fd, courier_receive(file, message));
+}
+
+CALL(int, socketpair, int family, int type, int protocol, int fds[2])
+{
+    if (!kernel_running()) {
+        return __real_socketpair(family, type, protocol, fds);
+    }
+    kernel_enter();
+    return wrap_may_fail(EMFILE) ? -1 : courier_open(fds);
 }

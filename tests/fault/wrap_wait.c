@@ -1,5 +1,6 @@
 #include "wrap.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <time.h>
@@ -34,6 +35,35 @@ CALL(int, epoll_wait, int epoll_fd, struct epoll_event *events, int size,
         return __real_epoll_wait(epoll_fd, events, size, timeout_ms);
     }
     return file_epoll_wait(epoll_fd, events, size, timeout_ms);
+}
+
+static wrap_idle_fn idle;
+
+void wrap_set_idle(wrap_idle_fn fn)
+{
+    idle = fn;
+}
+
+CALL(int, poll, struct pollfd *list, nfds_t count, int timeout_ms)
+{
+    struct file *file = count == 1 ? wrap_file(list->fd) : NULL;
+    uint64_t deadline_ns =
+        kernel_now_ns() +
+        (uint64_t)(timeout_ms < 0 ? INT32_MAX : timeout_ms) * NS_PER_MS;
+
+    if (file == NULL) {
+        return __real_poll(list, count, timeout_ms);
+    }
+    for (;;) {
+        list->revents = (short)(file_poll(file) & (uint32_t)list->events);
+        if (list->revents != 0 || kernel_now_ns() >= deadline_ns) {
+            return list->revents != 0;
+        }
+        if (idle != NULL) {
+            idle();
+        }
+        kernel_sleep(kernel_now_ns() + NS_PER_MS);
+    }
 }
 
 CALL(int, eventfd, unsigned count, int flags)
