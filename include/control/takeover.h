@@ -16,6 +16,7 @@
 #include "control/generations.h"
 #include "control/handed.h"
 #include "control/health.h"
+#include "control/hello.h"
 #include "control/inherited.h"
 #include "control/ledger_reader.h"
 #include "control/names.h"
@@ -35,11 +36,7 @@ struct takeover {
     struct names *names;
     struct handed handed;
     struct ledger_reader ledger;
-    char version[UPGRADE_VERSION_MAX]; /* of the old process */
-    uint64_t workers_wanted;
-    uint64_t buffer_size;
-    uint64_t generation;
-    uint64_t least; /* format that reads what it writes */
+    struct hello old;
 
     struct session_taker taker;
     uint64_t frozen_ns;

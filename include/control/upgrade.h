@@ -20,6 +20,7 @@
 
 #include "control/changes.h"
 #include "control/health.h"
+#include "control/hello.h"
 #include "control/http.h"
 #include "control/last_words.h"
 #include "control/ledger_sender.h"
@@ -68,7 +69,7 @@ struct upgrade {
     uint64_t frozen_ns; /* when the first of them stopped */
     uint32_t stay;
     struct ledger_sender sender;
-    char version[UPGRADE_VERSION_MAX]; /* of the new binary */
+    struct hello new; /* of the new binary */
     struct last_words words;
     struct channel_message message;
 };

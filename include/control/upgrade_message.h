@@ -64,15 +64,9 @@ enum {
     UPGRADE_STAYS = 0x45 | RECORD_CRITICAL,
 };
 
-/* Parts of HELLO. */
-enum {
-    UPGRADE_HELLO_FORMAT = 1 | RECORD_CRITICAL,
-    UPGRADE_HELLO_LEAST = 2 | RECORD_CRITICAL,
-    UPGRADE_HELLO_VERSION = 3,
-    UPGRADE_HELLO_WORKERS = 4 | RECORD_CRITICAL,
-    UPGRADE_HELLO_BUFFER_SIZE = 5,
-    UPGRADE_HELLO_GENERATION = 6,
-};
+/* The part of HELLO that decides whether its writer can be understood; the
+ * others are in control/hello. */
+#define UPGRADE_HELLO_LEAST (2 | RECORD_CRITICAL)
 
 /* Of SESSIONS: how many there are, and their descriptors. */
 enum {
@@ -86,8 +80,6 @@ enum {
     UPGRADE_COMMIT_FROZEN_NS = 1,
     UPGRADE_STAYS_NUMBER = 1 | RECORD_CRITICAL,
 };
-
-#define UPGRADE_VERSION_MAX 64
 
 /* Begins to write into a message. */
 static inline struct record_writer

@@ -23,9 +23,6 @@ struct upgrade_cursor {
     uint32_t bytes;
 };
 
-void upgrade_write_hello(struct record_writer *writer,
-                         const struct generation *generation);
-
 /* Lists the sockets of the current generation and of HTTP, as handed_collect.
  */
 int upgrade_collect_sockets(struct handed *handed,
@@ -59,9 +56,5 @@ bool upgrade_let_stay(struct workers *workers, const struct record *stays,
                       uint32_t *count) WARN_UNUSED;
 
 void upgrade_write_commit(struct record_writer *writer, uint64_t frozen_ns);
-
-/* The version in a HELLO; "" if it has none. False: it is malformed. */
-bool upgrade_read_version(const struct record *hello,
-                          char version[UPGRADE_VERSION_MAX]) WARN_UNUSED;
 
 #endif

@@ -189,7 +189,7 @@ static const char *prepare(struct daemon *daemon, struct config *config,
             return error;
         }
         takeover_configure(takeover, config);
-        generations->first_number = takeover->generation + 1;
+        generations->first_number = takeover->old.generation + 1;
         generations->origin.handed = &takeover->handed;
     }
     error =
@@ -248,10 +248,27 @@ static _Noreturn void give_back(struct daemon *daemon, const char *sentence)
     _exit(1);
 }
 
-/* All that was taken over is this process's own. */
+/* Counters go on, and so does the time that they are about. */
+static void go_on_from(struct daemon *daemon, const struct hello *old)
+{
+    struct sample_facts *facts = &daemon->http.facts;
+
+    if (old->started_ns == 0) {
+        return;
+    }
+    facts->started_ns = daemon->started_ns = daemon->reporter.started_ns =
+        old->started_ns;
+    facts->reloads[RELOADED_OK] = old->reloaded;
+    facts->reloads[RELOADED_REFUSED] = old->refused;
+}
+
+/* All that was taken over is this process's own. Connections that the old one
+ * was about to reset are found again. */
 static void own(struct daemon *daemon)
 {
+    go_on_from(daemon, &daemon->takeover.old);
     takeover_start(&daemon->takeover);
+    workers_sweep(&daemon->workers);
     listeners_own(changes_current(&daemon->changes));
     http_server_own(&daemon->http.server);
     systemd_watchdog(&daemon->systemd);

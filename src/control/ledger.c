@@ -246,6 +246,7 @@ static void put_state(const struct ledger *ledger,
         atomic_load_explicit(&upstream->cause, memory_order_relaxed));
     put_time(writer, LEDGER_SINCE_NS, &upstream->since_ns);
     put_time(writer, LEDGER_CHECK_NS, &upstream->check_ns);
+    put_time(writer, LEDGER_RESET_NS, &upstream->reset_ns);
     record_put_number(writer, LEDGER_STREAK,
                       health_streak(ledger->health, upstream));
     put_failures(writer, entry->upstream);

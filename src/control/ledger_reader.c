@@ -304,6 +304,9 @@ static void add_upstream_number(struct upstream *upstream, unsigned tag,
     case LEDGER_FAILURE_NS:
         upstream_restore_failure(upstream, value);
         break;
+    case LEDGER_RESET_NS:
+        atomic_store_explicit(&upstream->reset_ns, value, memory_order_relaxed);
+        break;
     case LEDGER_CHECK_NS:
         atomic_store_explicit(&upstream->check_ns, value, memory_order_relaxed);
         break;

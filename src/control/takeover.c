@@ -77,11 +77,9 @@ static const char *say_word(struct takeover *takeover, unsigned tag)
 static const char *say_hello(struct takeover *takeover)
 {
     struct record_writer writer = upgrade_message_writer(&takeover->out);
-    size_t begun = record_begin(&writer, UPGRADE_HELLO);
+    const struct hello hello = {EVPROXY_VERSION, .least = UPGRADE_FORMAT_LEAST};
 
-    record_put_number(&writer, UPGRADE_HELLO_FORMAT, UPGRADE_FORMAT);
-    record_put_text(&writer, UPGRADE_HELLO_VERSION, EVPROXY_VERSION);
-    record_end(&writer, begun);
+    hello_write(&writer, &hello);
     return say(takeover, &writer);
 }
 
@@ -169,42 +167,17 @@ static const char *read_until(struct takeover *takeover, unsigned last,
 
 /* ---- the greeting ---- */
 
-static bool read_hello_part(const struct record *part, void *arg)
-{
-    struct takeover *takeover = arg;
-
-    switch (part->tag) {
-    case UPGRADE_HELLO_FORMAT:
-        return true; /* the least one decides */
-    case UPGRADE_HELLO_LEAST:
-        return record_number(part, UINT64_MAX, &takeover->least);
-    case UPGRADE_HELLO_VERSION:
-        if (!record_text(part, takeover->version, sizeof(takeover->version))) {
-            takeover->version[0] = '\0';
-        }
-        return true;
-    case UPGRADE_HELLO_WORKERS:
-        return record_number(part, UINT32_MAX, &takeover->workers_wanted);
-    case UPGRADE_HELLO_BUFFER_SIZE:
-        return record_number(part, UINT32_MAX, &takeover->buffer_size);
-    case UPGRADE_HELLO_GENERATION:
-        return record_number(part, UINT64_MAX, &takeover->generation);
-    default:
-        return record_may_be_skipped(part);
-    }
-}
-
 static const char *read_hello(struct takeover *takeover,
                               const struct record *hello)
 {
     if (hello->tag != UPGRADE_HELLO) {
         return skip(hello);
     }
-    takeover->least = UINT64_MAX;
-    if (!record_each(record_enter(hello), read_hello_part, takeover)) {
+    if (!hello_read(hello, &takeover->old)) {
         return "the old process has a state that this version does not know";
     }
-    return takeover->least > UPGRADE_FORMAT || takeover->workers_wanted == 0
+    return takeover->old.least > UPGRADE_FORMAT || takeover->old.least == 0 ||
+                   takeover->old.workers == 0
                ? "the old process has a newer format"
                : NULL;
 }
@@ -256,14 +229,14 @@ void takeover_configure(const struct takeover *takeover, struct config *config)
 {
     const char *key = NULL;
 
-    if (workers_wanted(config) != takeover->workers_wanted) {
+    if (workers_wanted(config) != takeover->old.workers) {
         key = "workers";
-        config->workers = (uint32_t)takeover->workers_wanted;
+        config->workers = (uint32_t)takeover->old.workers;
     }
-    if (config->buffer_size != takeover->buffer_size &&
-        takeover->buffer_size != 0) {
+    if (config->buffer_size != takeover->old.buffer_size &&
+        takeover->old.buffer_size != 0) {
         key = "buffer_size";
-        config->buffer_size = (uint32_t)takeover->buffer_size;
+        config->buffer_size = (uint32_t)takeover->old.buffer_size;
     }
     if (key != NULL) {
         log_write(LOG_WARN,
@@ -424,11 +397,12 @@ void takeover_start(struct takeover *takeover)
     session_taker_start(&takeover->taker);
     pause_ns =
         takeover->frozen_ns == 0 ? 0 : clock_now_ns() - takeover->frozen_ns;
-    log_write(
-        LOG_INFO,
-        "upgraded version=%s from=%s connections=%" PRIu32 " pause_ms=%" PRIu64,
-        EVPROXY_VERSION, takeover->version[0] == '\0' ? "-" : takeover->version,
-        taker->count - (uint32_t)taker->stay_count, pause_ns / NS_PER_MS);
+    log_write(LOG_INFO,
+              "upgraded version=%s from=%s connections=%" PRIu32
+              " pause_ms=%" PRIu64,
+              EVPROXY_VERSION,
+              takeover->old.version[0] == '\0' ? "-" : takeover->old.version,
+              taker->count - (uint32_t)taker->stay_count, pause_ns / NS_PER_MS);
     handed_close(&takeover->handed);
 }
 

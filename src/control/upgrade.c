@@ -62,7 +62,7 @@ static void report_failure(struct upgrade *upgrade, const char *reason)
     char said[LOG_QUOTED_MAX(LAST_WORDS_MAX)];
 
     log_write(LOG_ERROR, "upgrade failed version=%s reason=\"%s\" words=\"%s\"",
-              upgrade->version[0] == '\0' ? "-" : upgrade->version,
+              upgrade->new.version[0] == '\0' ? "-" : upgrade->new.version,
               log_escape(reason, quoted, sizeof(quoted)),
               log_escape(last_words_line(&upgrade->words), said, sizeof(said)));
 }
@@ -169,8 +169,10 @@ static void send_message(struct upgrade *upgrade, struct record_writer *writer)
 static void greet(struct upgrade *upgrade)
 {
     struct record_writer writer = upgrade_message_writer(&upgrade->message);
+    const struct hello hello =
+        hello_of(changes_current(upgrade->changes), &upgrade->http->facts);
 
-    upgrade_write_hello(&writer, changes_current(upgrade->changes));
+    hello_write(&writer, &hello);
     send_message(upgrade, &writer);
 }
 
@@ -190,7 +192,7 @@ void upgrade_begin(struct upgrade *upgrade)
               log_quote(spawn_path(), quoted, sizeof(quoted)));
     upgrade->words = (struct last_words){.count = 0};
     upgrade->at = upgrade->stay = 0;
-    upgrade->version[0] = 0;
+    upgrade->new.version[0] = 0;
     upgrade->sessions = (struct session_sender){.count = 0};
     upgrade->phase = UPGRADE_GREETING;
     if (open_all(upgrade) < 0) {
@@ -282,7 +284,7 @@ static void depart(struct upgrade *upgrade)
     log_write(LOG_INFO,
               "handed over version=%s pid=%ld connections=%" PRIu32
               " left=%" PRIu32,
-              upgrade->version, (long)upgrade->process.pid, moved,
+              upgrade->new.version, (long)upgrade->process.pid, moved,
               shared_active(&upgrade->workers->shared) - moved);
     upgrade->phase = UPGRADE_LEFT;
     upgrade->message.count = 0;
@@ -384,7 +386,7 @@ static bool follow(const struct record *record, void *arg)
     }
     switch (record->tag) {
     case UPGRADE_HELLO:
-        if (!upgrade_read_version(record, upgrade->version)) {
+        if (!hello_read(record, &upgrade->new)) {
             return false;
         }
         begin_estate(upgrade);

@@ -10,45 +10,12 @@
 /* Fewer bytes are not worth a record of their own. */
 #define CHUNK_MIN 512
 
-void upgrade_write_hello(struct record_writer *writer,
-                         const struct generation *generation)
-{
-    size_t begun = record_begin(writer, UPGRADE_HELLO);
-
-    record_put_number(writer, UPGRADE_HELLO_FORMAT, UPGRADE_FORMAT);
-    record_put_number(writer, UPGRADE_HELLO_LEAST, UPGRADE_FORMAT_LEAST);
-    record_put_text(writer, UPGRADE_HELLO_VERSION, EVPROXY_VERSION);
-    record_put_number(writer, UPGRADE_HELLO_WORKERS, generation->workers);
-    record_put_number(writer, UPGRADE_HELLO_BUFFER_SIZE,
-                      generation->config->buffer_size);
-    record_put_number(writer, UPGRADE_HELLO_GENERATION, generation->number);
-    record_end(writer, begun);
-}
-
 void upgrade_write_commit(struct record_writer *writer, uint64_t frozen_ns)
 {
     size_t begun = record_begin(writer, UPGRADE_COMMIT);
 
     record_put_number(writer, UPGRADE_COMMIT_FROZEN_NS, frozen_ns);
     record_end(writer, begun);
-}
-
-static bool read_hello_part(const struct record *part, void *arg)
-{
-    char *version = arg;
-
-    if (part->tag == UPGRADE_HELLO_VERSION &&
-        !record_text(part, version, UPGRADE_VERSION_MAX)) {
-        version[0] = '\0';
-    }
-    return true;
-}
-
-bool upgrade_read_version(const struct record *hello,
-                          char version[UPGRADE_VERSION_MAX])
-{
-    version[0] = '\0';
-    return record_each(record_enter(hello), read_hello_part, version);
 }
 
 /* ---- names and sockets ---- */

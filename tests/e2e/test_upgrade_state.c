@@ -12,6 +12,7 @@
 #include "test.h"
 #include "wait.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -170,6 +171,29 @@ static void metrics_go_on(void **state)
     fixture_close(&fixture);
 }
 
+/* The time goes on that the counters are about, and so do reloads. */
+static void times_and_reloads_of_the_process_go_on(void **state)
+{
+    struct loopback metrics = loopback_new();
+    struct fixture fixture;
+    char global[200];
+
+    (void)state;
+    snprintf(global, sizeof(global), "metrics_listen = %s", metrics.text);
+    fixture_open(&fixture, global, "");
+    proxy_mark(fixture.proxy);
+    proxy_signal(fixture.proxy, SIGHUP);
+    proxy_line(fixture.proxy, "^reloaded ");
+    wait_until(stats_get(fixture.proxy, NULL, NULL, "uptime_s") >= 2);
+    for (unsigned i = 0; i < 2; i++) {
+        proxy_await_old(proxy_upgrade(fixture.proxy));
+        assert_true(stats_get(fixture.proxy, NULL, NULL, "uptime_s") >= 2);
+        assert_true(
+            http_metric(&metrics, "evproxy_reloads_total{result=\"ok\"}") == 1);
+    }
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +205,7 @@ int main(void)
         TEST(times_go_on),
         TEST(names_keep_their_addresses),
         TEST(metrics_go_on),
+        TEST(times_and_reloads_of_the_process_go_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,6 +175,7 @@ static void states_of_upstreams_arrive(void **state)
     after = service_at(&world.new, 0)->upstreams[1];
     assert_string_equal(before->text, after->text);
     (void)upstream_set_down(before, UPSTREAM_UNHEALTHY, 77);
+    atomic_store(&before->reset_ns, 78);
     assert_false(upstream_connect_failed(before, 3, NS_PER_S, 100));
     assert_false(upstream_connect_failed(before, 3, NS_PER_S, 101));
     counter_add(&before->counters[0].failed[FAILURE_RESET], 2);
@@ -182,6 +183,7 @@ static void states_of_upstreams_arrive(void **state)
     assert_false(upstream_up(after));
     assert_true(upstream_up(service_at(&world.new, 0)->upstreams[0]));
     assert_int_equal(after->since_ns, 77);
+    assert_true(upstream_resets(after, 77) && !upstream_resets(after, 78));
     assert_true(upstream_connect_failed(after, 3, NS_PER_S, 102));
     assert_int_equal(
         counter_read(&after->counters[after->workers].failed[FAILURE_RESET]),

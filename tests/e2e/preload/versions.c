@@ -64,9 +64,8 @@ static bool has_parts(unsigned in, unsigned tag)
 /* Whether the first version wrote it. */
 static bool is_first(unsigned in, unsigned tag)
 {
-    (void)in;
-    (void)tag;
-    return true;
+    return !(in == UPGRADE_HELLO && (tag & ~RECORD_CRITICAL) > 6) &&
+           !(in == LEDGER_UPSTREAM && tag == LEDGER_RESET_NS);
 }
 
 static void put_more(struct record_writer *writer, unsigned in)
