@@ -2,7 +2,10 @@
 
 #include "control.h"
 #include "planes.h"
+#include "rig.h"
 #include "wrap.h"
+
+#include "proxy/session_record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +258,33 @@ unsigned succession_work(void)
         thaw_new();
     }
     return count;
+}
+
+/* ---- small messages ------------------------------------------------------ */
+
+CALL(bool, upgrade_write_sessions, struct upgrade_cursor *cursor,
+     struct workers *workers, struct record_writer *writer,
+     struct channel_message *message)
+{
+    size_t size = writer->size;
+    bool complete;
+
+    writer->size = writer->used + SESSION_RECORD_BYTES_MAX + 1024 +
+                   (kernel_chance(2) ? kernel_below(4096) : 0);
+    complete = __real_upgrade_write_sessions(cursor, workers, writer, message);
+    writer->size = size;
+    return complete;
+}
+
+CALL(bool, ledger_write, struct ledger *ledger, struct record_writer *writer)
+{
+    size_t size = writer->size;
+    bool complete;
+
+    writer->size = 1024 + kernel_below(8192);
+    complete = __real_ledger_write(ledger, writer);
+    writer->size = size;
+    return complete;
 }
 
 /* ---- what is not there -------------------------------------------------- */

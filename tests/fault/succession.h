@@ -32,6 +32,7 @@ struct succession {
     unsigned turn; /* of waits; and when the trouble comes: */
     unsigned trouble_turn;
     bool started; /* the new process has said that it goes on */
+    bool lacks;   /* and it lacks a service */
     bool is_killed;
     jmp_buf killed;
     bool running; /* the new process's part */

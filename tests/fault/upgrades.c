@@ -154,6 +154,17 @@ static void compare(const struct generation *mine)
     }
 }
 
+/* As if its configuration had one service less: those of its sessions stay. */
+static void lack_a_service(struct takeover *takeover)
+{
+    size_t at = kernel_below(scene.generations.prepared->service_count);
+
+    if (kernel_chance(6) && at < takeover->ledger.service_count) {
+        takeover->ledger.services[at].service = NULL;
+        scene.lacks = true;
+    }
+}
+
 /* The order is that of control/daemon. */
 static const char *take_over(void)
 {
@@ -165,6 +176,7 @@ static const char *take_over(void)
         error = takeover_read(takeover, &scene.generations);
     }
     if (error == NULL) {
+        lack_a_service(takeover);
         error = takeover_freeze(takeover);
     }
     if (error == NULL) {
@@ -364,7 +376,9 @@ static void finish(void)
         }
         takeover_event(&scene.takeover);
         must(scene.takeover.goodbye);
-        compare(scene.generations.prepared);
+        if (!scene.lacks) {
+            compare(scene.generations.prepared);
+        }
     } else {
         must(scene.upgrade.phase == UPGRADE_NONE);
     }
