@@ -7,6 +7,7 @@ FAULT_CALLS := recv send read write ioctl socket bind listen connect accept4 \
 # What an upgrade does to processes and to threads: see succession.h.
 FAULT_CALLS += spawn spawn_kill spawn_reap worker_freeze worker_thaw \
                worker_depart worker_take worker_handover health_streak \
-               upgrade_write_sessions ledger_write health_restore_streak http_server_leave listeners_disown
+               upgrade_write_sessions ledger_write health_restore_streak \
+               http_server_leave listeners_disown
 # Those that can be made to fail, and what the tests read.
 FAULT_CALLS += malloc calloc realloc aligned_alloc strdup log_write
