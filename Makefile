@@ -11,17 +11,18 @@
 # make install    DESTDIR and PREFIX as usual
 #
 # TLS=1, to any of them: with TLS, by OpenSSL 3 (libssl-dev), in build/tls.
-# BUILD=dir builds elsewhere; V=1 shows the commands. The last line of a suite is
-# "N passed, N failed".
+# BUILD=dir builds elsewhere; V=1 shows the commands; WERROR=1 fails at warnings.
+# HARDEN=0 builds without what conf/make/harden.mk adds; use another BUILD for it.
+# The last line of a suite is "N passed, N failed".
 
 PREFIX ?= /usr/local
 CC ?= cc
 CFLAGS ?= -O2 -g
 VERSION := 0.1.0
 
-WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
-            -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla \
-            -Wimplicit-fallthrough -Wundef
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wpointer-arith -Wwrite-strings -Wvla -Wimplicit-fallthrough \
+            -Wundef $(if $(WERROR),-Werror)
 override TLS := $(filter-out 0 no,$(TLS))
 BUILD ?= $(if $(TLS),build/tls,build)
 EXTRA ?=
@@ -29,10 +30,15 @@ EXTRA ?=
 # hold ordinary code, which the test programs are linked with.
 LTO ?= $(if $(findstring clang,$(CC))$(EXTRA),,-flto=auto -ffat-lto-objects)
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@;)
+include conf/make/harden.mk
+RULES := Makefile $(wildcard conf/make/*.mk)
+# Two builds are equal, wherever they were made.
+SAME := -ffile-prefix-map=$(CURDIR)=.
+CODE = $(CFLAGS) $(LTO) $(HARDEN_CFLAGS) $(SAME) $(EXTRA)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DEVPROXY_VERSION='"$(VERSION)"' \
-             -DEVPROXY_TLS=$(if $(TLS),1,0) -iquote include $(WARNINGS) -pthread -fno-strict-aliasing \
-             -MMD -MP $(CFLAGS) $(LTO) $(EXTRA)
-ALL_LDFLAGS = -pthread $(LDFLAGS) $(EXTRA)
+             -DEVPROXY_TLS=$(if $(TLS),1,0) -iquote include $(WARNINGS) \
+             -pthread -fno-strict-aliasing -MMD -MP $(CODE)
+ALL_LDFLAGS = -pthread $(HARDEN_LDFLAGS) -Wl,--build-id $(LDFLAGS) $(EXTRA)
 ALL_LIBS = $(if $(TLS),-lssl -lcrypto)
 
 # objects-of A.c B.c: where they are built
@@ -51,9 +57,7 @@ TLS_ROOMS := $(wildcard src/net/tls*.c src/net/ktls.c)
 SOURCES := $(filter-out $(if $(TLS),%/tls_absent.c,\
              $(filter-out %/tls_absent.c,$(TLS_ROOMS))),\
              $(wildcard src/*/*.c src/*/*/*.c))
-# Files that are in the binary as they are.
-ASSETS := src/control/page/status.html
-OBJECTS := $(call objects-of,$(SOURCES)) $(BUILD)/src/control/assets.o
+OBJECTS := $(call objects-of,$(SOURCES))
 UNIT := $(call tests-of,unit)
 FAULT := $(call tests-of,fault)
 E2E := $(call tests-of,e2e)
@@ -62,15 +66,15 @@ E2E := $(call tests-of,e2e)
 all: $(BUILD)/evproxy
 
 $(BUILD)/evproxy: $(BUILD)/src/main.o $(OBJECTS)
-	$(call say,LD)$(CC) $(CFLAGS) $(LTO) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+	$(call say,LD)$(CC) $(CODE) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
-$(BUILD)/%.o: %.c Makefile
+$(BUILD)/%.o: %.c $(RULES)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(BUILD)/src/control/assets.o: src/control/assets.S $(ASSETS) Makefile
-	@mkdir -p $(@D)
-	$(call say,AS)$(CC) -c -o $@ $<
+# What it puts into the binary as it is.
+$(BUILD)/src/control/assets.o: src/control/page/status.html
+$(BUILD)/src/control/assets.o: LTO :=
 
 # ---- tests ----------------------------------------------------------------
 # Each test program is linked with every room but main, and with what is
@@ -210,9 +214,11 @@ OURS := $(wildcard src/*.c src/*/*.c src/*/*/*.c tests/*.c tests/*/*.c \
           tests/*/*/*.c tests/*/*.h) $(HEADERS)
 
 .PHONY: check check-format check-floors check-shape check-headers check-log \
-        check-documents check-samples check-unit check-circles check-page
+        check-documents check-samples check-unit check-circles check-page \
+        check-binary check-same
 check: check-format check-floors check-shape check-headers check-log \
-       check-documents check-samples check-unit check-circles check-page
+       check-documents check-samples check-unit check-circles check-page \
+       check-binary check-same
 
 check-format:
 	$(call say,)clang-format --dry-run -Werror $(OURS)
@@ -225,7 +231,8 @@ check-shape:
 check-headers: $(HEADERS:%.h=$(BUILD)/%.alone)
 $(BUILD)/%.alone: %.h $(HEADERS)
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsyntax-only -x c $<
+	$(call say,CC)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -Werror \
+	    -fsyntax-only -x c $<
 	@touch $@
 check-log:
 	$(call say,)tests/check_log.sh
@@ -243,6 +250,11 @@ check-unit:
 	$(call say,)tests/check_service.sh
 check-page:
 	$(call say,)tests/check_page.sh
+check-binary: $(BUILD)/evproxy
+	$(call say,)$(if $(filter 0,$(HARDEN)),:,\
+	    tests/check_binary.sh $< $(OBJECTS))
+check-same: $(BUILD)/evproxy
+	+$(call say,)MAKE='$(MAKE)' tests/check_same.sh $<
 
 # ---- to try it, to install it ---------------------------------------------
 

@@ -1,6 +1,6 @@
 /*
  * assets: files of the repository that the build puts into the binary
- * (src/control/assets.S). They are constant, and any thread may read them.
+ * (src/control/assets.c). They are constant, and any thread may read them.
  */
 #ifndef EVPROXY_CONTROL_ASSETS_H
 #define EVPROXY_CONTROL_ASSETS_H

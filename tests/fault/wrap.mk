@@ -9,5 +9,7 @@ FAULT_CALLS += spawn spawn_kill spawn_reap worker_freeze worker_thaw \
                worker_depart worker_take worker_handover health_streak \
                upgrade_write_sessions ledger_write health_restore_streak \
                http_server_leave listeners_disown
+# What the compiler makes of them where it checks sizes.
+FAULT_CALLS += __recv_chk
 # Those that can be made to fail, and what the tests read.
 FAULT_CALLS += malloc calloc realloc aligned_alloc strdup log_write

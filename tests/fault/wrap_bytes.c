@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -71,6 +72,16 @@ CALL(ssize_t, recv, int fd, void *buffer, size_t size, int flags)
     return wrap_traced("recv", fd,
                        stream_recv(stream, buffer, size, flags,
                                    passing_most(stream, size, EPOLLIN)));
+}
+
+/* What recv is where the compiler checks the size of the buffer. */
+CALL(ssize_t, __recv_chk, int fd, void *buffer, size_t size, size_t room,
+     int flags)
+{
+    if (size > room) {
+        abort();
+    }
+    return __wrap_recv(fd, buffer, size, flags);
 }
 
 CALL(ssize_t, send, int fd, const void *bytes, size_t size, int flags)
