@@ -34,8 +34,15 @@ const char *privileges_find(const struct config *config,
                             unsigned *line) WARN_UNUSED;
 
 /*
- * Becomes that identity. Of a user other than root no capability is left, and
- * no program that is executed later gains any. Returns NULL, or a sentence that
+ * From now on no program that is executed gains a privilege by its set-user-ID
+ * bit or its capabilities. One that the process has itself it keeps over an
+ * upgrade. Returns NULL, or a sentence that says what failed.
+ */
+const char *privileges_freeze(void) WARN_UNUSED;
+
+/*
+ * Becomes that identity. Of a user other than root no capability is left. A
+ * process that may not be dumped stays so. Returns NULL, or a sentence that
  * says what failed.
  */
 const char *privileges_drop(const struct identity *identity) WARN_UNUSED;

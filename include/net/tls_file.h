@@ -46,7 +46,9 @@ void tls_file_report(struct tls_fault_report *report, enum tls_fault fault,
  * queue. */
 struct bio_st *tls_file_open(const char *path) WARN_UNUSED;
 
-/* Loads a certificate with its key. -1 with a report. */
+/* Loads a certificate with its key. From the first call on the kernel makes no
+ * core dump of this process, and lets only root look into it. -1 with a report.
+ */
 int tls_file_load_pair(struct ssl_ctx_st *context, const struct tls_pair *pair,
                        struct tls_fault_report *report) WARN_UNUSED;
 

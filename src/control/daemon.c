@@ -313,6 +313,7 @@ int daemon_run(const struct source *source, struct config *config,
 {
     /* Static: if a start fails, its workers use it until the process ends. */
     static struct daemon daemon;
+    const char *error = privileges_freeze();
     int status;
 
     takeover_open(&daemon.takeover);
@@ -322,8 +323,12 @@ int daemon_run(const struct source *source, struct config *config,
     daemon.started_ns = clock_now_ns();
     log_open(STDERR_FILENO, systemd_journal_is(STDERR_FILENO));
     log_set_level(config->log_level);
-    if (inherited_open(&daemon.inherited) < 0 || open_control(&daemon) < 0) {
-        log_write(LOG_ERROR, "evproxy: cannot start: %s", strerror(errno));
+    if (error == NULL &&
+        (inherited_open(&daemon.inherited) < 0 || open_control(&daemon) < 0)) {
+        error = strerror(errno);
+    }
+    if (error != NULL) {
+        log_write(LOG_ERROR, "evproxy: cannot start: %s", error);
         config_destroy(config);
         return 1;
     }

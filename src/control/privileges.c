@@ -149,18 +149,27 @@ static const char *become(const struct identity *identity)
 
 const char *privileges_drop(const struct identity *identity)
 {
-    const char *error = NULL;
+    bool may_be_dumped = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) > 0;
+    const char *error;
 
-    if (!identity->changes) {
-        return NULL;
-    }
     /* A process that is this user already has nothing to drop, and may not
      * change its groups. */
-    if (!is_already(identity)) {
-        error = become(identity);
+    if (!identity->changes || is_already(identity)) {
+        return NULL;
     }
-    if (error == NULL && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
-        error = sentence("cannot set no_new_privs: %s", strerror(errno));
+    error = become(identity);
+    if (!may_be_dumped) {
+        /* The change of user has set it to fs.suid_dumpable, which may allow
+         * core dumps. */
+        (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     }
     return error;
+}
+
+const char *privileges_freeze(void)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+        return sentence("cannot set no_new_privs: %s", strerror(errno));
+    }
+    return NULL;
 }

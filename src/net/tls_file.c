@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 /* Errors of base/file in OpenSSL's queue, with their sentences. */
@@ -118,6 +119,9 @@ static bool use_key(SSL_CTX *context, BIO *bio)
 int tls_file_load_pair(struct ssl_ctx_st *context, const struct tls_pair *pair,
                        struct tls_fault_report *report)
 {
+    /* Before the key is in memory: no core dump has it, and no other process of
+     * the user reads it (ptrace, /proc/PID/mem). */
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (!use_certificate(context, tls_file_open(pair->certificate))) {
         tls_file_report(report, TLS_FAULT_CERTIFICATE, pair->certificate);
         return -1;

@@ -26,6 +26,7 @@ extern char **environ;
 struct proxy {
     pid_t pid; /* 0: has ended, and was waited for */
     int status;
+    bool dumped_core;
     char config[160]; /* path */
     bool lost;        /* the log has a writer still */
     bool log_unread;
@@ -258,6 +259,7 @@ static bool has_ended(struct proxy *proxy)
     }
     proxy->pid = 0;
     proxy->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    proxy->dumped_core = WIFSIGNALED(status) && WCOREDUMP(status);
     if (proxy->log_unread) {
         close(proxy->log_fd);
     } else {
@@ -304,6 +306,11 @@ int proxy_wait(struct proxy *proxy)
         check_sanitizers(proxy);
     }
     return proxy->status;
+}
+
+bool proxy_dumped_core(const struct proxy *proxy)
+{
+    return proxy->dumped_core;
 }
 
 void proxy_stop(struct proxy *proxy)

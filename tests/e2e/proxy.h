@@ -67,6 +67,9 @@ void proxy_signal(struct proxy *proxy, int signal);
  * the exit status, -1 if a signal ended it. */
 int proxy_wait(struct proxy *proxy);
 
+/* After that: whether the kernel has made a core dump of it. */
+bool proxy_dumped_core(const struct proxy *proxy);
+
 /* Closes all sockets of the test, so that no connection is left to drain. Sends
  * SIGTERM, and expects exit status 0. */
 void proxy_stop(struct proxy *proxy);

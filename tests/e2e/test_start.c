@@ -299,6 +299,20 @@ static void a_group_without_a_user_is_obeyed(void **state)
     proxy_stop(proxy);
 }
 
+static void no_program_that_it_executes_gains_a_privilege(void **state)
+{
+    struct proxy *proxy;
+    pid_t old;
+
+    (void)state;
+    proxy = start_with(&(struct proxy_options){0}, "");
+    expect_in_threads(proxy, "\nNoNewPrivs:\t1\n");
+    old = proxy_upgrade(proxy);
+    proxy_await_old(old);
+    expect_in_threads(proxy, "\nNoNewPrivs:\t1\n");
+    proxy_stop(proxy);
+}
+
 /* ---- a reload as another user ---- */
 
 /* The service at all addresses of a port, then at one, and back. exchange sends
@@ -365,6 +379,7 @@ int main(void)
         E2E(a_closed_standard_stream_is_dev_null),
         E2E(a_dropped_privilege_cannot_be_had_again),
         E2E(a_group_without_a_user_is_obeyed),
+        E2E(no_program_that_it_executes_gains_a_privilege),
         E2E(a_reload_as_another_user_narrows_and_widens_tcp),
         E2E(a_reload_as_another_user_narrows_and_widens_udp),
     };

@@ -12,10 +12,13 @@
 #include "tls_fixture.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- files without an end ---- */
 
@@ -145,11 +148,62 @@ static void services_share_the_authorities_of_a_file(void **state)
     free(many);
 }
 
+/* ---- core dumps ---- */
+
+/* Where the dump may be written, and is removed from. */
+static void allow_core(void)
+{
+    struct rlimit limit;
+    int result = getrlimit(RLIMIT_CORE, &limit);
+
+    limit.rlim_cur = limit.rlim_max;
+    if (result < 0 || setrlimit(RLIMIT_CORE, &limit) < 0 ||
+        chdir(file_path("")) < 0) {
+        _exit(1);
+    }
+}
+
+static bool dumps_core(const char *keys, bool reload)
+{
+    char *binary = realpath(proxy_binary(), NULL);
+    const struct proxy_options options = {.prepare = allow_core,
+                                          .binary = binary};
+    static const char text[] = "[service web]\n"
+                               "listen = unix:%s\nupstream = 127.0.0.1:1\n%s";
+    char front[200];
+    struct proxy *proxy;
+
+    snprintf(front, sizeof(front), "%s", file_path("front"));
+    proxy = proxy_launch(&options, text, front, reload ? "" : keys);
+    if (reload) {
+        proxy_configure(proxy, text, front, keys);
+        proxy_reload(proxy);
+    }
+    proxy_signal(proxy, SIGABRT);
+    assert_int_equal(proxy_wait(proxy), -1);
+    free(binary);
+    return proxy_dumped_core(proxy);
+}
+
+static void a_private_key_is_never_in_a_core_dump(void **state)
+{
+    const char *keys = tls_fixture_keys(tls_fixture_identity());
+
+    (void)state;
+    if (!dumps_core("", false)) {
+        print_message("skipped: this machine makes no core dumps\n");
+        skip();
+    }
+    assert_false(dumps_core(keys, false));
+    assert_false(dumps_core(keys, true));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         E2E(a_file_without_an_end_is_refused_at_once),
         E2E(services_share_the_authorities_of_a_file),
+        E2E(a_private_key_is_never_in_a_core_dump),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
