@@ -47,8 +47,9 @@ struct tls_call {
 /* Begins a call of this thread. */
 struct tls_call *tls_bio_begin(struct sock *sock, struct ssl_st *ssl);
 
-/* Attaches a socket to a new connection. False: no memory. */
-bool tls_bio_attach(struct ssl_st *ssl, int fd) WARN_UNUSED;
+/* Makes a new connection read and write the socket of the call that is begun
+ * before each of its own. False: no memory. */
+bool tls_bio_attach(struct ssl_st *ssl) WARN_UNUSED;
 
 /* The connection has read data: its barren records are forgotten. */
 void tls_bio_had_data(struct ssl_st *ssl);

@@ -86,7 +86,7 @@ static bool can_store(const struct sock *sock)
 /* ssl: the connection's state, or NULL: there is no memory for it. */
 static int start(struct sock *sock, SSL *ssl)
 {
-    if (ssl == NULL || !tls_bio_attach(ssl, sock->fd)) {
+    if (ssl == NULL || !tls_bio_attach(ssl)) {
         ERR_clear_error();
         SSL_free(ssl);
         errno = ENOMEM;

@@ -7,6 +7,9 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+/* BIO_CTRL_SET_KTLS_SEND, whose number bio.h tells in a comment. */
+enum { OFFER_TO_KERNEL = 72 };
+
 static struct {
     pthread_once_t once;
     BIO_METHOD *method; /* NULL: no memory */
@@ -109,33 +112,93 @@ static int write_bytes(BIO *bio, const char *bytes, int size)
     return (int)put;
 }
 
-/* OpenSSL's own functions serve a direction of the kernel's TLS: they know its
- * records. */
+/*
+ * Once the kernel has taken over a direction, a socket's BIO of OpenSSL, which
+ * knows the kernel's records, serves that direction. It is the data of ours.
+ */
+static BIO *kernel_bio(BIO *bio)
+{
+    return BIO_get_data(bio);
+}
+
 static int bio_read(BIO *bio, char *bytes, int size)
 {
-    return BIO_get_ktls_recv(bio)
-               ? BIO_meth_get_read(BIO_s_socket())(bio, bytes, size)
-               : read_bytes(bio, bytes, size);
+    BIO *kernel = kernel_bio(bio);
+    int got;
+
+    if (kernel == NULL || !BIO_get_ktls_recv(kernel)) {
+        return read_bytes(bio, bytes, size);
+    }
+    got = BIO_read(kernel, bytes, size);
+    BIO_clear_retry_flags(bio);
+    BIO_set_flags(bio, BIO_get_retry_flags(kernel));
+    return got;
 }
 
 static int bio_write(BIO *bio, const char *bytes, int size)
 {
-    return BIO_get_ktls_send(bio)
-               ? BIO_meth_get_write(BIO_s_socket())(bio, bytes, size)
-               : write_bytes(bio, bytes, size);
+    BIO *kernel = kernel_bio(bio);
+    int put;
+
+    if (kernel == NULL || !BIO_get_ktls_send(kernel)) {
+        return write_bytes(bio, bytes, size);
+    }
+    put = BIO_write(kernel, bytes, size);
+    BIO_clear_retry_flags(bio);
+    BIO_set_flags(bio, BIO_get_retry_flags(kernel));
+    return put;
+}
+
+/* In a handshake: the keys of a direction are known. Answers whether the kernel
+ * takes it over. */
+static long offer_to_kernel(BIO *bio, long sending, void *keys)
+{
+    BIO *before = kernel_bio(bio);
+    BIO *kernel =
+        before != NULL ? before : BIO_new_socket(call.sock->fd, BIO_NOCLOSE);
+
+    if (kernel == NULL) {
+        return 0;
+    }
+    if (BIO_ctrl(kernel, OFFER_TO_KERNEL, sending, keys) > 0) {
+        BIO_set_data(bio, kernel);
+        return 1;
+    }
+    if (before == NULL) {
+        BIO_free(kernel);
+    }
+    return 0;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1;
+    case OFFER_TO_KERNEL:
+        return offer_to_kernel(bio, number, pointer);
+    default:
+        return kernel_bio(bio) == NULL
+                   ? 0
+                   : BIO_ctrl(kernel_bio(bio), command, number, pointer);
+    }
+}
+
+static int bio_destroy(BIO *bio)
+{
+    BIO_free(kernel_bio(bio));
+    return 1;
 }
 
 static void make_method(void)
 {
-    const BIO_METHOD *model = BIO_s_socket();
     BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOCKET, "sock");
 
     if (method != NULL) {
-        BIO_meth_set_create(method, BIO_meth_get_create(model));
-        BIO_meth_set_destroy(method, BIO_meth_get_destroy(model));
-        BIO_meth_set_ctrl(method, BIO_meth_get_ctrl(model));
         BIO_meth_set_read(method, bio_read);
         BIO_meth_set_write(method, bio_write);
+        BIO_meth_set_ctrl(method, bio_ctrl);
+        BIO_meth_set_destroy(method, bio_destroy);
     }
     shared.method = method;
 }
@@ -181,7 +244,7 @@ void tls_bio_had_data(SSL *ssl)
     SSL_set_msg_callback_arg(ssl, NULL);
 }
 
-bool tls_bio_attach(SSL *ssl, int fd)
+bool tls_bio_attach(SSL *ssl)
 {
     BIO *bio;
 
@@ -190,7 +253,6 @@ bool tls_bio_attach(SSL *ssl, int fd)
     if (bio == NULL) {
         return false;
     }
-    BIO_set_fd(bio, fd, BIO_NOCLOSE);
     SSL_set_bio(ssl, bio, bio);
     SSL_set_msg_callback(ssl, on_record);
     return true;

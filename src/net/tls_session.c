@@ -6,6 +6,11 @@
 #include <sys/param.h>
 #include <time.h>
 
+/* Before OpenSSL 3.3 there is only a function that 3.4 deprecates. */
+#if !OPENSSL_VERSION_PREREQ(3, 3)
+#define SSL_SESSION_get_time_ex SSL_SESSION_get_time
+#endif
+
 /* In seconds since 1970. */
 static int64_t end_of_certificate(const X509 *x509)
 {
@@ -47,7 +52,7 @@ bool tls_session_limit(SSL *ssl, SSL_SESSION *session)
             return false;
         }
     }
-    left = (long)(end - SSL_SESSION_get_time(session));
+    left = (long)(end - SSL_SESSION_get_time_ex(session));
     SSL_SESSION_set_timeout(session, MAX(left, 0));
     return true;
 }
@@ -55,7 +60,7 @@ bool tls_session_limit(SSL *ssl, SSL_SESSION *session)
 bool tls_session_is_over(const SSL_SESSION *session)
 {
     return time(NULL) >=
-           SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session);
+           SSL_SESSION_get_time_ex(session) + SSL_SESSION_get_timeout(session);
 }
 
 /* OpenSSL is about to send a ticket. 0: failure. */
