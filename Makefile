@@ -7,6 +7,7 @@
 # make systemd    the installed unit under a real systemd; as root
 # make bench      evproxy and its peers side by side; bench-full, bench-200k
 # make ktls       with TLS=1: the kernel's TLS, in a virtual machine
+# make toolchains with each compiler that is installed: gcc, clang, musl, arm64
 # make check      format, floors, circles, sizes, headers, documents, samples
 # make install    DESTDIR and PREFIX as usual
 #
@@ -38,6 +39,11 @@ CODE = $(CFLAGS) $(LTO) $(HARDEN_CFLAGS) $(SAME) $(EXTRA)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DEVPROXY_VERSION='"$(VERSION)"' \
              -DEVPROXY_TLS=$(if $(TLS),1,0) -iquote include $(WARNINGS) \
              -pthread -fno-strict-aliasing -MMD -MP $(CODE)
+# musl-gcc does not find the kernel's headers, which it finds behind its own.
+ifneq ($(findstring musl,$(CC)),)
+ALL_CFLAGS += -idirafter /usr/include \
+              -idirafter /usr/include/$(shell uname -m)-linux-gnu
+endif
 ALL_LDFLAGS = -pthread $(HARDEN_LDFLAGS) -Wl,--build-id $(LDFLAGS) $(EXTRA)
 ALL_LIBS = $(if $(TLS),-lssl -lcrypto)
 
@@ -255,6 +261,10 @@ check-binary: $(BUILD)/evproxy
 	    tests/check_binary.sh $< $(OBJECTS))
 check-same: $(BUILD)/evproxy
 	+$(call say,)MAKE='$(MAKE)' tests/check_same.sh $<
+
+.PHONY: toolchains
+toolchains:
+	@+MAKE='$(MAKE) --no-print-directory' tests/toolchains.sh $(BUILD)/toolchains
 
 # ---- to try it, to install it ---------------------------------------------
 

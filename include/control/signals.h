@@ -26,4 +26,7 @@ int signals_open(void) WARN_UNUSED;
 /* The next pending signal, or 0. */
 int signals_next(int fd) WARN_UNUSED;
 
+/* "SIGTERM"; "a signal" of one that has no name here. Any thread. */
+const char *signals_name(int signal);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "control/listeners.h"
+#include "control/signals.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -70,9 +71,9 @@ void shutdown_begin(struct shutdown *shutdown, int signal)
     const struct config *config = config_of(shutdown);
 
     log_write(LOG_INFO,
-              "stopping signal=SIG%s connections=%" PRIu32
+              "stopping signal=%s connections=%" PRIu32
               " drain_timeout_ms=%" PRIu64 " drain_delay_ms=%" PRIu64,
-              sigabbrev_np(signal), shared_active(&shutdown->workers->shared),
+              signals_name(signal), shared_active(&shutdown->workers->shared),
               config->drain_timeout_ns / NS_PER_MS,
               config->drain_delay_ns / NS_PER_MS);
     systemd_stopping(shutdown->systemd);

@@ -1,6 +1,8 @@
 #include "control/signals.h"
 
 #include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -56,4 +58,21 @@ int signals_next(int fd)
         return 0;
     }
     return (int)info.ssi_signo;
+}
+
+const char *signals_name(int signal)
+{
+    /* Only glibc has sigabbrev_np. */
+    static const char *const names[] = {
+        [SIGHUP] = "SIGHUP",   [SIGINT] = "SIGINT",   [SIGQUIT] = "SIGQUIT",
+        [SIGILL] = "SIGILL",   [SIGTRAP] = "SIGTRAP", [SIGABRT] = "SIGABRT",
+        [SIGBUS] = "SIGBUS",   [SIGFPE] = "SIGFPE",   [SIGKILL] = "SIGKILL",
+        [SIGUSR1] = "SIGUSR1", [SIGSEGV] = "SIGSEGV", [SIGUSR2] = "SIGUSR2",
+        [SIGPIPE] = "SIGPIPE", [SIGALRM] = "SIGALRM", [SIGTERM] = "SIGTERM",
+        [SIGXCPU] = "SIGXCPU", [SIGSYS] = "SIGSYS",
+    };
+    bool known = signal > 0 && (size_t)signal < ARRAY_LEN(names) &&
+                 names[signal] != NULL;
+
+    return known ? names[signal] : "a signal";
 }

@@ -1,5 +1,6 @@
 #include "control/spawn.h"
 
+#include "control/signals.h"
 #include "net/channel.h"
 
 #include <errno.h>
@@ -191,8 +192,8 @@ void spawn_reap(struct spawned *spawned, char reason[SPAWN_REASON_MAX])
     if (waitpid(spawned->pid, &status, 0) < 0) {
         snprintf(reason, SPAWN_REASON_MAX, "it has ended");
     } else if (WIFSIGNALED(status)) {
-        snprintf(reason, SPAWN_REASON_MAX, "it was ended by SIG%s",
-                 sigabbrev_np(WTERMSIG(status)));
+        snprintf(reason, SPAWN_REASON_MAX, "it was ended by %s",
+                 signals_name(WTERMSIG(status)));
     } else {
         snprintf(reason, SPAWN_REASON_MAX, "it ended with status %d",
                  WEXITSTATUS(status));
