@@ -9,7 +9,9 @@
 # make ktls       with TLS=1: the kernel's TLS, in a virtual machine
 # make toolchains with each compiler that is installed: gcc, clang, musl, arm64
 # make check      format, floors, circles, sizes, headers, documents, samples
-# make install    DESTDIR and PREFIX as usual
+# make install    DESTDIR and PREFIX as usual; make uninstall
+# make deb        a Debian package, in build/deb; package-test tries it; as root
+# make static     build/static/evproxy, which needs no library; musl-tools
 #
 # TLS=1, to any of them: with TLS, by OpenSSL 3 (libssl-dev), in build/tls.
 # BUILD=dir builds elsewhere; V=1 shows the commands; WERROR=1 fails at warnings.
@@ -275,28 +277,7 @@ run: $(BUILD)/evproxy $(BUILD)/tests/demo/upstream
 $(BUILD)/tests/demo/upstream: $(BUILD)/tests/demo/upstream.o
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
-UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
-MANUALS := $(DESTDIR)$(PREFIX)/share/man
-SHARED := $(DESTDIR)$(PREFIX)/share/evproxy
-
-# An installed configuration is never overwritten.
-.PHONY: install
-install: $(BUILD)/evproxy
-	install -D -m 755 $(BUILD)/evproxy $(DESTDIR)$(PREFIX)/sbin/evproxy
-	install -D -m 644 conf/evproxy.8 $(MANUALS)/man8/evproxy.8
-	install -D -m 644 conf/evproxy.ini.5 $(MANUALS)/man5/evproxy.ini.5
-	install -D -m 644 conf/evproxy-metrics.7 \
-	    $(MANUALS)/man7/evproxy-metrics.7
-	install -D -m 644 conf/prometheus-alerts.yml \
-	    $(SHARED)/prometheus-alerts.yml
-	install -D -m 644 conf/grafana-dashboard.json \
-	    $(SHARED)/grafana-dashboard.json
-	install -d $(UNITS)
-	sed 's|/usr/local/|$(PREFIX)/|' conf/evproxy.service \
-	    >$(UNITS)/evproxy.service
-	test -e $(DESTDIR)/etc/evproxy/evproxy.ini || \
-	    install -D -m 644 conf/evproxy.ini \
-	        $(DESTDIR)/etc/evproxy/evproxy.ini
+include conf/make/install.mk
 
 .PHONY: clean
 clean:

@@ -12,7 +12,7 @@ INSTALLED=$(realpath "${INSTALLED:?names what was installed}")
 cd "$(dirname "$0")" || exit 1
 
 if [ $# -eq 0 ]; then
-    set -- start reload sockets drain watchdog upgrade keys
+    set -- start reload sockets drain watchdog upgrade package keys
 fi
 
 dir=$(mktemp -d)
@@ -41,7 +41,7 @@ if [ ! -x /lib/systemd/systemd ]; then
     exit 1
 fi
 
-cp -r ../interop ../systemd ../../conf/evproxy.socket "$dir/folder/"
+cp -r ../interop ../systemd ../../conf/debian ../../conf/evproxy.socket "$dir/folder/"
 printf '%s\n' "$@" >"$dir/folder/names"
 log=$dir/folder/log
 : >"$log"

@@ -1,0 +1,1 @@
+autocmd BufNewFile,BufRead /etc/evproxy/*.ini,evproxy.ini setfiletype evproxy
