@@ -219,7 +219,7 @@ ktls: $(BUILD)/evproxy $(BENCH_TOOLS) $(filter %/test_tls %/test_tls_ends,$(E2E)
 
 HEADERS := $(wildcard include/*/*.h include/*/*/*.h)
 OURS := $(wildcard src/*.c src/*/*.c src/*/*/*.c tests/*.c tests/*/*.c \
-          tests/*/*/*.c tests/*/*.h) $(HEADERS)
+          tests/*/*/*.c tests/*.h tests/*/*.h) $(HEADERS)
 
 .PHONY: check check-format check-floors check-shape check-headers check-log \
         check-documents check-samples check-unit check-circles check-page \

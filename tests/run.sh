@@ -50,7 +50,7 @@ count_of() {
     sed -n "s/^\[  $1  \] \([0-9]*\) test(s).*/\1/p" "$2" | tail -n 1
 }
 
-# The tests of a log that were skipped, each with what it said of the reason.
+# The tests of a log that were skipped, each with the reason: see skip.h.
 skipped_in() {
     awk '/^skipped: / { why = substr($0, 10) }
          /^\[==========\] [0-9]+ test\(s\) run/ { exit }

@@ -381,8 +381,7 @@ int nameserver_setup(void **state)
 {
     (void)state;
     if (!available) {
-        print_message("skipped: no namespaces of its own\n");
-        skip();
+        skip_because("no namespaces of its own");
     }
     return 0;
 }

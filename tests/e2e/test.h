@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "../skip.h"
+
 /*
  * True under a sanitizer, valgrind or an emulator, by EVPROXY_TEST_SLOW=1. A
  * slow run does fewer rounds, waits longer and compares no figures of time or

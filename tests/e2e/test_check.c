@@ -103,8 +103,7 @@ static void a_limit_above_that_of_the_machine_is_an_error(void **state)
 
     (void)state;
     if (most / 2 >= 134217728) {
-        print_message("skipped: fs.nr_open is above every max_connections\n");
-        skip();
+        skip_because("fs.nr_open is above every max_connections");
     }
     snprintf(key, sizeof(key), "max_connections = %lu", most / 2);
     snprintf(error, sizeof(error), "%s is more than fs.nr_open = %lu holds, ",
@@ -246,8 +245,7 @@ static void a_right_that_the_caller_lacks_counts_as_the_service(void **state)
 {
     (void)state;
     if (!is_root()) {
-        print_message("skipped: root and a user nobody are needed\n");
-        skip();
+        skip_because("root and a user nobody are needed");
     }
     assert_int_equal(check_as_nobody(NULL), 0);
     assert_int_equal(check_as_nobody("--as-service"), 1);
@@ -279,8 +277,7 @@ static void a_file_that_no_reload_could_read_is_an_error(void **state)
 
     (void)state;
     if (!is_root()) {
-        print_message("skipped: root and a user nobody are needed\n");
-        skip();
+        skip_because("root and a user nobody are needed");
     }
     snprintf(rule, sizeof(rule), "deny = file:%s", path);
     expect_unreadable("", "check.ini", 0, "cannot be read: Permission denied");

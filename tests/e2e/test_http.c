@@ -381,7 +381,7 @@ static void a_worker_that_stands_still_is_told_within_ten_seconds(void **state)
     for (unsigned i = 0; i < count; i++) {
         if (ptrace(PTRACE_SEIZE, threads[i], NULL, NULL) < 0) {
             fixture_close(&watched.fixture);
-            skip(); /* not allowed here */
+            skip_because("ptrace is not allowed");
         }
         ptrace(PTRACE_INTERRUPT, threads[i], NULL, NULL);
         assert_int_equal(waitpid(threads[i], &status, __WALL), threads[i]);

@@ -27,8 +27,7 @@ static void skip_without_names(void)
     struct addrinfo *known = NULL;
 
     if (getaddrinfo("localhost", NULL, NULL, &known) != 0) {
-        print_message("skipped: localhost does not resolve here\n");
-        skip();
+        skip_because("localhost does not resolve here");
     }
     freeaddrinfo(known);
 }

@@ -71,9 +71,7 @@ static void require_descriptors(rlim_t count)
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_max < count) {
-        print_message("skipped: %lu descriptors are needed\n",
-                      (unsigned long)count);
-        skip();
+        skip_because("%lu descriptors are needed", (unsigned long)count);
     }
 }
 
@@ -119,7 +117,7 @@ static void an_idle_connection_costs_at_most_320_bytes(void **state)
 
     (void)state;
     if (test_slow()) {
-        skip();
+        skip_because("a slow run compares no figures");
     }
     require_descriptors(2 * COUNT + 100);
     fixture_open(&fixture, "", "");
@@ -350,8 +348,7 @@ static void require_buffer_locks(void)
 
     close(fd);
     if (!has) {
-        print_message("skipped: Linux 5.14 is needed\n");
-        skip();
+        skip_because("Linux 5.14 is needed");
     }
 }
 
@@ -364,8 +361,7 @@ static void expect_held(const struct fixture *fixture, int sender, int reader,
     size_t pushed;
 
     if (held < 0) {
-        print_message("skipped: the proxy's socket cannot be had\n");
-        skip();
+        skip_because("the proxy's socket cannot be had");
     }
     assert_int_equal(receive_option(dup(held), SO_BUF_LOCK), 0);
     pushed = push_until_full(sender);

@@ -212,8 +212,7 @@ static void skip_unless_root(void)
 {
     if (geteuid() != 0 || getpwnam("nobody") == NULL ||
         getgrnam("daemon") == NULL) {
-        print_message("skipped: root, nobody and a group daemon are needed\n");
-        skip();
+        skip_because("root, nobody and a group daemon are needed");
     }
 }
 

@@ -63,8 +63,7 @@ static void files_are_read_as_the_user_who_will_read_them(void **state)
 
     (void)state;
     if (geteuid() != 0 || getpwnam("nobody") == NULL) {
-        print_message("skipped: root and a user nobody are needed\n");
-        skip();
+        skip_because("root and a user nobody are needed");
     }
     snprintf(folder, sizeof(folder), "%s", identity.key);
     *strrchr(folder, '/') = '\0';

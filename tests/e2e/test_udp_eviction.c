@@ -211,7 +211,7 @@ static void out_of_ports_the_longest_idle_session_goes(void **state)
 
     (void)state;
     if (!network_enter()) {
-        skip();
+        skip_because("no network namespace of its own");
     }
     udp_fixture_open(&fixture, "", "");
     for (unsigned i = 0; i < CLIENTS; i++) {

@@ -189,7 +189,7 @@ static void the_old_process_goes_on_if_the_new_one_is_killed(void **state)
 {
     (void)state;
     if (test_slow()) {
-        skip(); /* a sanitizer wants to be loaded first */
+        skip_because("a slow run preloads nothing");
     }
     for (unsigned n = 1; n <= NEW_SENDS; n++) {
         end_new_at(n, "before");
@@ -230,7 +230,7 @@ static void the_new_process_goes_on_once_it_has_all(void **state)
 {
     (void)state;
     if (test_slow()) {
-        skip();
+        skip_because("a slow run preloads nothing");
     }
     for (unsigned n = 1; n < OLD_SENDS; n++) {
         assert_false(end_old_at(n, "before"));
@@ -245,7 +245,7 @@ static void a_new_process_that_hangs_frozen_is_killed(void **state)
 
     (void)state;
     if (test_slow()) {
-        skip();
+        skip_because("a slow run preloads nothing");
     }
     /* It has all connections, and does not say so. */
     begin_step(&steps, "new", NEW_SENDS - 1, "before", "hang");

@@ -84,7 +84,7 @@ void udp_send_batch(int fd, const struct socket_address *sender,
     const int each = UDP_BATCH_EACH;
 
     if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &each, sizeof(each)) != 0) {
-        skip();
+        skip_because("the kernel has no UDP GSO");
     }
     if (sender != NULL) {
         udp_reply(fd, sender, bytes, UDP_BATCH_BYTES);

@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "../skip.h"
+
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -58,7 +60,7 @@ static void run_theme(enum rig_theme theme)
     uint64_t upgraded = upgrades_count().sessions;
 
     if (only != UINT64_MAX && only % THEMES != theme) {
-        skip();
+        skip_because("EVPROXY_TEST_SEED is of another theme");
     }
     for (uint64_t seed = theme; seed < runs; seed += THEMES) {
         uint64_t now = only == UINT64_MAX ? seed : only;

@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "../skip.h"
+
 enum { SIZES_MAX = 64 };
 
 /* The sizes of a sequence of datagrams. */
@@ -204,7 +206,7 @@ static void need_gro(int fd)
 
     datagram_enable_gro(fd);
     if (getsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, &length) < 0 || on == 0) {
-        skip();
+        skip_because("the kernel has no UDP GRO");
     }
 }
 

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "../skip.h"
+
 static struct addr ipv4(uint32_t ip)
 {
     struct addr addr = {.family = AF_INET, .port = (uint16_t)ip};
@@ -239,7 +241,7 @@ static void a_table_is_mapped_as_it_grows(void **state)
 
     (void)state;
     if (SANITIZED) {
-        skip();
+        skip_because("a sanitizer maps memory of its own");
     }
     for (unsigned i = 0; i < TABLES; i++) {
         tables[i] = table(UINT32_MAX); /* 72 MB each when they are full */
@@ -260,7 +262,7 @@ static void without_memory_for_it_a_source_is_let_in_later(void **state)
 
     (void)state;
     if (SANITIZED) {
-        skip();
+        skip_because("a sanitizer maps memory of its own");
     }
     limits = table(100000);
     assert_int_equal(enter_range(limits, 0, 1000, 1), 1000);

@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "../skip.h"
+
 #include <netdb.h>
 
 /* A bare system may know no name at all. */
@@ -17,8 +20,7 @@ static void skip_without_names(void)
     struct addrinfo *found = NULL;
 
     if (getaddrinfo("localhost", NULL, NULL, &found) != 0) {
-        print_message("skipped: localhost does not resolve here\n");
-        skip();
+        skip_because("localhost does not resolve here");
     }
     freeaddrinfo(found);
 }
