@@ -27,8 +27,8 @@ void pair_close(const struct pair *pair);
 /* A byte each way. */
 void pair_ping(const struct pair *pair);
 
-/* The same many times, and 99 of 100 take less than 20 ms. A slow run only
- * pings. */
+/* The same many times, and 99 of 100 take less than 20 ms, without the time
+ * that other processes had the processor. A slow run only pings. */
 void pair_expect_prompt(const struct pair *pair);
 
 /* The same while the two busy pairs carry so many bytes, one in each direction,

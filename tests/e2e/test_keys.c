@@ -14,12 +14,16 @@
 #include "teardown.h"
 #include "wait.h"
 
+#include "control/cgroup.h"
+
 #include <grp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pwd.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,14 +50,18 @@ static void workers_says_how_many_threads_carry_bytes(void **state)
     assert_int_equal(threads[2], threads[1] + 1);
 }
 
-static void workers_auto_is_one_for_each_cpu(void **state)
+static void workers_auto_is_one_for_each_usable_cpu(void **state)
 {
+    struct cgroup_limits limits;
     struct fixture fixture;
+    cpu_set_t set;
 
     (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof(set), &set), 0);
+    cgroup_read_own(&limits);
     fixture_open(&fixture, "workers = auto", "");
     assert_int_equal(stats_get(fixture.proxy, NULL, NULL, "workers"),
-                     sysconf(_SC_NPROCESSORS_ONLN));
+                     MIN(limits.processors, (uint64_t)CPU_COUNT(&set)));
     fixture_close(&fixture);
 }
 
@@ -147,8 +155,7 @@ static void root_is_dropped_after_the_listeners_are_open(void **state)
 
     (void)state;
     if (geteuid() != 0 || !nobody) {
-        print_message("skipped: root and a user nobody are needed\n");
-        skip();
+        skip_because("root and a user nobody are needed");
     }
     fixture_open(&fixture, "user = nobody", "");
     assert_int_equal(proc_status(fixture.proxy, "Uid"), nobody->pw_uid);
@@ -165,8 +172,7 @@ static void a_group_may_be_another_than_the_users(void **state)
 
     (void)state;
     if (geteuid() != 0 || !getpwnam("nobody") || !getgrnam("daemon")) {
-        print_message("skipped: root and a user nobody are needed\n");
-        skip();
+        skip_because("root and a user nobody are needed");
     }
     fixture_open(&fixture, "user = nobody\ngroup = daemon", "");
     assert_int_equal(proc_status(fixture.proxy, "Gid"),
@@ -296,8 +302,7 @@ static struct inside look_inside(const struct fixture *fixture)
     inside.client = proc_socket(fixture->proxy, &client, true);
     inside.upstream = proc_socket(fixture->proxy, &fixture->back, true);
     if (inside.listener < 0) {
-        print_message("skipped: not allowed to look at its sockets\n");
-        skip();
+        skip_because("not allowed to look at its sockets");
     }
     assert_true(inside.client >= 0 && inside.upstream >= 0);
     return inside;
@@ -398,7 +403,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E(workers_says_how_many_threads_carry_bytes),
-        E2E(workers_auto_is_one_for_each_cpu),
+        E2E(workers_auto_is_one_for_each_usable_cpu),
         E2E(buffer_size_is_the_size_of_a_lent_block),
         E2E(stats_interval_writes_the_stats_unasked),
         E2E(without_stats_interval_there_are_none),

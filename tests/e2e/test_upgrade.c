@@ -80,7 +80,7 @@ static void a_user_without_privileges_upgrades(void **state)
 
     (void)state;
     if (geteuid() != 0) {
-        skip();
+        skip_because("root is needed");
     }
     fixture_open(&fixture, "user = nobody", "");
     pair = pair_establish(&fixture);

@@ -276,7 +276,7 @@ static void a_message_that_ends_too_early_is_refused(void **state)
 {
     (void)state;
     if (test_slow()) {
-        skip();
+        skip_because("a slow run preloads nothing");
     }
     for (unsigned n = 1; n <= OLD_SENDS; n++) {
         spoil("old", n, "cut",
@@ -294,7 +294,7 @@ static void a_record_that_ends_too_early_is_refused(void **state)
 {
     (void)state;
     if (test_slow()) {
-        skip();
+        skip_because("a slow run preloads nothing");
     }
     spoil("old", 1, "inner", "^upgrade failed .*\"the old process has a state");
     spoil("old", OLD_SENDS, "inner",

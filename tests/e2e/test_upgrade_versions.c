@@ -66,7 +66,7 @@ static void there_and_back_by(const char *version)
     char preload[PATH_MAX], lines[PATH_MAX + 100];
 
     if (test_slow()) {
-        skip(); /* a sanitizer wants to be loaded first */
+        skip_because("a slow run preloads nothing");
     }
     next_binary_preload("versions", preload, sizeof(preload));
     snprintf(lines, sizeof(lines), "export UPGRADE_VERSION=%s %s", version,
@@ -107,7 +107,7 @@ static void expect_refusal(const char *version, const char *regex)
     struct pair pair;
 
     if (test_slow()) {
-        skip();
+        skip_because("a slow run preloads nothing");
     }
     next_binary_preload("versions", preload, sizeof(preload));
     snprintf(variable, sizeof(variable), "UPGRADE_VERSION=%s", version);
