@@ -1,6 +1,6 @@
 /*
- * test: cmocka with the headers that must come before it, and whether this run
- * is a slow one.
+ * test: cmocka with the headers that must come before it, whether this run is a
+ * slow one, and what the system has.
  */
 #ifndef EVPROXY_TESTS_E2E_TEST_H
 #define EVPROXY_TESTS_E2E_TEST_H
@@ -21,5 +21,11 @@
  * memory. Any thread.
  */
 bool test_slow(void);
+
+/* Skip the test where the system lacks what it needs: as many descriptors (the
+ * soft limit is raised to the hard one before main), or a name for the loopback
+ * address, which a bare system without /etc/hosts has not. */
+void test_need_descriptors(unsigned long count);
+void test_need_localhost(void);
 
 #endif

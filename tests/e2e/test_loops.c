@@ -13,7 +13,6 @@
 #include "teardown.h"
 #include "wait.h"
 
-#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,16 +20,6 @@
  * the first: if no note of those is in time, the next ones are. Then a loop has
  * 32 turns, and as many may be on their way. */
 #define TURNS_MAX (2 * 2 * 65 + 2 * 32)
-
-static void skip_without_names(void)
-{
-    struct addrinfo *known = NULL;
-
-    if (getaddrinfo("localhost", NULL, NULL, &known) != 0) {
-        skip_because("localhost does not resolve here");
-    }
-    freeaddrinfo(known);
-}
 
 /* ---- names ---- */
 
@@ -52,7 +41,7 @@ static void a_name_at_which_its_service_listens_is_taken_out(void **state)
     char config[512];
 
     (void)state;
-    skip_without_names();
+    test_need_localhost();
     snprintf(config, sizeof(config),
              "[service web]\nlisten = %s\nupstream = %s\n", front.text,
              name.text);
@@ -82,7 +71,7 @@ static void a_ring_by_names_is_broken_and_mended_by_a_reload(void **state)
     char text[1024];
 
     (void)state;
-    skip_without_names();
+    test_need_localhost();
     snprintf(text, sizeof(text), config, front.text, to_other.text, other.text,
              to_front.text);
     expect_check_refuses(text, "leads back to this service, by line 3: a loop");

@@ -63,18 +63,6 @@ static void resume(const struct pair *pair, uint64_t seed)
     stream_expect(&in);
 }
 
-static void require_descriptors(rlim_t count)
-{
-    struct rlimit limit;
-
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max < count) {
-        skip_because("%lu descriptors are needed", (unsigned long)count);
-    }
-}
-
 static void pairs_open(const struct fixture *fixture, struct pair *pairs,
                        unsigned count)
 {
@@ -119,7 +107,7 @@ static void an_idle_connection_costs_at_most_320_bytes(void **state)
     if (test_slow()) {
         skip_because("a slow run compares no figures");
     }
-    require_descriptors(2 * COUNT + 100);
+    test_need_descriptors(2 * COUNT + 100);
     fixture_open(&fixture, "", "");
     pair_establish(&fixture); /* so that all is set up */
     stats_await(fixture.proxy, NULL, NULL, "buffers_lent", 0);
@@ -147,7 +135,7 @@ static void the_memory_of_a_burst_goes_back(void **state)
     struct fixture fixture;
 
     (void)state;
-    require_descriptors(2 * COUNT + 100);
+    test_need_descriptors(2 * COUNT + 100);
     fixture_open(&fixture, "", SMALL_QUEUES);
     pairs_open(&fixture, pairs, COUNT);
     for (unsigned i = 0; i < COUNT; i++) {

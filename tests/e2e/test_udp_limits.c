@@ -70,6 +70,7 @@ static void a_session_costs_no_more_than_400_bytes(void **state)
     if (test_slow()) {
         skip_because("a slow run compares no figures");
     }
+    test_need_descriptors(SESSIONS + 256);
     udp_fixture_open(&fixture, "", "");
     udp_echo_start(fixture.upstream);
     for (unsigned i = 0; i < SESSIONS; i += AT_ONCE) {
