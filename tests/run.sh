@@ -9,8 +9,9 @@
 # Only what was skipped, and the whole output of a program that fails, is shown,
 # both at the end; V=1 shows all of it as it comes.
 #
-# TEST_JOBS programs run at once. The default is 1, as tests that compare times
-# need the machine for themselves. Output comes in the order of the arguments.
+# TEST_JOBS programs run at once, three for each processor unless it is set: most
+# of their time they wait. Output comes in the order of the arguments. Those that
+# take longest begin first.
 set -uo pipefail
 
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_stack_use_after_return=1}"
@@ -32,7 +33,11 @@ if [ -n "${EVPROXY_TEST_SLOW:-}" ]; then
 fi
 
 programs=("$@")
-pids=() # by the program's index
+jobs=${TEST_JOBS:-$((3 * $(nproc)))}
+longest='upgrade upgrade_fails memory accounting http names srv metrics'
+order=()    # indices of programs, as they begin
+statuses=() # by the program's index, of those that have ended
+declare -A running=() # the index by the process
 reported=0
 passed=0
 failed=0
@@ -43,7 +48,7 @@ bad_ones=()   # the indices of the programs that failed
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-trap 'kill "${pids[@]:reported}" 2>/dev/null; exit 1' INT TERM HUP
+trap 'kill "${!running[@]}" 2>/dev/null; exit 1' INT TERM HUP
 
 # count_of PASSED|FAILED LOG: the number in "[  PASSED  ] 12 test(s)."
 count_of() {
@@ -65,11 +70,10 @@ report_suite() {
     suite=${1:-} suite_count=0 suite_good=0
 }
 
-# Waits for the next program in order, and adds its counts.
+# Adds the counts of the next program in order, which has ended.
 report() {
     local name=${programs[reported]##*/tests/} log=$logs/$reported
-    local good bad status=0
-    wait "${pids[reported]}" || status=$?
+    local good bad status=${statuses[reported]}
     if [ "${name%%/*}" != "$suite" ]; then
         report_suite "${name%%/*}"
     fi
@@ -98,17 +102,39 @@ report() {
     reported=$((reported + 1))
 }
 
-# Background jobs of bash ignore SIGINT, which some tests would inherit.
-for index in "${!programs[@]}"; do
-    if [ $((index - reported)) -ge "${TEST_JOBS:-1}" ]; then
+# Waits for any program, and reports those whose turn it is.
+finish_one() {
+    local pid status=0
+    wait -n -p pid "${!running[@]}" || status=$?
+    statuses[running[$pid]]=$status
+    unset "running[$pid]"
+    while [ -n "${statuses[reported]:-}" ]; do
         report
-    fi
+    done
+}
+
+# Background jobs of bash ignore SIGINT, which some tests would inherit.
+start() {
     env --default-signal=INT,QUIT timeout "$limit_s" "${prefix[@]}" \
-        "${programs[index]}" >"$logs/$index" 2>&1 </dev/null &
-    pids+=($!)
+        "${programs[$1]}" >"$logs/$1" 2>&1 </dev/null &
+    running[$!]=$1
+}
+
+rest=()
+for index in "${!programs[@]}"; do
+    case " $longest " in
+    *" ${programs[index]##*/test_} "*) order+=("$index") ;;
+    *) rest+=("$index") ;;
+    esac
 done
-while [ "$reported" -lt ${#programs[@]} ]; do
-    report
+for index in "${order[@]}" "${rest[@]}"; do
+    if [ ${#running[@]} -ge "$jobs" ]; then
+        finish_one
+    fi
+    start "$index"
+done
+while [ ${#running[@]} -gt 0 ]; do
+    finish_one
 done
 report_suite
 

@@ -11,8 +11,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define PORT_FIRST 10000u
-#define PORT_COUNT 20000u
+/* A socket at a wildcard address keeps all others from its port, so these have
+ * ports of their own: other programs run at the same time. */
+#define PORT_FIRST     10000u
+#define PORT_COUNT     20000u
+#define WILDCARD_FIRST (PORT_FIRST + PORT_COUNT)
+#define WILDCARD_COUNT 2700u
 
 /* ---- as text and as socket address ---- */
 
@@ -130,9 +134,18 @@ int loopback_bind(const struct loopback *address, int type)
     return fd;
 }
 
+static bool is_wildcard(const char *host)
+{
+    return host[0] == '\0' || strcmp(host, "0.0.0.0") == 0 ||
+           strcmp(host, "[::]") == 0;
+}
+
 struct loopback loopback_on(const char *host)
 {
     static unsigned tried;
+    bool wildcard = is_wildcard(host);
+    unsigned first = wildcard ? WILDCARD_FIRST : PORT_FIRST;
+    unsigned count = wildcard ? WILDCARD_COUNT : PORT_COUNT;
     unsigned start = (unsigned)getpid() * 97;
     struct loopback address;
 
@@ -140,7 +153,7 @@ struct loopback loopback_on(const char *host)
         int fd;
 
         snprintf(address.text, sizeof(address.text), "%s:%u", host,
-                 PORT_FIRST + (start + tried++) % PORT_COUNT);
+                 first + (start + tried++) % count);
         fd = loopback_bind(&address, SOCK_STREAM);
         if (fd >= 0) {
             close(fd);

@@ -163,6 +163,7 @@ static void every_connection_ends_once_with_one_cause(void **state)
     server = server_start(&back, serve_order, NULL);
     proxy = start_proxy(clients, total, &back);
     run_clients(clients);
+    stats_await(proxy, "web", NULL, "accepted", total);
     stats_await(proxy, "web", NULL, "active", 0);
     line = stats_line(proxy, "web", NULL);
     assert_int_equal(proxy_line_value(line, "accepted"), total);

@@ -92,7 +92,7 @@ static void a_stop_ends_an_upgrade(void **state)
     (void)state;
     next_binary_fixture(&fixture, NULL, "");
     pair = pair_establish(&fixture);
-    next_binary_script("sleep 5");
+    next_binary_script("exec sleep 5");
     proxy_mark(fixture.proxy);
     proxy_signal(fixture.proxy, SIGUSR2);
     proxy_line(fixture.proxy, "^upgrading ");
