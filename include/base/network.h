@@ -15,6 +15,16 @@ struct network {
     uint8_t prefix;   /* leading bits that count */
 };
 
+/* How many leading bits of an address count, by its family. */
+struct network_prefixes {
+    uint8_t v4;
+    uint8_t v6;
+};
+
+/* The network of an address. One without an IP address has its family alone. */
+struct network network_of(const struct addr *addr,
+                          struct network_prefixes prefixes);
+
 /*
  * "10.0.0.0/8", "::1", "2001:db8::/32". NULL, or a sentence that says what is
  * wrong, as base/value.h describes it. Bits set beyond the prefix are an error

@@ -49,6 +49,9 @@ struct rate {
 uint64_t rate_reserve(struct rate *rate, const struct rate_limit *limit,
                       uint64_t now_ns, uint64_t want, uint64_t *granted);
 
+/* It is not full before that time: what another process has lent is owed. */
+void rate_owe(struct rate *rate, uint64_t full_ns);
+
 /* Puts tokens back that were granted and not spent. */
 void rate_refund(struct rate *rate, const struct rate_limit *limit,
                  uint64_t tokens);

@@ -123,8 +123,10 @@ struct config_service {
     enum config_balance balance;
     uint64_t slow_start_ns;
     enum config_on_down on_down;
-    unsigned hash_prefix_v4; /* bits, 0 to 32 */
-    unsigned hash_prefix_v6; /* bits, 0 to 128 */
+    unsigned hash_prefix_v4;   /* bits, 0 to 32 */
+    unsigned hash_prefix_v6;   /* bits, 0 to 128 */
+    unsigned source_prefix_v4; /* the same of what counts as one source */
+    unsigned source_prefix_v6;
 
     uint64_t connect_timeout_ns;
     uint32_t connect_attempts; /* at least 1 */
@@ -139,6 +141,8 @@ struct config_service {
     uint64_t rate_down;
     uint64_t service_rate_up;
     uint64_t service_rate_down;
+    uint64_t rate_up_per_source;
+    uint64_t rate_down_per_source;
     uint64_t rate_burst;
     uint64_t rate_burst_up; /* 0: rate_burst */
     uint64_t rate_burst_down;

@@ -10,7 +10,8 @@
 struct relay_image {
     uint64_t bytes;
     uint64_t moved_ns;
-    uint64_t rate_full_ns; /* of the throttle's own bucket; 0 without one */
+    uint64_t rate_full_ns;   /* of the throttle's own bucket; 0 without one */
+    uint64_t source_full_ns; /* likewise of its source's */
     uint8_t wait; /* RELAY_ENDED, RELAY_BROKEN, or RELAY_SOURCE for all else */
     uint8_t bulk;
     struct receive_growth growth;

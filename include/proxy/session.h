@@ -113,7 +113,8 @@ void session_free_deferred(struct loop *loop, struct list *link);
 int session_watch(struct plane *plane, struct session *session,
                   enum direction side) WARN_UNUSED;
 
-/* Allocates what the service's byte rates need. False: no memory. */
+/* Allocates what the service's byte rates need, once the client is admitted.
+ * False: no memory. */
 bool session_make_throttle(struct session *session) WARN_UNUSED;
 
 /* In phase RELAY: what the tunnel works with. */

@@ -40,12 +40,13 @@ struct shared {
     _Atomic uint64_t accept_paused;   /* pauses so far; any worker adds */
     _Atomic uint64_t longest_turn_ns; /* of all workers' loops */
     struct waiting waiting; /* connections that owe a header or a handshake */
-    struct limited_log long_turns;  /* of at least LOOP_LONG_TURN_NS */
-    struct limited_log shortages;   /* of descriptors or memory */
-    struct limited_log bad_headers; /* PROXY headers that were refused */
-    struct limited_log full;        /* accepts that wait: max_connections is
-                                       reached */
-    struct limited_log tls_errors;  /* handshakes that failed */
+    struct limited_log long_turns;   /* of at least LOOP_LONG_TURN_NS */
+    struct limited_log shortages;    /* of descriptors or memory */
+    struct limited_log bad_headers;  /* PROXY headers that were refused */
+    struct limited_log full;         /* accepts that wait: max_connections is
+                                        reached */
+    struct limited_log sources_full; /* clients refused for it */
+    struct limited_log tls_errors;   /* handshakes that failed */
     struct loop_guard loops;
     /* From here on all is read often, and written once or rarely. tcp_short:
      * the kernel saves memory for TCP; the control thread writes it when it

@@ -1,7 +1,8 @@
 /*
- * throttle: how many bytes of one direction may move now, by two buckets: the
- * connection's own and the service's, which all threads share. Exists only
- * where a service has a byte rate. Belongs to the thread of its session.
+ * throttle: how many bytes of one direction may move now, by three buckets: the
+ * connection's own, its source's and the service's, which all threads share.
+ * Exists only where a service has a byte rate. Belongs to the thread of its
+ * session.
  */
 #ifndef EVPROXY_PROXY_THROTTLE_H
 #define EVPROXY_PROXY_THROTTLE_H
@@ -16,8 +17,9 @@
 /* All-zero: a full bucket, nothing reserved. */
 struct throttle {
     struct rate own;
-    uint64_t resume_ns; /* when the reserved tokens may be spent */
-    uint64_t reserved;  /* tokens that are taken already, for resume_ns */
+    uint64_t resume_ns;  /* when the reserved tokens may be spent */
+    uint64_t reserved;   /* tokens that are taken already, for resume_ns */
+    struct rate *source; /* NULL: the service has no rate by source */
 };
 
 /*
@@ -36,10 +38,20 @@ void throttle_refund(struct throttle *throttle, struct service *service,
 void throttle_cancel(struct throttle *throttle, struct service *service,
                      enum direction direction);
 
+/*
+ * Both directions' buckets of the client's source, if the service has a rate by
+ * source, else NULL. The source counts a connection of the caller, who may use
+ * them until it no longer does. False: no memory.
+ */
+bool throttle_find_source(const struct service *service,
+                          const struct addr *client,
+                          struct rate **source) WARN_UNUSED;
+
 /* For datagrams, which pass whole or not at all: takes exactly so many bytes
- * from both buckets, or answers false. own: the session's bucket. */
-bool throttle_take_whole(struct rate *own, struct service *service,
-                         enum direction direction, uint64_t now_ns,
-                         uint64_t bytes) WARN_UNUSED;
+ * from all buckets, or answers false. own, source: the session's buckets of the
+ * direction. */
+bool throttle_take_whole(struct rate *own, struct rate *source,
+                         struct service *service, enum direction direction,
+                         uint64_t now_ns, uint64_t bytes) WARN_UNUSED;
 
 #endif

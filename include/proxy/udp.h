@@ -55,6 +55,7 @@ struct udp_session {
     struct listener *listener;
     struct udp_group *group; /* of its service; NULL: not in one yet */
     struct rate rate[DIRECTIONS];
+    struct rate *source_rate; /* of each direction; NULL: none by source */
     uint64_t born_ns;
     uint64_t moved_ns;   /* when a datagram last came, from either side */
     uint64_t ordered_ns; /* its place in the order of the process */

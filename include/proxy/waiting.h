@@ -29,9 +29,9 @@
 #ifndef EVPROXY_PROXY_WAITING_H
 #define EVPROXY_PROXY_WAITING_H
 
-#include "base/addr.h"
 #include "base/base.h"
 #include "base/list.h"
+#include "base/network.h"
 #include "net/mailbox.h"
 
 #include <stdatomic.h>
@@ -93,13 +93,15 @@ void waiting_leave(struct waiting *waiting, struct waiting_line *line,
 /* What one source may have of the process. */
 uint32_t waiting_source_share(uint32_t max_connections);
 
-/* False: the source has so many already. key: what is counted apart, where a
- * source is an address, as for max_connections_per_source; 0: all of the
- * process, where it is an IPv4 address or a /64 of IPv6. All clients without an
- * IP address are one. */
-bool waiting_enter_source(struct waiting *waiting, const struct addr *client,
+/* What counts as one source in the process. */
+#define WAITING_PREFIXES ((struct network_prefixes){.v4 = 32, .v6 = 64})
+
+/* False: the source has so many already. key: what is counted apart; 0: all of
+ * the process, by WAITING_PREFIXES. All clients without an IP address are one
+ * source. */
+bool waiting_enter_source(struct waiting *waiting, const struct network *source,
                           uint64_t key, uint32_t most) WARN_UNUSED;
-void waiting_leave_source(struct waiting *waiting, const struct addr *client,
+void waiting_leave_source(struct waiting *waiting, const struct network *source,
                           uint64_t key);
 
 /* The place that must go, which is the oldest of all. NULL: none, or its worker

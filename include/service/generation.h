@@ -32,7 +32,8 @@ struct listen_socket {
     size_t named_count;
     uint32_t source_max; /* connections that all its services together let one
                             source have; UINT32_MAX: one has no such limit */
-    uint64_t key;        /* a hash of the endpoint, the same over reloads */
+    struct network_prefixes source_prefixes; /* the longest of its services */
+    uint64_t key; /* a hash of the endpoint, the same over reloads */
 
     /* One for each worker (of a unix socket: duplicates), which closes it when
      * it stops listening; shared with the generations before and after that

@@ -84,8 +84,10 @@ struct service {
     struct balance balance;
     struct rate_limit rate[DIRECTIONS];         /* of one connection */
     struct rate_limit service_rate[DIRECTIONS]; /* of all together */
+    struct rate_limit source_rate[DIRECTIONS];  /* of those of one source */
     struct rate_limit accept_rate;
-    bool throttled;                 /* any of the four byte rates is set */
+    bool by_source; /* a limit or rate of sources is set: state->limits */
+    bool throttled; /* any of the six byte rates is set */
     struct tls_context *tls_server; /* for clients; NULL: without TLS. Set by
                                        control/credentials.h */
     struct tls_context *tls_client; /* for upstreams; likewise */
@@ -94,6 +96,16 @@ struct service {
                             relaxed: the number of the next source address. Not
                             on a line that each connection reads */
 };
+
+/* What the client is a part of for the limits of sources. */
+static inline struct network service_source(const struct service *service,
+                                            const struct addr *client)
+{
+    return network_of(client,
+                      (struct network_prefixes){
+                          .v4 = (uint8_t)service->config->source_prefix_v4,
+                          .v6 = (uint8_t)service->config->source_prefix_v6});
+}
 
 /*
  * Initialises memory that is all-zero except `generation`. Takes the state and

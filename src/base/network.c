@@ -6,6 +6,19 @@
 
 #define MAPPED_BITS 96 /* of ::ffff:0:0/96, the IPv4-mapped addresses */
 
+struct network network_of(const struct addr *addr,
+                          struct network_prefixes prefixes)
+{
+    struct network network = {.base.family = addr->family};
+
+    if (addr_is_ip(addr)) {
+        network.prefix = addr->family == AF_INET ? prefixes.v4 : prefixes.v6;
+        memcpy(network.base.ip, addr->ip, sizeof(network.base.ip));
+        addr_mask(&network.base, network.prefix);
+    }
+    return network;
+}
+
 /* The prefix of an address whose text has so many bits; text NULL: all. */
 static const char *parse_prefix(const char *text, unsigned bits,
                                 struct network *network)

@@ -144,6 +144,15 @@ uint64_t rate_reserve(struct rate *rate, const struct rate_limit *limit,
     return left >= least ? 0 : full - depth;
 }
 
+void rate_owe(struct rate *rate, uint64_t full_ns)
+{
+    uint64_t old = atomic_load_explicit(&rate->full_ns, memory_order_relaxed);
+
+    while (old < full_ns && !rate_move(rate, &old, full_ns)) {
+        continue;
+    }
+}
+
 void rate_refund(struct rate *rate, const struct rate_limit *limit,
                  uint64_t tokens)
 {

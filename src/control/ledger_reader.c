@@ -74,6 +74,9 @@ static void add_service_number(struct service *service, unsigned tag,
     case LEDGER_ACCEPTED:
         counter_add(&counters->accepted, value);
         break;
+    case LEDGER_SOURCES_REFUSED:
+        counter_add(&counters->sources_refused, value);
+        break;
     case LEDGER_CONNECT_SUM_NS:
         counter_add(&counters->connect.sum_ns, value);
         break;

@@ -32,14 +32,16 @@ void metrics_escape(const char *value, char *buffer, size_t size)
     buffer[used] = '\0';
 }
 
-/* One of four functions writes the lines of an item. */
+/* One of four functions writes the lines of an item; without any, it is a
+ * number of a service. */
 struct family {
     const char *name;
     const char *type;
     const char *help;
     void (*process)(struct text *text, const struct family *family,
                     const struct sample_process *process);
-    size_t offset; /* of the number in it, where that is all */
+    size_t offset; /* of the number in it, where that is all; of a service's
+                      in its sums */
     void (*worker)(struct text *text, const char *name, uint32_t number,
                    const struct sample_worker *worker);
     void (*service)(struct text *text, const char *name, const char *label,
@@ -151,20 +153,6 @@ static void capacity_in_flight(struct text *text, const struct family *family,
 }
 
 /* ---- of services ---- */
-
-static void accepted(struct text *text, const char *name, const char *label,
-                     const struct sample_service *service)
-{
-    text_add(text, "%s{service=\"%s\"} %" PRIu64 "\n", name, label,
-             service->sums.accepted);
-}
-
-static void active(struct text *text, const char *name, const char *label,
-                   const struct sample_service *service)
-{
-    text_add(text, "%s{service=\"%s\"} %" PRIu64 "\n", name, label,
-             service->sums.active);
-}
 
 static void bytes(struct text *text, const char *name, const char *label,
                   const struct sample_service *service)
@@ -325,6 +313,7 @@ static void upstream_check(struct text *text, const char *name,
 #define GAUGE          .type = "gauge"
 #define HISTOGRAM      .type = "histogram"
 #define AT(member)     .offset = offsetof(struct sample_process, member)
+#define SUM(member)    .offset = offsetof(struct service_sums, member)
 #define NUMBER(member) .process = number, AT(member)
 
 /* clang-format off */
@@ -371,9 +360,9 @@ static const struct family families[] = {
     {"evproxy_reload_timestamp_seconds", GAUGE, .process = seconds,
      AT(facts.reloaded_unix_ns),
      .help = "When the configuration in use was loaded, in Unix time."},
-    {"evproxy_accepted_total", COUNTER, .service = accepted,
+    {"evproxy_accepted_total", COUNTER, SUM(accepted),
      .help = "Accepted connections."},
-    {"evproxy_active", GAUGE, .service = active,
+    {"evproxy_active", GAUGE, SUM(active),
      .help = "Connections that have not ended."},
     {"evproxy_service_connection_limit", GAUGE, .service = service_limit,
      .help = "Most connections of the service (max_connections)."},
@@ -381,6 +370,8 @@ static const struct family families[] = {
      .help = "Bytes passed on; up is from client to upstream."},
     {"evproxy_ended_total", COUNTER, .service = ended,
      .help = "Ended connections by their cause."},
+    {"evproxy_sources_refused_total", COUNTER, SUM(sources_refused),
+     .help = "Connections refused as the table of sources was full."},
     {"evproxy_datagrams_dropped_total", COUNTER, .service = dropped,
      .help = "Datagrams that came and were not passed on."},
     {"evproxy_connect_seconds", HISTOGRAM, .service = connect_times,
@@ -423,10 +414,18 @@ static void write_service(const struct family *family,
                           const struct sample_service *service,
                           struct text *text)
 {
+    const char *sums = (const char *)&service->sums;
     char label[SERVICE_LABEL_MAX];
+    uint64_t value;
 
     metrics_escape(service->service->config->name, label, sizeof(label));
-    family->service(text, family->name, label, service);
+    if (family->service != NULL) {
+        family->service(text, family->name, label, service);
+        return;
+    }
+    memcpy(&value, sums + family->offset, sizeof(value));
+    text_add(text, "%s{service=\"%s\"} %" PRIu64 "\n", family->name, label,
+             value);
 }
 
 static void write_upstream(const struct family *family,
@@ -455,8 +454,8 @@ static uint32_t count_items(const struct family *family,
     if (family->worker != NULL) {
         return (uint32_t)sample->process.workers;
     }
-    return family->service != NULL ? sample->service_count
-                                   : sample->upstream_count;
+    return family->upstream == NULL ? sample->service_count
+                                    : sample->upstream_count;
 }
 
 static void write_item(const struct family *family, const struct sample *sample,
@@ -466,7 +465,7 @@ static void write_item(const struct family *family, const struct sample *sample,
         family->process(text, family, &sample->process);
     } else if (family->worker != NULL) {
         family->worker(text, family->name, item, &sample->workers[item]);
-    } else if (family->service != NULL) {
+    } else if (family->upstream == NULL) {
         write_service(family, &sample->services[item], text);
     } else {
         write_upstream(family, sample, &sample->upstreams[item], text);

@@ -1,8 +1,10 @@
 #include "proxy/admission.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "proxy/udp.h"
 
+#include <inttypes.h>
 #include <sys/param.h>
 
 /* One connection that is a UDP session, in both halves of shared->active. */
@@ -82,22 +84,59 @@ static uint64_t shared_now_ns(const struct plane *plane,
                : plane->loop.now_ns;
 }
 
+static enum cause cause_of(enum limits_answer answer)
+{
+    switch (answer) {
+    case LIMITS_ENTERED:
+        return CAUSE_NONE;
+    case LIMITS_RATE:
+        return CAUSE_LIMIT_RATE;
+    case LIMITS_NO_MEMORY:
+        return CAUSE_LOCAL_RESOURCE;
+    default:
+        return CAUSE_LIMIT_SOURCE;
+    }
+}
+
+/* The client is of a source that the table has no place for. */
+static void report_full(struct plane *plane, const struct service *service)
+{
+    char quoted[LOG_QUOTED_MAX(CONFIG_NAME_MAX)];
+    uint32_t count =
+        limited_log_add(&plane->shared->sources_full, plane->loop.now_ns);
+
+    counter_add(&plane_counters(plane, service)->sources_refused, 1);
+    if (count > 0) {
+        log_write(
+            LOG_WARN,
+            "sources full service=%s refused=%" PRIu32 " cause=limit_source",
+            log_quote(service->config->name, quoted, sizeof(quoted)), count);
+    }
+}
+
 static enum cause enter_source(struct plane *plane, struct service *service,
                                const struct addr *client, bool *in_source)
 {
     const struct config_service *config = service->config;
-    enum cause cause;
+    struct limits_most most = {
+        .connections = config->max_connections_per_source,
+        .rate_per_s = config->accept_rate_per_source,
+    };
+    struct network source;
+    enum limits_answer answer;
 
     *in_source = false;
-    if (config->max_connections_per_source == 0 &&
-        config->accept_rate_per_source == 0) {
+    if (!service->by_source) {
         return CAUSE_NONE;
     }
-    cause = limits_enter(
-        service->state->limits, client, config->max_connections_per_source,
-        config->accept_rate_per_source, shared_now_ns(plane, config));
-    *in_source = cause == CAUSE_NONE;
-    return cause;
+    source = service_source(service, client);
+    answer = limits_enter(service->state->limits, &source, &most,
+                          shared_now_ns(plane, config));
+    *in_source = answer == LIMITS_ENTERED;
+    if (answer == LIMITS_FULL) {
+        report_full(plane, service);
+    }
+    return cause_of(answer);
 }
 
 enum cause admission_enter_service(struct plane *plane, struct service *service,
@@ -128,11 +167,13 @@ enum cause admission_enter_service(struct plane *plane, struct service *service,
 bool admission_restore(struct plane *plane, struct service *service,
                        const struct addr *client, bool *in_source)
 {
+    static const struct limits_most any = {0};
     struct limits *limits = service->state->limits;
+    struct network source = service_source(service, client);
 
     *in_source = limits != NULL;
-    if (limits != NULL &&
-        limits_enter(limits, client, 0, 0, plane->loop.now_ns) != CAUSE_NONE) {
+    if (limits != NULL && limits_enter(limits, &source, &any,
+                                       plane->loop.now_ns) != LIMITS_ENTERED) {
         return false;
     }
     atomic_fetch_add_explicit(&service->state->active, 1, memory_order_relaxed);
@@ -145,6 +186,8 @@ void admission_leave_service(struct service *service, const struct addr *client,
 {
     atomic_fetch_sub_explicit(&service->state->active, 1, memory_order_relaxed);
     if (in_source) {
-        limits_leave(service->state->limits, client);
+        struct network source = service_source(service, client);
+
+        limits_leave(service->state->limits, &source);
     }
 }

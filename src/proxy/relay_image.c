@@ -48,6 +48,10 @@ void relay_save(struct relay *relay, const struct relay_context *context,
                         (enum direction)relay->direction);
         image->rate_full_ns =
             atomic_load_explicit(&throttle->own.full_ns, memory_order_relaxed);
+        if (throttle->source != NULL) {
+            image->source_full_ns = atomic_load_explicit(
+                &throttle->source->full_ns, memory_order_relaxed);
+        }
     }
 }
 
@@ -79,6 +83,9 @@ int relay_restore(struct relay *relay, const struct relay_context *context,
     if (context->throttle != NULL) {
         atomic_store_explicit(&context->throttle->own.full_ns,
                               image->rate_full_ns, memory_order_relaxed);
+        if (context->throttle->source != NULL) {
+            rate_owe(context->throttle->source, image->source_full_ns);
+        }
     }
     return 0;
 

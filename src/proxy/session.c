@@ -43,9 +43,18 @@ int session_watch(struct plane *plane, struct session *session,
 
 bool session_make_throttle(struct session *session)
 {
-    if (session->service->throttled) {
-        session->throttle = calloc(DIRECTIONS, sizeof(*session->throttle));
-        return session->throttle != NULL;
+    struct rate *source;
+
+    if (!session->service->throttled) {
+        return true;
+    }
+    session->throttle = calloc(DIRECTIONS, sizeof(*session->throttle));
+    if (session->throttle == NULL ||
+        !throttle_find_source(session->service, &session->client, &source)) {
+        return false;
+    }
+    for (enum direction i = UP; i < DIRECTIONS && source != NULL; i++) {
+        session->throttle[i].source = &source[i];
     }
     return true;
 }
@@ -194,14 +203,19 @@ void session_stop_waiting(struct plane *plane, struct session *session)
     struct waiting *waiting = &plane->shared->waiting;
     struct waiting_place *place = &session->opening.waiting;
 
+    struct network source;
+
     if (place->in_source) {
         place->in_source = false;
-        waiting_leave_source(waiting, session_client(session), 0);
+        source = network_of(session_client(session), WAITING_PREFIXES);
+        waiting_leave_source(waiting, &source, 0);
     }
     if (place->in_address) {
+        const struct listen_socket *listen = session->opening.preface.listen;
+
         place->in_address = false;
-        waiting_leave_source(waiting, session_client(session),
-                             session->opening.preface.listen->key);
+        source = network_of(session_client(session), listen->source_prefixes);
+        waiting_leave_source(waiting, &source, listen->key);
     }
     waiting_leave(waiting, &plane->waiting, place);
 }
@@ -240,6 +254,16 @@ void session_release(struct plane *plane, struct session *session)
     plane_release(plane, generation);
 }
 
+/* The buckets of the source are ours until it no longer counts us. */
+static void leave_source_rates(struct session *session)
+{
+    for (enum direction i = UP; i < DIRECTIONS && session->throttle != NULL;
+         i++) {
+        throttle_cancel(&session->throttle[i], session->service, i);
+        session->throttle[i].source = NULL;
+    }
+}
+
 /* True: the connection to the upstream went round in a loop. */
 static bool forget_note(struct plane *plane, struct session *session)
 {
@@ -266,6 +290,7 @@ void session_close(struct plane *plane, struct session *session,
     }
     /* Before anybody can see the end: who does may come back at once. */
     if (session->in_service) {
+        leave_source_rates(session);
         admission_leave_service(session->service, &session->client,
                                 session->in_source);
     }

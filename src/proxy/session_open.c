@@ -137,15 +137,17 @@ static bool enter_source(struct plane *plane, struct session *session)
     struct waiting_place *place = &session->opening.waiting;
     const struct listen_socket *listen = session->opening.preface.listen;
     const struct addr *client = session_client(session);
+    struct network source = network_of(client, WAITING_PREFIXES);
 
     if (!place->in_source) {
         place->in_source = waiting_enter_source(
-            waiting, client, 0, waiting_source_share(max_connections(plane)));
+            waiting, &source, 0, waiting_source_share(max_connections(plane)));
     }
     /* Later the service's own limit counts it. */
     if (!place->in_address && session->phase == SESSION_PREFACE &&
         listen->source_max != UINT32_MAX) {
-        place->in_address = waiting_enter_source(waiting, client, listen->key,
+        source = network_of(client, listen->source_prefixes);
+        place->in_address = waiting_enter_source(waiting, &source, listen->key,
                                                  listen->source_max);
         return place->in_source && place->in_address;
     }

@@ -29,6 +29,7 @@ enum relay_tag {
     TAG_HELD = 6 | RECORD_CRITICAL,
     TAG_PIPED = 7 | RECORD_CRITICAL, /* bytes in a pipe that travels too */
     TAG_GROWTH = 8,
+    TAG_SOURCE_FULL_NS = 9,
 };
 
 /* ---- writing ---- */
@@ -50,6 +51,9 @@ static void write_relay(struct record_writer *writer,
     record_put_number(writer, TAG_BYTES, relay->bytes);
     record_put_number(writer, TAG_MOVED_NS, relay->moved_ns);
     record_put_number(writer, TAG_RATE_FULL_NS, relay->rate_full_ns);
+    if (relay->source_full_ns != 0) {
+        record_put_number(writer, TAG_SOURCE_FULL_NS, relay->source_full_ns);
+    }
     record_put_number(writer, TAG_WAIT, relay->wait);
     record_put_number(writer, TAG_BULK, relay->bulk);
     record_put_number(writer, TAG_GROWTH, receive_growth_save(&relay->growth));
@@ -139,6 +143,8 @@ static bool read_relay_part(const struct record *part, void *arg)
         return READ_NUMBER(part, relay->moved_ns);
     case TAG_RATE_FULL_NS:
         return READ_NUMBER(part, relay->rate_full_ns);
+    case TAG_SOURCE_FULL_NS:
+        return READ_NUMBER(part, relay->source_full_ns);
     case TAG_WAIT:
         return READ_NUMBER(part, relay->wait) &&
                (relay->wait == RELAY_SOURCE || relay->wait == RELAY_ENDED ||

@@ -8,17 +8,23 @@ struct bucket {
     const struct rate_limit *limit;
 };
 
-static struct bucket bucket_own(struct rate *own, const struct service *service,
-                                enum direction direction)
-{
-    return (struct bucket){own, &service->rate[direction]};
-}
+#define BUCKETS 3
 
-static struct bucket bucket_shared(struct service *service,
-                                   enum direction direction)
+/* Lists the buckets that hold for a direction. Answers how many. */
+static unsigned list_buckets(struct bucket list[BUCKETS], struct rate *own,
+                             struct rate *source, struct service *service,
+                             enum direction direction)
 {
-    return (struct bucket){&service->state->rate[direction],
-                           &service->service_rate[direction]};
+    unsigned count = 0;
+
+    list[count++] = (struct bucket){own, &service->rate[direction]};
+    if (source != NULL) {
+        list[count++] =
+            (struct bucket){source, &service->source_rate[direction]};
+    }
+    list[count++] = (struct bucket){&service->state->rate[direction],
+                                    &service->service_rate[direction]};
+    return count;
 }
 
 /* Takes tokens for up to *want bytes. False: they may be spent from *until_ns
@@ -38,21 +44,24 @@ static bool reserve(struct bucket bucket, uint64_t now_ns, uint64_t *want,
     return when_ns == 0;
 }
 
-static void refund(struct bucket bucket, uint64_t bytes)
+static void refund(const struct bucket *list, unsigned count, uint64_t bytes)
 {
-    if (bucket.limit->per_s != 0 && bytes > 0) {
-        rate_refund(bucket.rate, bucket.limit, bytes);
+    for (unsigned i = 0; i < count && bytes > 0; i++) {
+        if (list[i].limit->per_s != 0) {
+            rate_refund(list[i].rate, list[i].limit, bytes);
+        }
     }
 }
 
 uint64_t throttle_take(struct throttle *throttle, struct service *service,
                        enum direction direction, uint64_t now_ns, uint64_t want)
 {
-    struct bucket own = bucket_own(&throttle->own, service, direction);
+    struct bucket list[BUCKETS];
+    unsigned count = list_buckets(list, &throttle->own, throttle->source,
+                                  service, direction);
     uint64_t granted = throttle->reserved;
-    uint64_t both;
     uint64_t until_ns = 0;
-    bool now;
+    bool now = true;
 
     if (granted > 0) {
         if (now_ns < throttle->resume_ns) {
@@ -62,14 +71,16 @@ uint64_t throttle_take(struct throttle *throttle, struct service *service,
         return granted;
     }
     granted = want;
-    now = reserve(own, now_ns, &granted, &until_ns);
-    both = granted;
-    now &= reserve(bucket_shared(service, direction), now_ns, &both, &until_ns);
-    refund(own, granted - both);
-    if (now) {
-        return both;
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t before = granted;
+
+        now &= reserve(list[i], now_ns, &granted, &until_ns);
+        refund(list, i, before - granted);
     }
-    throttle->reserved = both;
+    if (now) {
+        return granted;
+    }
+    throttle->reserved = granted;
     throttle->resume_ns = until_ns;
     return 0;
 }
@@ -77,8 +88,11 @@ uint64_t throttle_take(struct throttle *throttle, struct service *service,
 void throttle_refund(struct throttle *throttle, struct service *service,
                      enum direction direction, uint64_t bytes)
 {
-    refund(bucket_own(&throttle->own, service, direction), bytes);
-    refund(bucket_shared(service, direction), bytes);
+    struct bucket list[BUCKETS];
+    unsigned count = list_buckets(list, &throttle->own, throttle->source,
+                                  service, direction);
+
+    refund(list, count, bytes);
 }
 
 void throttle_cancel(struct throttle *throttle, struct service *service,
@@ -88,18 +102,33 @@ void throttle_cancel(struct throttle *throttle, struct service *service,
     throttle->reserved = 0;
 }
 
-bool throttle_take_whole(struct rate *own, struct service *service,
-                         enum direction direction, uint64_t now_ns,
-                         uint64_t bytes)
+bool throttle_find_source(const struct service *service,
+                          const struct addr *client, struct rate **source)
 {
-    struct bucket shared = bucket_shared(service, direction);
+    struct network network;
 
-    if (!rate_take(own, &service->rate[direction], now_ns, bytes)) {
-        return false;
-    }
-    if (rate_take(shared.rate, shared.limit, now_ns, bytes)) {
+    *source = NULL;
+    if (service->source_rate[UP].per_s == 0 &&
+        service->source_rate[DOWN].per_s == 0) {
         return true;
     }
-    rate_refund(own, &service->rate[direction], bytes);
-    return false;
+    network = service_source(service, client);
+    *source = limits_byte_rates(service->state->limits, &network);
+    return *source != NULL;
+}
+
+bool throttle_take_whole(struct rate *own, struct rate *source,
+                         struct service *service, enum direction direction,
+                         uint64_t now_ns, uint64_t bytes)
+{
+    struct bucket list[BUCKETS];
+    unsigned count = list_buckets(list, own, source, service, direction);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (!rate_take(list[i].rate, list[i].limit, now_ns, bytes)) {
+            refund(list, i, bytes);
+            return false;
+        }
+    }
+    return true;
 }

@@ -49,16 +49,18 @@ static uint32_t count_within_rates(const struct plane *plane,
                                    const struct datagram *datagram)
 {
     uint32_t count = datagram_segments(datagram);
+    struct rate *source = session->source_rate;
 
     if (!session->service->throttled) {
         return count;
     }
+    source = source == NULL ? NULL : &source[direction];
     for (uint32_t i = 0; i < count; i++) {
         uint32_t bytes = datagram_segment_size(datagram, i);
 
-        if (bytes > 0 &&
-            !throttle_take_whole(&session->rate[direction], session->service,
-                                 direction, plane->loop.now_ns, bytes)) {
+        if (bytes > 0 && !throttle_take_whole(&session->rate[direction], source,
+                                              session->service, direction,
+                                              plane->loop.now_ns, bytes)) {
             return i;
         }
     }

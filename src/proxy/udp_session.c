@@ -4,6 +4,7 @@
 #include "proxy/admission.h"
 #include "proxy/choice.h"
 #include "proxy/deadline.h"
+#include "proxy/throttle.h"
 #include "proxy/udp_eviction.h"
 #include "proxy/udp_relay.h"
 
@@ -314,7 +315,9 @@ struct udp_session *udp_session_begin(struct plane *plane,
         refuse(plane, service, key, CAUSE_LOCAL_RESOURCE);
         return NULL;
     }
-    cause = enrol(plane, session);
+    cause = throttle_find_source(service, &key->client, &session->source_rate)
+                ? enrol(plane, session)
+                : CAUSE_LOCAL_RESOURCE;
     if (cause == CAUSE_NONE) {
         cause = connect_upstream(plane, session);
     }

@@ -10,10 +10,6 @@
 #define SHARE_PART        4  /* of max_connections, in all */
 #define SHARE_PART_SOURCE 64 /* of one source */
 
-#define PREFIX_V4    32
-#define PREFIX_V6    64
-#define ADDR_BITS_V6 128
-
 /* Counters in each of the sketch's two rows. */
 #define ROW 65536u
 
@@ -169,12 +165,11 @@ struct cells {
     _Atomic uint32_t *two;
 };
 
-static struct cells cells_of(struct waiting *waiting, const struct addr *client,
-                             uint64_t key)
+static struct cells cells_of(struct waiting *waiting,
+                             const struct network *source, uint64_t key)
 {
-    unsigned prefix_v6 = key == 0 ? PREFIX_V6 : ADDR_BITS_V6;
     uint64_t hash =
-        hash_mix(addr_hash(client, PREFIX_V4, prefix_v6) ^ key ^ waiting->seed);
+        hash_mix(addr_hash(&source->base, 32, 128) ^ key ^ waiting->seed);
 
     return (struct cells){
         .one = &waiting->sources[hash % ROW],
@@ -187,10 +182,10 @@ uint32_t waiting_source_share(uint32_t max_connections)
     return share_of(max_connections, SHARE_PART_SOURCE);
 }
 
-bool waiting_enter_source(struct waiting *waiting, const struct addr *client,
+bool waiting_enter_source(struct waiting *waiting, const struct network *source,
                           uint64_t key, uint32_t most)
 {
-    struct cells cells = cells_of(waiting, client, key);
+    struct cells cells = cells_of(waiting, source, key);
     uint32_t one =
         atomic_fetch_add_explicit(cells.one, 1, memory_order_relaxed);
     uint32_t two =
@@ -199,14 +194,14 @@ bool waiting_enter_source(struct waiting *waiting, const struct addr *client,
     if (MIN(one, two) < most) {
         return true;
     }
-    waiting_leave_source(waiting, client, key);
+    waiting_leave_source(waiting, source, key);
     return false;
 }
 
-void waiting_leave_source(struct waiting *waiting, const struct addr *client,
+void waiting_leave_source(struct waiting *waiting, const struct network *source,
                           uint64_t key)
 {
-    struct cells cells = cells_of(waiting, client, key);
+    struct cells cells = cells_of(waiting, source, key);
 
     atomic_fetch_sub_explicit(cells.one, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(cells.two, 1, memory_order_relaxed);

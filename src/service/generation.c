@@ -110,17 +110,22 @@ static uint64_t hash_endpoint(const struct endpoint *endpoint)
 /* Adds the service to those that share the address. */
 static int join_listen(struct listen_socket *listen, struct service *service)
 {
-    uint32_t source_max = service->config->max_connections_per_source;
+    const struct config_service *config = service->config;
+    uint32_t source_max = config->max_connections_per_source;
     struct service **named;
 
     listen->source_max =
         source_max == 0 ? UINT32_MAX
                         : MIN(UINT32_MAX - listen->source_max, source_max) +
                               listen->source_max;
-    if (listen->service == NULL || service->config->sni_count == 0) {
+    listen->source_prefixes.v4 =
+        (uint8_t)MAX(listen->source_prefixes.v4, config->source_prefix_v4);
+    listen->source_prefixes.v6 =
+        (uint8_t)MAX(listen->source_prefixes.v6, config->source_prefix_v6);
+    if (listen->service == NULL || config->sni_count == 0) {
         listen->service = service;
     }
-    if (service->config->sni_count == 0) {
+    if (config->sni_count == 0) {
         return 0;
     }
     named = realloc(listen->named,
@@ -179,9 +184,7 @@ static int make_listens(struct generation *generation)
 
 static bool needs_limits(const struct service *service)
 {
-    return service->state->limits == NULL &&
-           (service->config->max_connections_per_source != 0 ||
-            service->config->accept_rate_per_source != 0);
+    return service->state->limits == NULL && service->by_source;
 }
 
 /*

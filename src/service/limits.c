@@ -22,20 +22,24 @@
 
 #define SWEEP_EVERY_NS (100 * NS_PER_MS)
 
-/* IPv4 as ::ffff:a.b.c.d; unix clients as ::, which no IP client has. */
+/* IPv4 as ::ffff:a.b.c.d; unix clients as ::1/0, which no IP client has. */
 struct source {
     uint64_t high;
     uint64_t low;
+    uint8_t prefix; /* of two networks with one base each is a source */
 };
 
 struct entry {
-    struct source source;
+    uint64_t high; /* of its source */
+    uint64_t low;
     struct rate rate;
     uint32_t active;
-    uint32_t next; /* in its chain or the free list: index + 1; 0: the last */
+    uint16_t next; /* in its chain or the free list: index + 1; 0: the last */
+    uint8_t prefix;
 };
 
 _Static_assert(sizeof(struct entry) == 32, "two entries in a cache line");
+_Static_assert(LIMITS_ENTRIES_MAX / SHARDS < UINT16_MAX, "see entry.next");
 
 /*
  * A shard is a table with chained hashing:
@@ -44,18 +48,20 @@ _Static_assert(sizeof(struct entry) == 32, "two entries in a cache line");
  *      free     ──▶ entry ──▶ entry ──▶ end     used before
  *      entries[touched...size]                  never used
  *
- * An idle entry is freed by its last limits_leave if it has no bucket,
+ * An idle entry is freed by its last limits_leave if it has used no bucket,
  * otherwise by the next search of its chain or by a sweep of the full shard. A
  * shard that is still full then doubles, up to the bound.
  */
 struct shard {
     _Alignas(CACHE_LINE_BYTES) pthread_mutex_t lock; /* guards all of it */
     struct entry *entries;
-    uint32_t *heads;
-    uint32_t size;     /* of both; 0: no memory yet */
-    uint32_t free;     /* the first of the free list, as entry.next */
-    uint32_t touched;  /* entries below it were used before */
-    uint64_t sweep_ns; /* when the next sweep may come */
+    uint16_t *heads;
+    struct rate **bytes; /* by entry, for both directions: where they are stays
+                            when the table grows. NULL: no source has any */
+    uint32_t size;       /* of all three; 0: no memory yet */
+    uint32_t free;       /* the first of the free list, as entry.next */
+    uint32_t touched;    /* entries below it were used before */
+    uint64_t sweep_ns;   /* when the next sweep may come */
 };
 
 struct limits {
@@ -107,33 +113,42 @@ void limits_destroy(struct limits *limits)
         struct shard *shard = &limits->shards[i];
 
         pthread_mutex_destroy(&shard->lock);
+        for (uint32_t j = 0; shard->bytes != NULL && j < shard->size; j++) {
+            free(shard->bytes[j]);
+        }
+        free(shard->bytes);
         free(shard->entries);
         free(shard->heads);
     }
     free(limits);
 }
 
-static struct source source_of(const struct addr *client)
+static struct source source_of(const struct network *network)
 {
-    struct source source = {0};
+    const struct addr *base = &network->base;
+    struct source source = {.prefix = network->prefix};
     uint32_t ipv4;
 
-    switch (client->family) {
+    switch (base->family) {
     case AF_INET:
-        memcpy(&ipv4, client->ip, sizeof(ipv4));
+        memcpy(&ipv4, base->ip, sizeof(ipv4));
         source.low = UINT64_C(0xffff) << 32 | ipv4;
         break;
     case AF_INET6:
-        memcpy(&source.high, client->ip, 8);
-        memcpy(&source.low, client->ip + 8, 8);
+        memcpy(&source.high, base->ip, 8);
+        memcpy(&source.low, base->ip + 8, 8);
+        break;
+    default:
+        source.low = 1;
         break;
     }
     return source;
 }
 
-static bool source_equal(const struct source *a, const struct source *b)
+static bool entry_is_of(const struct entry *entry, const struct source *source)
 {
-    return a->high == b->high && a->low == b->low;
+    return entry->high == source->high && entry->low == source->low &&
+           entry->prefix == source->prefix;
 }
 
 /*
@@ -141,11 +156,10 @@ static bool source_equal(const struct source *a, const struct source *b)
  * clients that can choose 64 bits of their address: some sets of bytes collide
  * under many seeds.
  */
-static uint64_t source_hash(const struct limits *limits,
-                            const struct source *source)
+static uint64_t source_hash(const struct limits *limits, uint64_t high,
+                            uint64_t low)
 {
-    return hash_mix(hash_mix(source->high ^ limits->seed[0]) ^ source->low ^
-                    limits->seed[1]);
+    return hash_mix(hash_mix(high ^ limits->seed[0]) ^ low ^ limits->seed[1]);
 }
 
 /* Where a source belongs. Shard and chain come from different bits of a hash.
@@ -156,10 +170,11 @@ struct place {
     uint32_t hash; /* chooses the chain */
 };
 
-static struct place place_of(struct limits *limits, const struct addr *client)
+static struct place place_of(struct limits *limits,
+                             const struct network *network)
 {
-    struct place place = {.source = source_of(client)};
-    uint64_t hash = source_hash(limits, &place.source);
+    struct place place = {.source = source_of(network)};
+    uint64_t hash = source_hash(limits, place.source.high, place.source.low);
 
     place.shard = &limits->shards[hash >> (64 - SHARD_BITS)];
     place.hash = (uint32_t)hash;
@@ -167,28 +182,50 @@ static struct place place_of(struct limits *limits, const struct addr *client)
 }
 
 /* The shard has memory, and the caller its lock. */
-static uint32_t *head_of(const struct shard *shard, uint32_t hash)
+static uint16_t *head_of(const struct shard *shard, uint32_t hash)
 {
     return &shard->heads[((uint64_t)hash * shard->size) >> 32];
 }
 
-/* No connection, and a full bucket. */
-static bool entry_is_idle(const struct entry *entry, uint64_t now_ns)
+static bool is_full(const struct rate *rate, uint64_t now_ns)
 {
-    return entry->active == 0 &&
-           atomic_load_explicit(&entry->rate.full_ns, memory_order_relaxed) <=
-               now_ns;
+    return atomic_load_explicit(&rate->full_ns, memory_order_relaxed) <= now_ns;
+}
+
+/* Full, or none. */
+static bool bytes_are_full(const struct shard *shard, uint32_t index,
+                           uint64_t now_ns)
+{
+    const struct rate *rates =
+        shard->bytes == NULL ? NULL : shard->bytes[index];
+
+    return rates == NULL ||
+           (is_full(&rates[UP], now_ns) && is_full(&rates[DOWN], now_ns));
+}
+
+/* No connection, and full buckets. */
+static bool entry_is_idle(const struct shard *shard, uint32_t index,
+                          uint64_t now_ns)
+{
+    const struct entry *entry = &shard->entries[index];
+
+    return entry->active == 0 && is_full(&entry->rate, now_ns) &&
+           bytes_are_full(shard, index, now_ns);
 }
 
 /* Removes the entry that the link leads to from its chain. */
-static void entry_free(struct shard *shard, uint32_t *link)
+static void entry_free(struct shard *shard, uint16_t *link)
 {
-    uint32_t number = *link;
+    uint16_t number = *link;
     struct entry *entry = &shard->entries[number - 1];
 
+    if (shard->bytes != NULL) {
+        free(shard->bytes[number - 1]);
+        shard->bytes[number - 1] = NULL;
+    }
     *link = entry->next;
     memset(entry, 0, sizeof(*entry));
-    entry->next = shard->free;
+    entry->next = (uint16_t)shard->free;
     shard->free = number;
 }
 
@@ -196,16 +233,16 @@ static void entry_free(struct shard *shard, uint32_t *link)
  * The link to the source's entry, or the one that ends the chain. Frees idle
  * entries on the way. source NULL: searches to the end.
  */
-static uint32_t *chain_find(struct shard *shard, uint32_t *link,
+static uint16_t *chain_find(struct shard *shard, uint16_t *link,
                             const struct source *source, uint64_t now_ns)
 {
     while (*link != 0) {
         struct entry *entry = &shard->entries[*link - 1];
 
-        if (source != NULL && source_equal(&entry->source, source)) {
+        if (source != NULL && entry_is_of(entry, source)) {
             break;
         }
-        if (entry_is_idle(entry, now_ns)) {
+        if (entry_is_idle(shard, *link - 1u, now_ns)) {
             entry_free(shard, link);
         } else {
             link = &entry->next;
@@ -216,7 +253,7 @@ static uint32_t *chain_find(struct shard *shard, uint32_t *link,
 
 /* The source's entry, or NULL; its link in *link. */
 static struct entry *shard_find(const struct place *place, uint64_t now_ns,
-                                uint32_t **link)
+                                uint16_t **link)
 {
     struct shard *shard = place->shard;
 
@@ -240,13 +277,28 @@ static void shard_sweep(struct shard *shard, uint64_t now_ns)
     }
 }
 
+/* More places for byte rates, if there are any. */
+static int shard_resize_bytes(struct shard *shard, uint32_t size)
+{
+    struct rate **bytes =
+        shard->bytes == NULL ? NULL
+                             : reallocarray(shard->bytes, size, sizeof(*bytes));
+
+    if (bytes == NULL) {
+        return shard->bytes == NULL ? 0 : -1;
+    }
+    memset(bytes + shard->size, 0, (size - shard->size) * sizeof(*bytes));
+    shard->bytes = bytes;
+    return 0;
+}
+
 /* Gives the shard that size. -1: out of memory, and nothing has changed. */
 static int shard_resize(struct limits *limits, struct shard *shard,
                         uint32_t size)
 {
-    uint32_t *heads = calloc(size, sizeof(*heads));
+    uint16_t *heads = calloc(size, sizeof(*heads));
     struct entry *entries =
-        heads == NULL
+        heads == NULL || shard_resize_bytes(shard, size) < 0
             ? NULL
             : reallocarray(shard->entries, size, sizeof(*shard->entries));
 
@@ -259,48 +311,49 @@ static int shard_resize(struct limits *limits, struct shard *shard,
     shard->entries = entries;
     shard->size = size;
     for (uint32_t i = 0; i < shard->touched; i++) {
-        uint64_t hash = source_hash(limits, &entries[i].source);
-        uint32_t *head = head_of(shard, (uint32_t)hash);
+        uint64_t hash = source_hash(limits, entries[i].high, entries[i].low);
+        uint16_t *head = head_of(shard, (uint32_t)hash);
 
         entries[i].next = *head;
-        *head = i + 1;
+        *head = (uint16_t)(i + 1);
     }
     return 0;
 }
 
-/* The shard's entries are all in use. CAUSE_NONE: now one is not. */
-static enum cause shard_make_room(struct limits *limits, struct shard *shard,
-                                  uint64_t now_ns)
+/* The shard's entries are all in use. LIMITS_ENTERED: now one is not. */
+static enum limits_answer shard_make_room(struct limits *limits,
+                                          struct shard *shard, uint64_t now_ns)
 {
     uint32_t size = shard->size == 0 ? SHARD_ENTRIES_FIRST : 2 * shard->size;
 
     shard_sweep(shard, now_ns);
     if (shard->free != 0) {
-        return CAUSE_NONE;
+        return LIMITS_ENTERED;
     }
     if (shard->size == limits->shard_entries) {
-        return CAUSE_LIMIT_SOURCE;
+        return LIMITS_FULL;
     }
     return shard_resize(limits, shard, MIN(size, limits->shard_entries)) < 0
-               ? CAUSE_LOCAL_RESOURCE
-               : CAUSE_NONE;
+               ? LIMITS_NO_MEMORY
+               : LIMITS_ENTERED;
 }
 
 /* A new entry for the source, first in its chain. */
-static enum cause shard_add(struct limits *limits, const struct place *place,
-                            uint64_t now_ns, struct entry **added)
+static enum limits_answer shard_add(struct limits *limits,
+                                    const struct place *place, uint64_t now_ns,
+                                    struct entry **added)
 {
     struct shard *shard = place->shard;
-    enum cause cause = CAUSE_NONE;
+    enum limits_answer answer = LIMITS_ENTERED;
     struct entry *entry;
     uint32_t number;
-    uint32_t *head;
+    uint16_t *head;
 
     if (shard->free == 0 && shard->touched == shard->size) {
-        cause = shard_make_room(limits, shard, now_ns);
+        answer = shard_make_room(limits, shard, now_ns);
     }
-    if (cause != CAUSE_NONE) {
-        return cause;
+    if (answer != LIMITS_ENTERED) {
+        return answer;
     }
     if (shard->free != 0) {
         number = shard->free;
@@ -309,65 +362,95 @@ static enum cause shard_add(struct limits *limits, const struct place *place,
         number = ++shard->touched;
     }
     entry = &shard->entries[number - 1];
-    memset(entry, 0, sizeof(*entry));
     head = head_of(shard, place->hash);
-    entry->source = place->source;
+    memset(entry, 0, sizeof(*entry));
+    entry->high = place->source.high;
+    entry->low = place->source.low;
+    entry->prefix = place->source.prefix;
     entry->next = *head;
-    *head = number;
+    *head = (uint16_t)number;
     *added = entry;
-    return CAUSE_NONE;
+    return LIMITS_ENTERED;
 }
 
-static enum cause entry_enter(struct entry *entry, uint32_t max_connections,
-                              uint64_t rate_per_s, uint64_t now_ns)
+static enum limits_answer entry_enter(struct entry *entry,
+                                      const struct limits_most *most,
+                                      uint64_t now_ns)
 {
-    struct rate_limit limit = {.per_s = rate_per_s, .burst = rate_per_s};
+    struct rate_limit limit = {.per_s = most->rate_per_s,
+                               .burst = most->rate_per_s};
 
-    if (max_connections != 0 && entry->active >= max_connections) {
-        return CAUSE_LIMIT_SOURCE;
+    if (most->connections != 0 && entry->active >= most->connections) {
+        return LIMITS_CONNECTIONS;
     }
-    if (rate_per_s != 0 && !rate_take_one(&entry->rate, &limit, now_ns)) {
-        return CAUSE_LIMIT_RATE;
+    if (limit.per_s != 0 && !rate_take_one(&entry->rate, &limit, now_ns)) {
+        return LIMITS_RATE;
     }
     entry->active++;
-    return CAUSE_NONE;
+    return LIMITS_ENTERED;
 }
 
-enum cause limits_enter(struct limits *limits, const struct addr *client,
-                        uint32_t max_connections, uint64_t rate_per_s,
-                        uint64_t now_ns)
+enum limits_answer limits_enter(struct limits *limits,
+                                const struct network *source,
+                                const struct limits_most *most, uint64_t now_ns)
 {
-    struct place place = place_of(limits, client);
-    enum cause cause = CAUSE_NONE;
+    struct place place = place_of(limits, source);
+    enum limits_answer answer = LIMITS_ENTERED;
     struct entry *entry;
-    uint32_t *link;
+    uint16_t *link;
 
     pthread_mutex_lock(&place.shard->lock);
     entry = shard_find(&place, now_ns, &link);
     if (entry == NULL) {
-        cause = shard_add(limits, &place, now_ns, &entry);
+        answer = shard_add(limits, &place, now_ns, &entry);
     }
-    if (cause == CAUSE_NONE) {
-        cause = entry_enter(entry, max_connections, rate_per_s, now_ns);
+    if (answer == LIMITS_ENTERED) {
+        answer = entry_enter(entry, most, now_ns);
     }
     pthread_mutex_unlock(&place.shard->lock);
-    return cause;
+    return answer;
 }
 
-void limits_leave(struct limits *limits, const struct addr *client)
+void limits_leave(struct limits *limits, const struct network *source)
 {
-    struct place place = place_of(limits, client);
+    struct place place = place_of(limits, source);
     struct entry *entry;
-    uint32_t *link;
+    uint16_t *link;
 
     pthread_mutex_lock(&place.shard->lock);
     entry = shard_find(&place, 0, &link);
     assert(entry != NULL && entry->active > 0);
     entry->active--;
-    if (entry_is_idle(entry, 0)) {
+    if (entry_is_idle(place.shard, *link - 1u, 0)) {
         entry_free(place.shard, link);
     }
     pthread_mutex_unlock(&place.shard->lock);
+}
+
+struct rate *limits_byte_rates(struct limits *limits,
+                               const struct network *source)
+{
+    struct place place = place_of(limits, source);
+    struct shard *shard = place.shard;
+    struct rate *rates = NULL;
+    uint16_t *link;
+
+    pthread_mutex_lock(&shard->lock);
+    (void)shard_find(&place, 0, &link);
+    assert(*link != 0);
+    if (shard->bytes == NULL) {
+        shard->bytes = calloc(shard->size, sizeof(*shard->bytes));
+    }
+    if (shard->bytes != NULL) {
+        struct rate **own = &shard->bytes[*link - 1];
+
+        if (*own == NULL) {
+            *own = calloc(DIRECTIONS, sizeof(**own));
+        }
+        rates = *own;
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return rates;
 }
 
 uint32_t limits_used(struct limits *limits, uint64_t now_ns)
@@ -379,7 +462,7 @@ uint32_t limits_used(struct limits *limits, uint64_t now_ns)
 
         pthread_mutex_lock(&shard->lock);
         for (uint32_t j = 0; j < shard->touched; j++) {
-            used += !entry_is_idle(&shard->entries[j], now_ns);
+            used += !entry_is_idle(shard, j, now_ns);
         }
         pthread_mutex_unlock(&shard->lock);
     }

@@ -210,9 +210,15 @@ static void set_rates(struct service *service)
     service->service_rate[UP] = limit_of(config->service_rate_up, up);
     service->service_rate[DOWN] = limit_of(config->service_rate_down, down);
     service->accept_rate = limit_of(config->accept_rate, config->accept_rate);
+    service->source_rate[UP] = limit_of(config->rate_up_per_source, up);
+    service->source_rate[DOWN] = limit_of(config->rate_down_per_source, down);
+    service->by_source =
+        (config->max_connections_per_source | config->accept_rate_per_source |
+         config->rate_up_per_source | config->rate_down_per_source) != 0;
     service->throttled =
         (config->rate_up | config->rate_down | config->service_rate_up |
-         config->service_rate_down) != 0;
+         config->service_rate_down | config->rate_up_per_source |
+         config->rate_down_per_source) != 0;
 }
 
 int service_init(struct service *service, const struct config_service *config,

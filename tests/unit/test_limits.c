@@ -34,6 +34,28 @@ static struct addr ip(const char *text)
     return addr;
 }
 
+static struct network whole(const struct addr *client)
+{
+    return network_of(client, (struct network_prefixes){32, 128});
+}
+
+static enum limits_answer enter(struct limits *limits,
+                                const struct addr *client, uint32_t connections,
+                                uint64_t rate_per_s, uint64_t now_ns)
+{
+    struct limits_most most = {connections, rate_per_s};
+    struct network source = whole(client);
+
+    return limits_enter(limits, &source, &most, now_ns);
+}
+
+static void leave(struct limits *limits, const struct addr *client)
+{
+    struct network source = whole(client);
+
+    limits_leave(limits, &source);
+}
+
 static struct limits *table(uint32_t connections)
 {
     struct limits *limits = limits_create(connections);
@@ -49,17 +71,17 @@ static void a_source_has_so_many_connections(void **state)
     struct addr b = ipv4(2);
 
     (void)state;
-    assert_int_equal(limits_enter(limits, &a, 2, 0, 1), CAUSE_NONE);
+    assert_int_equal(enter(limits, &a, 2, 0, 1), LIMITS_ENTERED);
     a.port = 4711; /* does not count */
-    assert_int_equal(limits_enter(limits, &a, 2, 0, 1), CAUSE_NONE);
-    assert_int_equal(limits_enter(limits, &a, 2, 0, 1), CAUSE_LIMIT_SOURCE);
-    assert_int_equal(limits_enter(limits, &b, 2, 0, 1), CAUSE_NONE);
+    assert_int_equal(enter(limits, &a, 2, 0, 1), LIMITS_ENTERED);
+    assert_int_equal(enter(limits, &a, 2, 0, 1), LIMITS_CONNECTIONS);
+    assert_int_equal(enter(limits, &b, 2, 0, 1), LIMITS_ENTERED);
     assert_int_equal(limits_used(limits, 1), 2);
-    limits_leave(limits, &a);
-    assert_int_equal(limits_enter(limits, &a, 2, 0, 1), CAUSE_NONE);
-    limits_leave(limits, &a);
-    limits_leave(limits, &a);
-    limits_leave(limits, &b);
+    leave(limits, &a);
+    assert_int_equal(enter(limits, &a, 2, 0, 1), LIMITS_ENTERED);
+    leave(limits, &a);
+    leave(limits, &a);
+    leave(limits, &b);
     assert_int_equal(limits_used(limits, 1), 0);
     limits_destroy(limits);
 }
@@ -75,12 +97,75 @@ static void sources_of_all_families_are_told_apart(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
-        assert_int_equal(limits_enter(limits, &sources[i], 1, 0, 1),
-                         CAUSE_NONE);
-        assert_int_equal(limits_enter(limits, &sources[i], 1, 0, 1),
-                         CAUSE_LIMIT_SOURCE);
+        assert_int_equal(enter(limits, &sources[i], 1, 0, 1), LIMITS_ENTERED);
+        assert_int_equal(enter(limits, &sources[i], 1, 0, 1),
+                         LIMITS_CONNECTIONS);
     }
     assert_int_equal(limits_used(limits, 1), ARRAY_LEN(sources));
+    limits_destroy(limits);
+}
+
+static void a_source_is_a_network(void **state)
+{
+    const struct limits_most one = {.connections = 1};
+    struct limits *limits = table(100);
+    struct addr a = ip("2001:db8::1"), b = ip("2001:db8::ffff:0:0:2");
+    struct addr c = ip("2001:db8:0:1::1"), unix_client = {.family = AF_UNIX};
+    struct network_prefixes half = {.v4 = 0, .v6 = 64}, none = {0, 0};
+    struct network first = network_of(&a, half), second = network_of(&b, half);
+    struct network other = network_of(&c, half), all = network_of(&a, none);
+    struct network nobody = network_of(&unix_client, none);
+    struct addr base = first.base;
+
+    (void)state;
+    assert_int_equal(limits_enter(limits, &first, &one, 1), LIMITS_ENTERED);
+    assert_int_equal(limits_enter(limits, &second, &one, 1),
+                     LIMITS_CONNECTIONS);
+    assert_int_equal(limits_enter(limits, &other, &one, 1), LIMITS_ENTERED);
+    /* A reload may have changed the prefix: they are sources of their own. */
+    assert_int_equal(enter(limits, &base, 1, 0, 1), LIMITS_ENTERED);
+    assert_int_equal(limits_enter(limits, &all, &one, 1), LIMITS_ENTERED);
+    assert_int_equal(limits_enter(limits, &nobody, &one, 1), LIMITS_ENTERED);
+    limits_leave(limits, &second);
+    assert_int_equal(limits_enter(limits, &second, &one, 1), LIMITS_ENTERED);
+    assert_int_equal(enter(limits, &base, 1, 0, 1), LIMITS_CONNECTIONS);
+    limits_destroy(limits);
+}
+
+static void byte_rates_are_of_a_source_and_stay_where_they_are(void **state)
+{
+    const struct limits_most any = {0};
+    const struct rate_limit limit = {.per_s = 1000, .burst = 10000};
+    uint64_t now = 1000 * NS_PER_S;
+    struct limits *limits = table(100000);
+    struct addr client = ipv4(1), neighbour = ipv4(2);
+    struct network a = whole(&client), b = whole(&neighbour);
+    struct rate *rates;
+
+    (void)state;
+    assert_int_equal(limits_enter(limits, &a, &any, now), LIMITS_ENTERED);
+    assert_int_equal(limits_enter(limits, &b, &any, now), LIMITS_ENTERED);
+    rates = limits_byte_rates(limits, &a);
+    assert_non_null(rates);
+    assert_ptr_not_equal(limits_byte_rates(limits, &b), rates);
+    for (uint32_t i = 0; i < 50000; i++) { /* the table grows */
+        struct addr other = ipv4(100 + i);
+
+        assert_int_equal(enter(limits, &other, 0, 0, now), LIMITS_ENTERED);
+    }
+    assert_ptr_equal(limits_byte_rates(limits, &a), rates);
+    assert_true(rate_take(&rates[DOWN], &limit, now, 5000));
+    /* What it owes outlives its connections, or it would come back for more. */
+    limits_leave(limits, &a);
+    assert_int_equal(limits_enter(limits, &a, &any, now), LIMITS_ENTERED);
+    assert_ptr_equal(limits_byte_rates(limits, &a), rates);
+    assert_false(rate_take(&rates[DOWN], &limit, now, 5001));
+    assert_true(rate_take(&rates[UP], &limit, now, 10000));
+    limits_leave(limits, &a);
+    assert_int_equal(limits_used(limits, now + 10 * NS_PER_S - 1), 50002);
+    assert_int_equal(limits_used(limits, now + 10 * NS_PER_S), 50001);
+    limits_leave(limits, &b); /* has used none */
+    assert_int_equal(limits_used(limits, now), 50001);
     limits_destroy(limits);
 }
 
@@ -92,12 +177,12 @@ static void a_source_has_a_bucket_one_second_deep(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 10; i++) {
-        assert_int_equal(limits_enter(limits, &a, 0, 10, now), CAUSE_NONE);
+        assert_int_equal(enter(limits, &a, 0, 10, now), LIMITS_ENTERED);
     }
-    assert_int_equal(limits_enter(limits, &a, 0, 10, now), CAUSE_LIMIT_RATE);
+    assert_int_equal(enter(limits, &a, 0, 10, now), LIMITS_RATE);
     now += NS_PER_S / 10;
-    assert_int_equal(limits_enter(limits, &a, 0, 10, now), CAUSE_NONE);
-    assert_int_equal(limits_enter(limits, &a, 0, 10, now), CAUSE_LIMIT_RATE);
+    assert_int_equal(enter(limits, &a, 0, 10, now), LIMITS_ENTERED);
+    assert_int_equal(enter(limits, &a, 0, 10, now), LIMITS_RATE);
     limits_destroy(limits);
 }
 
@@ -107,12 +192,12 @@ static void one_refused_for_its_connections_spends_no_token(void **state)
     struct addr a = ipv4(1);
 
     (void)state;
-    assert_int_equal(limits_enter(limits, &a, 1, 2, 1), CAUSE_NONE);
-    assert_int_equal(limits_enter(limits, &a, 1, 2, 1), CAUSE_LIMIT_SOURCE);
-    limits_leave(limits, &a);
-    assert_int_equal(limits_enter(limits, &a, 1, 2, 1), CAUSE_NONE);
-    limits_leave(limits, &a);
-    assert_int_equal(limits_enter(limits, &a, 1, 2, 1), CAUSE_LIMIT_RATE);
+    assert_int_equal(enter(limits, &a, 1, 2, 1), LIMITS_ENTERED);
+    assert_int_equal(enter(limits, &a, 1, 2, 1), LIMITS_CONNECTIONS);
+    leave(limits, &a);
+    assert_int_equal(enter(limits, &a, 1, 2, 1), LIMITS_ENTERED);
+    leave(limits, &a);
+    assert_int_equal(enter(limits, &a, 1, 2, 1), LIMITS_RATE);
     limits_destroy(limits);
 }
 
@@ -123,9 +208,9 @@ static void an_entry_is_idle_when_its_bucket_is_full(void **state)
     struct addr a = ipv4(1);
 
     (void)state;
-    assert_int_equal(limits_enter(limits, &a, 0, 1, now), CAUSE_NONE);
+    assert_int_equal(enter(limits, &a, 0, 1, now), LIMITS_ENTERED);
     assert_int_equal(limits_used(limits, now + 2 * NS_PER_S), 1);
-    limits_leave(limits, &a);
+    leave(limits, &a);
     assert_int_equal(limits_used(limits, now), 1);
     assert_int_equal(limits_used(limits, now + NS_PER_S - 1), 1);
     assert_int_equal(limits_used(limits, now + NS_PER_S), 0);
@@ -140,7 +225,7 @@ static uint32_t enter_range(struct limits *limits, uint32_t first,
     for (uint32_t i = 0; i < count; i++) {
         struct addr addr = ipv4(first + i);
 
-        entered += limits_enter(limits, &addr, 1, 1, now_ns) == CAUSE_NONE;
+        entered += enter(limits, &addr, 1, 1, now_ns) == LIMITS_ENTERED;
     }
     return entered;
 }
@@ -156,7 +241,7 @@ static void as_many_sources_fit_as_there_are_connections(void **state)
     for (uint32_t i = 0; i < 100000; i++) {
         struct addr addr = ipv4(i);
 
-        limits_leave(limits, &addr);
+        leave(limits, &addr);
     }
     assert_int_equal(limits_used(limits, 3 * NS_PER_S), 0);
     limits_destroy(limits);
@@ -168,17 +253,19 @@ static void a_full_table_refuses_new_sources_only(void **state)
     struct limits *limits = table(1);
     uint64_t now = 1000 * NS_PER_S;
     uint32_t entered = enter_range(limits, 0, 100000, now);
+    struct addr stranger = ip("::1");
 
     (void)state;
     assert_int_equal(entered, 65536);
+    assert_int_equal(enter(limits, &stranger, 0, 0, now), LIMITS_FULL);
     assert_int_equal(limits_used(limits, now), 65536);
     /* Known sources meet their own limit, and can leave. */
     for (uint32_t i = 0; i < 1000; i++) {
         struct addr addr = ipv4(i);
 
-        assert_int_equal(limits_enter(limits, &addr, 2, 0, now), CAUSE_NONE);
-        limits_leave(limits, &addr);
-        limits_leave(limits, &addr);
+        assert_int_equal(enter(limits, &addr, 2, 0, now), LIMITS_ENTERED);
+        leave(limits, &addr);
+        leave(limits, &addr);
     }
     /* The buckets of sources that left are full a second later. */
     assert_int_equal(enter_range(limits, 200000, 10000, now), 0);
@@ -198,7 +285,7 @@ static void entries_are_reused_forever(void **state)
         for (uint32_t i = 0; i < 30000; i++) {
             struct addr addr = ipv4((round << 20) + i);
 
-            limits_leave(limits, &addr);
+            leave(limits, &addr);
         }
         assert_int_equal(limits_used(limits, now), 30000);
     }
@@ -293,15 +380,15 @@ static void it_agrees_with_a_plain_count(void **state)
         struct addr addr = ipv4(i);
 
         if (hash_random(&seed) % 2 == 0) {
-            enum cause expected =
-                max != 0 && counts[i] >= max ? CAUSE_LIMIT_SOURCE : CAUSE_NONE;
+            enum limits_answer expected = max != 0 && counts[i] >= max
+                                              ? LIMITS_CONNECTIONS
+                                              : LIMITS_ENTERED;
 
-            assert_int_equal(limits_enter(limits, &addr, max, 0, step),
-                             expected);
-            inside += expected == CAUSE_NONE && counts[i] == 0;
-            counts[i] += expected == CAUSE_NONE;
+            assert_int_equal(enter(limits, &addr, max, 0, step), expected);
+            inside += expected == LIMITS_ENTERED && counts[i] == 0;
+            counts[i] += expected == LIMITS_ENTERED;
         } else if (counts[i] > 0) {
-            limits_leave(limits, &addr);
+            leave(limits, &addr);
             inside -= --counts[i] == 0;
         }
         if (step % 1000 == 0) {
@@ -332,16 +419,16 @@ static void *come_and_go(void *arg)
         struct addr addr = ipv4(n);
         struct addr rated = ipv4(1000 + n);
 
-        if (limits_enter(crowd->limits, &addr, MAX, 0, 1) == CAUSE_NONE) {
+        if (enter(crowd->limits, &addr, MAX, 0, 1) == LIMITS_ENTERED) {
             if (atomic_fetch_add(&crowd->inside[n], 1) >= MAX) {
                 atomic_fetch_add(&crowd->too_many, 1);
             }
             atomic_fetch_sub(&crowd->inside[n], 1);
-            limits_leave(crowd->limits, &addr);
+            leave(crowd->limits, &addr);
         }
-        if (limits_enter(crowd->limits, &rated, 0, 50, 1) == CAUSE_NONE) {
+        if (enter(crowd->limits, &rated, 0, 50, 1) == LIMITS_ENTERED) {
             atomic_fetch_add(&crowd->tokens, 1);
-            limits_leave(crowd->limits, &rated);
+            leave(crowd->limits, &rated);
         }
     }
     return NULL;
@@ -371,6 +458,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_source_has_so_many_connections),
         cmocka_unit_test(sources_of_all_families_are_told_apart),
+        cmocka_unit_test(a_source_is_a_network),
+        cmocka_unit_test(byte_rates_are_of_a_source_and_stay_where_they_are),
         cmocka_unit_test(a_source_has_a_bucket_one_second_deep),
         cmocka_unit_test(one_refused_for_its_connections_spends_no_token),
         cmocka_unit_test(an_entry_is_idle_when_its_bucket_is_full),

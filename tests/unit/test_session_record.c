@@ -27,6 +27,7 @@ static struct session_record make(void)
                 .relay = {{.bytes = 1,
                            .moved_ns = 2,
                            .rate_full_ns = 3,
+                           .source_full_ns = UINT64_MAX,
                            .wait = RELAY_ENDED,
                            .bulk = 4,
                            .growth = {-5, 6, GROWTH_HELD, true},
@@ -74,6 +75,8 @@ static void a_session_is_read_as_written(void **state)
     assert_int_equal(read.image.born_ns, session.image.born_ns);
     assert_true(read.image.finished);
     assert_int_equal(read.image.relay[UP].held, 5);
+    assert_int_equal(read.image.relay[UP].source_full_ns, UINT64_MAX);
+    assert_int_equal(read.image.relay[DOWN].source_full_ns, 0);
     assert_int_equal(read.image.relay[UP].wait, RELAY_ENDED);
     assert_int_equal(read.image.relay[UP].pipe.read_fd, -1);
     assert_int_equal(read.image.relay[DOWN].pipe.read_fd, 12);

@@ -141,18 +141,24 @@ static struct addr ip(const char *text)
     return addr;
 }
 
+static struct network at(const char *text)
+{
+    struct addr addr = ip(text);
+
+    return network_of(&addr, WAITING_PREFIXES);
+}
+
 static void a_source_has_a_share_of_its_own(void **state)
 {
     static const char *const texts[] = {"192.0.2.1", "192.0.2.2", "2001:db8::1",
                                         "2001:db8:0:1::1"};
-    struct addr same = ip("2001:db8::ffff:1");
+    struct network same = at("2001:db8::ffff:1");
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        struct addr source = ip(texts[i]);
+        struct network source = at(texts[i]);
 
         for (unsigned j = 0; j < 16; j++) {
-            source.port = (uint16_t)j;
             assert_true(waiting_enter_source(&stage.waiting, &source, 0,
                                              waiting_source_share(MAX)));
         }
@@ -171,7 +177,7 @@ static void a_source_has_a_share_of_its_own(void **state)
     assert_true(waiting_enter_source(&stage.waiting, &same, 0,
                                      waiting_source_share(MAX)));
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        struct addr source = ip(texts[i]);
+        struct network source = at(texts[i]);
 
         for (unsigned j = 0; j < 16; j++) {
             waiting_leave_source(&stage.waiting, &source, 0);
