@@ -4,7 +4,7 @@
 # Those with TLS are checked by a build with TLS. The certificates and keys that
 # they name do not exist here, so a temporary one replaces them. Nor does this
 # machine have their addresses, so each port is replaced by another of loopback,
-# with a 2 before its number.
+# with a 2 before its number if that is below 10000.
 #
 #   tests/check_samples.sh EVPROXY
 set -euo pipefail
@@ -22,7 +22,8 @@ uses_tls() {
 
 # of_this_machine FILE: its text with addresses and files that are here
 of_this_machine() {
-    sed -E -e "s#^(listen *= *)[^ /]*:([0-9]+)#\1127.77.0.2:2\2#" \
+    sed -E -e "s#^(listen *= *)[^ /]*:([0-9]+)#\1127.77.0.2:\2#" \
+        -e "/^listen/s#([:-])([0-9]{1,4})\b#\12\2#g" \
         -e "s#^($pem *= *)/.*#\1$folder/any.pem#" "$1"
 }
 

@@ -23,7 +23,8 @@ struct address {
     enum address_kind kind;
     struct endpoint endpoint;
     char host[ADDR_HOST_MAX]; /* ADDRESS_NAME, ADDRESS_SRV; else empty */
-    uint16_t port;            /* ADDRESS_UNIX, ADDRESS_SRV: 0 */
+    uint16_t port;            /* ADDRESS_UNIX, ADDRESS_SRV: 0; of the others 0
+                                 is "*", the port that a client came to */
 };
 
 #define ADDRESS_NAME_MAX (ADDR_HOST_MAX + 8)
@@ -40,6 +41,21 @@ struct address {
  */
 const char *address_parse(const char *text,
                           struct address *address) WARN_UNUSED;
+
+/* The same, and "10.0.0.1:*" or "name:*". */
+const char *address_parse_any_port(const char *text,
+                                   struct address *address) WARN_UNUSED;
+
+/* The same as address_parse, and "10.0.0.1:80-89": the address has the first
+ * port; *last is the last one, and 0 for a path. */
+const char *address_parse_ports(const char *text, struct address *address,
+                                uint16_t *last) WARN_UNUSED;
+
+static inline bool address_has_any_port(const struct address *address)
+{
+    return address->port == 0 && address->kind != ADDRESS_UNIX &&
+           address->kind != ADDRESS_SRV;
+}
 
 /* Whether the address is a name, which stands for what it is looked up as. */
 static inline bool address_is_name(const struct address *address)

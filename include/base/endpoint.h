@@ -29,6 +29,9 @@ void endpoint_from_sockaddr(struct endpoint *endpoint,
 /* A link-local address without a zone: no socket can bind or connect there. */
 bool endpoint_lacks_zone(const struct endpoint *endpoint);
 
+/* AF_INET and AF_INET6; of other families 0. */
+uint16_t endpoint_port(const struct endpoint *endpoint);
+
 /* AF_INET and AF_INET6 only. */
 void endpoint_set_port(struct endpoint *endpoint, uint16_t port);
 
@@ -45,7 +48,7 @@ bool endpoint_covers(const struct endpoint *any, const struct endpoint *one);
 
 /*
  * As addr_format, with the zone if there is one ("[fe80::1%2]:80") and the path
- * of a unix socket ("unix:/path"); none: "-".
+ * of a unix socket ("unix:/path"); none: "-". Port 0 is written "*".
  */
 const char *endpoint_format(const struct endpoint *endpoint,
                             char text[ADDR_TEXT_MAX]);

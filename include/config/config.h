@@ -23,11 +23,22 @@ void config_destroy(struct config *config);
 
 /*
  * Services that are told apart by server name may share a listen address, which
- * is opened once. Returns whether this listen of this service is the first with
- * its address and mode.
+ * is opened once. Returns whether the service is the first with this address,
+ * which is one of its own, and its mode.
  */
 bool config_listen_is_first(const struct config *config, size_t service,
-                            size_t listen);
+                            const struct endpoint *endpoint);
+
+/* The ports of a listen, which is a range or one: how many; the endpoint of one
+ * of them, from 0; whether the endpoint is one of them. A path counts as one.
+ */
+size_t config_listen_ports(const struct config_listen *listen);
+struct endpoint config_listen_at(const struct config_listen *listen, size_t i);
+bool config_listen_has(const struct config_listen *listen,
+                       const struct endpoint *endpoint);
+
+/* Of all its listens. */
+size_t config_count_ports(const struct config_service *service);
 
 /*
  * Picks the local address for a connection of that family: turn counts through

@@ -43,6 +43,7 @@ enum config_on_down { ON_DOWN_KEEP, ON_DOWN_RESET };
 
 struct config_listen {
     struct address address; /* never a name */
+    uint16_t last_port;     /* its own port or above, of a range; of a path 0 */
     unsigned line;
 };
 

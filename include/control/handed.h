@@ -34,6 +34,7 @@ struct handed_socket {
 struct handed {
     struct handed_socket *list;
     size_t count;
+    size_t search_at; /* they are taken in about the order that they came in */
 };
 
 /* ---- in the process that hands them over ---- */

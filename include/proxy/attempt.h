@@ -42,6 +42,7 @@ struct attempt_context {
     uint32_t *instance;    /* of the upstream's token; set at each connect */
     uint32_t index;        /* of the upstream's token */
     const struct addr *client_addr;
+    uint16_t port;  /* that the client came to */
     uint16_t *note; /* port of the upstream's socket in shared->loops; 0: no
                        note of it */
     const struct proxy_header *header; /* as the client's side sent it; NULL:

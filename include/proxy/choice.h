@@ -29,6 +29,7 @@ struct choice_request {
     const struct addr *client;
     enum plane_kind kind; /* of the token: PLANE_SESSION, PLANE_UDP_SESSION */
     uint32_t index;       /* of the token */
+    uint16_t port;        /* that the client came to */
 };
 
 struct choice {

@@ -19,9 +19,10 @@
 
 struct listener {
     struct list link;       /* in plane->listeners, or spare */
-    struct listener *by_id; /* the next one of its bucket */
-    struct list ready;      /* in plane->accept_ready or accept_waiting */
-    uint32_t id;            /* in the token; not used again soon */
+    struct listener *by_id; /* the next one of its bucket; likewise by_fd */
+    struct listener *by_fd;
+    struct list ready; /* in plane->accept_ready or accept_waiting */
+    uint32_t id;       /* in the token; not used again soon */
     int fd;
     bool udp;
     bool watched;   /* by the poller */
@@ -39,18 +40,27 @@ struct listener {
     uint32_t sessions;
 };
 
-/* Allocates a record for each socket of the generation. -1 with errno. Any
- * thread. */
-int listener_prepare(struct list *spare,
+/* What a generation may need. */
+struct listener_spare {
+    struct list records;
+    struct listener_index index;
+};
+
+/* Allocates a record for each socket of the generation, and an index for them.
+ * -1 with errno. Any thread. */
+int listener_prepare(struct listener_spare *spare,
                      const struct generation *generation) WARN_UNUSED;
 /* Frees what was not used. */
-void listener_free_spare(struct list *spare);
+void listener_free_spare(struct listener_spare *spare);
+
+/* No listener is left: frees the index. */
+void listener_close_index(struct plane *plane);
 
 /* Takes the generation's sockets, new ones into spare records. Afterwards
  * `kept` is false for those that the generation does not have, which the caller
  * closes when it may. */
 void listener_apply(struct plane *plane, const struct generation *generation,
-                    struct list *spare);
+                    struct listener_spare *spare);
 
 /* No socket is kept: the plane drains. */
 void listener_keep_none(struct plane *plane);

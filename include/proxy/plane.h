@@ -79,14 +79,20 @@ struct plane_sweep {
     bool again;       /* and begins again at the end */
 };
 
-#define PLANE_LISTENER_BUCKETS 64
-
 /* The work of TLS relays in a turn of the loop, about 2 ms: once for those that
  * have an event, and once more for their queue. */
 #define PLANE_TLS_WORK ((size_t)2 << 20)
 
 struct listener;
 struct udp;
+
+/* Hash tables of the listeners, whose size is a power of two, or 0. */
+struct listener_index {
+    struct listener **by_id;
+    struct listener **by_fd;
+    struct listener **by_port; /* UDP */
+    uint32_t size;
+};
 
 struct plane {
     struct loop loop;
@@ -107,8 +113,7 @@ struct plane {
     uint64_t random;
 
     struct list listeners; /* of struct listener, TCP and UDP */
-    struct listener *listeners_by_id[PLANE_LISTENER_BUCKETS];
-    struct listener *listeners_by_port[PLANE_LISTENER_BUCKETS]; /* UDP */
+    struct listener_index listener_index;
     struct list accept_ready;   /* TCP listeners that have connections */
     struct list accept_waiting; /* those that are not watched during a pause,
                                    and UDP ones that could not be watched */

@@ -7,7 +7,7 @@
 #ifndef EVPROXY_PROXY_REACTOR_H
 #define EVPROXY_PROXY_REACTOR_H
 
-#include "proxy/plane.h"
+#include "proxy/listener.h"
 
 /* Messages to the plane's mailbox that are not the plane's own. */
 struct reactor {
@@ -32,7 +32,7 @@ void reactor_close(struct reactor *reactor);
  * thread, so that taking it cannot fail. */
 struct reactor_change {
     struct generation_hold *hold;
-    struct list listeners; /* spare ones, one for each socket */
+    struct listener_spare listeners; /* spare ones, one for each socket */
     struct udp *udp; /* NULL: the generation has no UDP; freed if not needed */
 };
 

@@ -30,6 +30,7 @@ enum {
 
 struct upstream {
     struct endpoint endpoint;
+    bool any_port;
     char text[UPSTREAM_TEXT_MAX]; /* as in the logs; an unresolved name:port */
     uint64_t id;                  /* hash of text, for the pick */
 
@@ -73,6 +74,12 @@ struct upstream *upstream_create(const struct endpoint *endpoint,
                                  const char *text,
                                  unsigned workers) WARN_UNUSED;
 void upstream_destroy(struct upstream *upstream);
+
+/* Its port is the one that the client came to. */
+static inline bool upstream_has_any_port(const struct upstream *upstream)
+{
+    return upstream->any_port;
+}
 
 static inline bool upstream_up(const struct upstream *upstream)
 {

@@ -15,10 +15,17 @@
 /* "ffff:...:255.255.255.255", "%4294967295" */
 #define ZONED_TEXT_MAX (INET6_ADDRSTRLEN + 11)
 
+static const char any_port[] = "*";
+
+/* "*" is port 0, which address_parse refuses. */
 static const char *parse_port(const char *text, uint16_t *port)
 {
     uint64_t number;
 
+    if (strcmp(text, any_port) == 0) {
+        *port = 0;
+        return NULL;
+    }
     if (value_plain_number(text, 0, UINT64_MAX, &number) != NULL) {
         return value_sentence(
             VALUE_QUOTE " is not a port (a number between 1 and 65535)", text);
@@ -266,7 +273,7 @@ static const char *parse_srv(const char *name, struct address *address)
     return NULL;
 }
 
-const char *address_parse(const char *text, struct address *address)
+const char *address_parse_any_port(const char *text, struct address *address)
 {
     memset(address, 0, sizeof(*address));
     if (strncmp(text, "unix:", 5) == 0) {
@@ -281,11 +288,53 @@ const char *address_parse(const char *text, struct address *address)
     return parse_plain(text, address);
 }
 
+const char *address_parse(const char *text, struct address *address)
+{
+    const char *why = address_parse_any_port(text, address);
+
+    if (why == NULL && address_has_any_port(address)) {
+        why = "'*' is not a port (a number between 1 and 65535)";
+    }
+    return why;
+}
+
+const char *address_parse_ports(const char *text, struct address *address,
+                                uint16_t *last)
+{
+    const char *colon = strrchr(text, ':');
+    const char *dash = colon == NULL ? NULL : strchr(colon, '-');
+    char first[ADDRESS_NAME_MAX + ZONED_TEXT_MAX];
+    const char *why;
+
+    if (dash == NULL || strncmp(text, "unix:", 5) == 0 ||
+        (size_t)(dash - text) >= sizeof(first)) {
+        why = address_parse(text, address);
+        *last = address->port;
+        return why;
+    }
+    memcpy(first, text, (size_t)(dash - text));
+    first[dash - text] = '\0';
+    why = address_parse(first, address);
+    if (why == NULL) {
+        why = parse_port(dash + 1, last);
+    }
+    if (why == NULL && *last == 0) {
+        why = "'*' is not a port (a number between 1 and 65535)";
+    }
+    if (why == NULL && *last < address->port) {
+        why = value_sentence("the range of ports ends before it starts: %s",
+                             colon + 1);
+    }
+    return why;
+}
+
 const char *address_format_name(const struct address *address,
                                 char text[ADDRESS_NAME_MAX])
 {
     if (address->kind == ADDRESS_SRV) {
         (void)snprintf(text, ADDRESS_NAME_MAX, "srv:%s", address->host);
+    } else if (address_has_any_port(address)) {
+        (void)snprintf(text, ADDRESS_NAME_MAX, "%s:*", address->host);
     } else {
         (void)snprintf(text, ADDRESS_NAME_MAX, "%s:%u", address->host,
                        address->port);

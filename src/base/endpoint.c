@@ -51,6 +51,18 @@ bool endpoint_lacks_zone(const struct endpoint *endpoint)
            zone_of(endpoint) == 0;
 }
 
+uint16_t endpoint_port(const struct endpoint *endpoint)
+{
+    switch (family_of(endpoint)) {
+    case AF_INET:
+        return ntohs(endpoint->u.in.sin_port);
+    case AF_INET6:
+        return ntohs(endpoint->u.in6.sin6_port);
+    default:
+        return 0;
+    }
+}
+
 void endpoint_set_port(struct endpoint *endpoint, uint16_t port)
 {
     if (family_of(endpoint) == AF_INET6) {
@@ -145,10 +157,14 @@ const char *endpoint_format(const struct endpoint *endpoint,
     if (endpoint->length > 0) {
         addr_from_sockaddr(&addr, &endpoint->u.any);
     }
-    if (zone == 0 || addr.family != AF_INET6) {
-        return addr_format(&addr, text);
+    if (zone != 0 && addr.family == AF_INET6) {
+        (void)snprintf(text, ADDR_TEXT_MAX, "[%.64s%%%u]:%u",
+                       addr_format_ip(&addr, ip), zone, addr.port);
+    } else {
+        addr_format(&addr, text);
     }
-    (void)snprintf(text, ADDR_TEXT_MAX, "[%.64s%%%u]:%u",
-                   addr_format_ip(&addr, ip), zone, addr.port);
+    if (addr_is_ip(&addr) && addr.port == 0) {
+        text[strlen(text) - 1] = '*';
+    }
     return text;
 }

@@ -17,7 +17,8 @@ const char *append_listen(const struct key *key, void *section,
 {
     struct config_listen *listen;
     struct address address;
-    const char *why = address_parse(text, &address);
+    uint16_t last_port;
+    const char *why = address_parse_ports(text, &address, &last_port);
 
     if (why != NULL) {
         return setter_about(text, why);
@@ -30,7 +31,8 @@ const char *append_listen(const struct key *key, void *section,
     if (listen == NULL) {
         return setter_out_of_memory;
     }
-    *listen = (struct config_listen){.address = address, .line = line};
+    *listen = (struct config_listen){
+        .address = address, .last_port = last_port, .line = line};
     return NULL;
 }
 
@@ -39,7 +41,7 @@ static const char *set_upstream_address(struct config_upstream *upstream,
 {
     const char *why;
 
-    why = address_parse(text, &upstream->address);
+    why = address_parse_any_port(text, &upstream->address);
     if (why != NULL) {
         return setter_about(text, why);
     }

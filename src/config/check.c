@@ -126,6 +126,35 @@ static void check_health(struct draft *draft, size_t index)
     check_health_port(draft, index);
 }
 
+/* ---- ports ---- */
+
+/* Nobody comes to a port of a unix socket, and a check to no port at all. */
+static void check_any_port(struct draft *draft, size_t index)
+{
+    const struct config_service *service = &draft->config->services[index];
+
+    for (size_t i = 0; i < service->upstream_count; i++) {
+        const struct config_upstream *upstream = &service->upstreams[i];
+
+        if (!address_has_any_port(&upstream->address)) {
+            continue;
+        }
+        if (service->health_check != HEALTH_OFF && service->health_port == 0) {
+            draft_error(draft, upstream->line,
+                        "an upstream with the port * needs health_port for "
+                        "health_check");
+        }
+        for (size_t j = 0; j < service->listen_count; j++) {
+            if (service->listens[j].address.kind == ADDRESS_UNIX) {
+                draft_error(draft, upstream->line,
+                            "an upstream with the port * needs a port to come "
+                            "to, and line %u listens at a unix socket",
+                            service->listens[j].line);
+            }
+        }
+    }
+}
+
 /* ---- UDP ---- */
 
 static void check_tcp_only(struct draft *draft, size_t index)
@@ -294,6 +323,7 @@ static void check_service(struct draft *draft, size_t index)
     check_required(draft, index);
     check_proxy_senders(draft, index);
     check_health(draft, index);
+    check_any_port(draft, index);
     if (draft->config->services[index].mode == CONFIG_UDP) {
         check_udp(draft, index);
     } else {

@@ -30,11 +30,52 @@ void config_destroy(struct config *config)
     free(config);
 }
 
+size_t config_listen_ports(const struct config_listen *listen)
+{
+    return (size_t)listen->last_port - listen->address.port + 1;
+}
+
+struct endpoint config_listen_at(const struct config_listen *listen, size_t i)
+{
+    struct endpoint endpoint = listen->address.endpoint;
+
+    if (i > 0) {
+        endpoint_set_port(&endpoint, (uint16_t)(listen->address.port + i));
+    }
+    return endpoint;
+}
+
+bool config_listen_has(const struct config_listen *listen,
+                       const struct endpoint *endpoint)
+{
+    uint16_t port = endpoint_port(endpoint);
+    struct endpoint same;
+
+    if (listen->last_port == listen->address.port) {
+        return endpoint_equal(&listen->address.endpoint, endpoint);
+    }
+    if (port < listen->address.port || port > listen->last_port) {
+        return false;
+    }
+    same = config_listen_at(listen, port - listen->address.port);
+    return endpoint_equal(&same, endpoint);
+}
+
+size_t config_count_ports(const struct config_service *service)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < service->listen_count; i++) {
+        count += config_listen_ports(&service->listens[i]);
+    }
+    return count;
+}
+
 static bool listens_on(const struct config_service *service,
                        const struct endpoint *endpoint)
 {
     for (size_t i = 0; i < service->listen_count; i++) {
-        if (endpoint_equal(&service->listens[i].address.endpoint, endpoint)) {
+        if (config_listen_has(&service->listens[i], endpoint)) {
             return true;
         }
     }
@@ -42,10 +83,9 @@ static bool listens_on(const struct config_service *service,
 }
 
 bool config_listen_is_first(const struct config *config, size_t service,
-                            size_t listen)
+                            const struct endpoint *endpoint)
 {
     const struct config_service *later = &config->services[service];
-    const struct endpoint *endpoint = &later->listens[listen].address.endpoint;
 
     for (size_t i = 0; i < service; i++) {
         const struct config_service *earlier = &config->services[i];

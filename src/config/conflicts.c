@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "config/array.h"
+#include "config/config.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@ struct entry {
     char *text;
     unsigned line;
     size_t service;
+    bool range; /* one of many ports in that line */
 };
 
 struct entries {
@@ -29,9 +31,10 @@ static void entries_fini(struct entries *entries)
 }
 
 /* Takes the text; NULL stands for one that there was no memory for. */
-static void add_entry(struct draft *draft, struct entries *entries, char *text,
-                      unsigned line, size_t service)
+static void add(struct draft *draft, struct entries *entries,
+                const struct entry *entry)
 {
+    char *text = entry->text;
     struct entry *added = NULL;
 
     if (text != NULL) {
@@ -39,10 +42,18 @@ static void add_entry(struct draft *draft, struct entries *entries, char *text,
     }
     if (added == NULL) {
         free(text);
-        draft_error(draft, line, "out of memory");
+        draft_error(draft, entry->line, "out of memory");
         return;
     }
-    *added = (struct entry){.text = text, .line = line, .service = service};
+    *added = *entry;
+}
+
+static void add_entry(struct draft *draft, struct entries *entries, char *text,
+                      unsigned line, size_t service)
+{
+    const struct entry entry = {.text = text, .line = line, .service = service};
+
+    add(draft, entries, &entry);
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -69,6 +80,7 @@ static void check_unique(struct draft *draft, struct entries *entries,
                          const char *what, const char *advice)
 {
     const struct entry *list = entries->list;
+    unsigned reported = 0, with = 0; /* lines of a range */
     size_t first = 0;
 
     if (entries->count > 0) {
@@ -79,6 +91,12 @@ static void check_unique(struct draft *draft, struct entries *entries,
             first = i;
             continue;
         }
+        if (list[i].range && list[i].line == reported &&
+            list[first].line == with) {
+            continue;
+        }
+        reported = list[i].line;
+        with = list[first].line;
         draft_error(draft, list[i].line, "%s %s is already used in line %u%s",
                     what, list[i].text, list[first].line, advice);
     }
@@ -163,8 +181,28 @@ static void check_upstreams(struct draft *draft, size_t index)
     entries_fini(&srv);
 }
 
-/* Adds the service's listen addresses to listens. Adds what it takes there to
- * taken: some server names, or all connections. */
+/* Adds an address of the service to listens. Adds what it takes there to taken:
+ * some server names, or all connections. */
+static void add_port(struct draft *draft, size_t index,
+                     const struct endpoint *endpoint, struct entry entry,
+                     struct entries *listens, struct entries *taken)
+{
+    const struct config_service *service = &draft->config->services[index];
+    char text[ADDR_TEXT_MAX];
+
+    endpoint_format(endpoint, text);
+    for (size_t k = 0; k < service->sni_count; k++) {
+        entry.text = name_text(text, service->sni[k]);
+        add(draft, taken, &entry);
+    }
+    if (service->sni_count == 0) {
+        entry.text = strdup(text);
+        add(draft, taken, &entry);
+    }
+    entry.text = strdup(text);
+    add(draft, listens, &entry);
+}
+
 static void add_listens(struct draft *draft, size_t index,
                         struct entries *listens, struct entries *taken)
 {
@@ -172,16 +210,15 @@ static void add_listens(struct draft *draft, size_t index,
 
     for (size_t j = 0; j < service->listen_count; j++) {
         const struct config_listen *listen = &service->listens[j];
-        char *text = address_text(&listen->address);
+        size_t count = config_listen_ports(listen);
 
-        for (size_t k = 0; text != NULL && k < service->sni_count; k++) {
-            add_entry(draft, taken, name_text(text, service->sni[k]),
-                      listen->line, index);
+        for (size_t k = 0; k < count; k++) {
+            struct endpoint endpoint = config_listen_at(listen, k);
+            struct entry entry = {
+                .line = listen->line, .service = index, .range = count > 1};
+
+            add_port(draft, index, &endpoint, entry, listens, taken);
         }
-        if (text != NULL && service->sni_count == 0) {
-            add_entry(draft, taken, strdup(text), listen->line, index);
-        }
-        add_entry(draft, listens, text, listen->line, index);
     }
 }
 
@@ -191,13 +228,19 @@ static void check_shared(struct draft *draft, const struct entries *sorted)
 {
     const struct config_service *services = draft->config->services;
 
+    unsigned reported = 0;
+
     for (size_t i = 1; i < sorted->count; i++) {
         const struct entry *one = &sorted->list[i - 1];
         const struct entry *two = &sorted->list[i];
 
+        if (two->range && two->line == reported) {
+            continue;
+        }
         if (strcmp(one->text, two->text) == 0 &&
             services[one->service].proxy_protocol !=
                 services[two->service].proxy_protocol) {
+            reported = two->line;
             draft_error(draft, two->line,
                         "listen address %s is shared with line %u, but "
                         "proxy_protocol differs",
@@ -245,7 +288,7 @@ void conflicts_check_metrics(struct draft *draft)
              service->mode == CONFIG_TCP && j < service->listen_count; j++) {
             const struct config_listen *listen = &service->listens[j];
 
-            if (endpoint_equal(&listen->address.endpoint, metrics)) {
+            if (config_listen_has(listen, metrics)) {
                 draft_error(draft, listen->line,
                             "listen address %s is that of metrics_listen in "
                             "line %u",

@@ -44,7 +44,7 @@ static size_t count_listens(const struct config *config)
     size_t count = 0;
 
     for (size_t i = 0; i < config->service_count; i++) {
-        count += config->services[i].listen_count;
+        count += config_count_ports(&config->services[i]);
     }
     return count;
 }
@@ -65,6 +65,23 @@ static void plan_listen(struct reload_listen *listen, struct open_address *open,
     }
 }
 
+static void plan_ports(struct reload_plan *plan, struct open_address *open,
+                       size_t open_count, const struct config *wanted,
+                       struct reload_listen listen)
+{
+    const struct config_service *service = &wanted->services[listen.service];
+    const struct config_listen *ports = &service->listens[listen.listen];
+
+    for (size_t i = 0; i < config_listen_ports(ports); i++) {
+        struct endpoint endpoint = config_listen_at(ports, i);
+
+        if (config_listen_is_first(wanted, listen.service, &endpoint)) {
+            plan_listen(&listen, open, open_count, &endpoint, service->mode);
+            plan->listens[plan->listen_count++] = listen;
+        }
+    }
+}
+
 static void plan_listens(struct reload_plan *plan, struct open_address *open,
                          size_t open_count, const struct config *wanted)
 {
@@ -72,16 +89,8 @@ static void plan_listens(struct reload_plan *plan, struct open_address *open,
         const struct config_service *service = &wanted->services[i];
 
         for (size_t j = 0; j < service->listen_count; j++) {
-            struct reload_listen *listen;
-
-            if (!config_listen_is_first(wanted, i, j)) {
-                continue;
-            }
-            listen = &plan->listens[plan->listen_count++];
-            listen->service = i;
-            listen->listen = j;
-            plan_listen(listen, open, open_count,
-                        &service->listens[j].address.endpoint, service->mode);
+            plan_ports(plan, open, open_count, wanted,
+                       (struct reload_listen){.service = i, .listen = j});
         }
     }
 }

@@ -1,6 +1,7 @@
 #include "config/routes.h"
 
 #include "config/array.h"
+#include "config/config.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -278,20 +279,26 @@ static bool leads_back(struct routes *routes, size_t service,
 static int add_edge(struct routes *routes, size_t from, size_t to,
                     unsigned line)
 {
-    struct edge *edge =
-        array_push(&routes->edges, &routes->edge_count, sizeof(*edge));
+    size_t last = routes->nodes[from].edges;
+    struct edge *edge;
+
+    /* By another port of a range. */
+    if (last != 0 && routes->edges[last - 1].to == to) {
+        return 0;
+    }
+    edge = array_push(&routes->edges, &routes->edge_count, sizeof(*edge));
 
     if (edge == NULL) {
         return -1;
     }
-    *edge = (struct edge){to, line, routes->nodes[from].edges};
+    *edge = (struct edge){to, line, last};
     routes->nodes[from].edges = routes->edge_count;
     return 0;
 }
 
-int routes_add(struct routes *routes, size_t service,
-               const struct endpoint *endpoint, unsigned line,
-               char text[ROUTES_TEXT_MAX])
+static int add_endpoint(struct routes *routes, size_t service,
+                        const struct endpoint *endpoint, unsigned line,
+                        char text[ROUTES_TEXT_MAX])
 {
     struct group group =
         find_listens(routes, routes->config->services[service].mode, endpoint);
@@ -311,7 +318,55 @@ int routes_add(struct routes *routes, size_t service,
     return ROUTES_ADDED;
 }
 
+/* To the ports that clients come to. */
+static int add_any_port(struct routes *routes, size_t service,
+                        const struct endpoint *endpoint, unsigned line,
+                        char text[ROUTES_TEXT_MAX])
+{
+    const struct config_service *config = &routes->config->services[service];
+    int result = ROUTES_ADDED;
+
+    for (size_t i = 0; i < config->listen_count; i++) {
+        const struct config_listen *listen = &config->listens[i];
+        uint32_t port = listen->address.port;
+
+        for (; result == ROUTES_ADDED && port != 0 && port <= listen->last_port;
+             port++) {
+            struct endpoint one = with_port(endpoint, (uint16_t)port);
+
+            result = add_endpoint(routes, service, &one, line, text);
+        }
+    }
+    return result;
+}
+
+int routes_add(struct routes *routes, size_t service,
+               const struct endpoint *endpoint, unsigned line,
+               char text[ROUTES_TEXT_MAX])
+{
+    return endpoint->u.any.sa_family != AF_UNIX && endpoint_port(endpoint) == 0
+               ? add_any_port(routes, service, endpoint, line, text)
+               : add_endpoint(routes, service, endpoint, line, text);
+}
+
 /* ---- the graph ---- */
+
+static int add_ports(struct routes *routes, size_t service,
+                     const struct config_listen *listen)
+{
+    for (size_t i = 0; i < config_listen_ports(listen); i++) {
+        struct place *place =
+            array_push(&routes->places, &routes->place_count, sizeof(*place));
+
+        if (place == NULL) {
+            return -1;
+        }
+        *place =
+            (struct place){routes->config->services[service].mode,
+                           config_listen_at(listen, i), service, listen->line};
+    }
+    return 0;
+}
 
 static int add_places(struct routes *routes)
 {
@@ -321,15 +376,9 @@ static int add_places(struct routes *routes)
         const struct config_service *service = &config->services[i];
 
         for (size_t j = 0; j < service->listen_count; j++) {
-            struct place *place = array_push(
-                &routes->places, &routes->place_count, sizeof(*place));
-
-            if (place == NULL) {
+            if (add_ports(routes, i, &service->listens[j]) < 0) {
                 return -1;
             }
-            *place = (struct place){service->mode,
-                                    service->listens[j].address.endpoint, i,
-                                    service->listens[j].line};
         }
     }
     if (routes->place_count > 0) {

@@ -194,8 +194,8 @@ const char *setter_listen(const struct key *key, void *section,
         return value_sentence(VALUE_QUOTE ": it needs an address, not a name",
                               text);
     }
-    *(struct config_listen *)field_of(key, section) =
-        (struct config_listen){.address = address, .line = line};
+    *(struct config_listen *)field_of(key, section) = (struct config_listen){
+        .address = address, .last_port = address.port, .line = line};
     return NULL;
 }
 

@@ -75,7 +75,7 @@ static uint64_t other_descriptors(uint64_t limit, const struct config *config,
     uint64_t listens = 0, upstreams = 0, names = 0;
 
     for (size_t i = 0; i < config->service_count; i++) {
-        listens += config->services[i].listen_count;
+        listens += config_count_ports(&config->services[i]);
         upstreams += config->services[i].upstream_count;
         names += count_names(&config->services[i]);
     }

@@ -68,7 +68,7 @@ int handed_collect(struct handed *handed, const struct generation *generation,
                    const struct handed_socket *http,
                    const struct inherited *inherited)
 {
-    *handed = (struct handed){NULL, 0};
+    *handed = (struct handed){0};
     for (size_t i = 0; i < generation->listen_count; i++) {
         if (!add_listen(handed, &generation->listens[i], generation->workers)) {
             goto fail;
@@ -143,12 +143,14 @@ const struct handed_socket *handed_take(struct handed *handed, int type,
     static struct handed_socket taken;
 
     for (size_t i = 0; i < handed->count; i++) {
-        struct handed_socket *socket = &handed->list[i];
+        size_t at = (handed->search_at + i) % handed->count;
+        struct handed_socket *socket = &handed->list[at];
 
         if (socket->fd >= 0 && socket->type == type && socket->owner == owner &&
             endpoint_equal(&socket->endpoint, endpoint)) {
             taken = *socket;
             socket->fd = -1;
+            handed->search_at = at + 1;
             return &taken;
         }
     }
@@ -174,7 +176,7 @@ bool handed_move_inherited(struct handed *handed, struct inherited *inherited)
 void handed_free(struct handed *handed)
 {
     free(handed->list);
-    *handed = (struct handed){NULL, 0};
+    *handed = (struct handed){0};
 }
 
 void handed_close(struct handed *handed)

@@ -135,6 +135,9 @@ static const char *default_host(const struct health_talk *talk,
         return "localhost";
     }
     addr_from_sockaddr(&addr, &endpoint->u.any);
+    if (addr.port == 0) { /* the upstream has no port of its own */
+        addr.port = (uint16_t)config_of(talk)->health_port;
+    }
     if (host != NULL) {
         snprintf(text, ADDR_HOST_MAX + 8, "%s:%u", host, addr.port);
     } else {

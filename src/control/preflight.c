@@ -44,11 +44,11 @@ static bool is_pardoned(int error, const struct holder *holder, bool as_service)
     }
 }
 
-static void check_listen(const struct config_listen *listen, int type,
-                         uid_t owner, bool as_service,
+/* False: an error was added, in that line. */
+static bool check_listen(const struct endpoint *endpoint, unsigned line,
+                         int type, uid_t owner, bool as_service,
                          struct config_errors *errors)
 {
-    const struct endpoint *endpoint = &listen->address.endpoint;
     struct holder holder = {.kind = HOLDER_UNKNOWN};
     char text[ADDR_TEXT_MAX], who[HOLDER_TEXT_MAX];
     int error = 0;
@@ -61,30 +61,49 @@ static void check_listen(const struct config_listen *listen, int type,
             holder_find(endpoint, type, &holder);
         }
     }
-    if (error != 0 && !is_pardoned(error, &holder, as_service)) {
-        config_errors_add(errors, listen->line, "cannot listen on %s: %s%s",
-                          endpoint_format(endpoint, text), strerror(error),
-                          holder_format(&holder, who));
+    if (error == 0 || is_pardoned(error, &holder, as_service)) {
+        return true;
+    }
+    config_errors_add(errors, line, "cannot listen on %s: %s%s",
+                      endpoint_format(endpoint, text), strerror(error),
+                      holder_format(&holder, who));
+    return false;
+}
+
+/* Of the ports of a range the first with an error is told. */
+static void check_ports(const struct config *config, size_t service,
+                        size_t listen, uid_t owner, bool as_service,
+                        struct config_errors *errors)
+{
+    const struct config_service *of = &config->services[service];
+    const struct config_listen *ports = &of->listens[listen];
+    int type = of->mode == CONFIG_UDP ? SOCK_DGRAM : SOCK_STREAM;
+    bool good = true;
+
+    for (size_t i = 0; good && i < config_listen_ports(ports); i++) {
+        struct endpoint endpoint = config_listen_at(ports, i);
+
+        if (config_listen_is_first(config, service, &endpoint)) {
+            good = check_listen(&endpoint, ports->line, type, owner, as_service,
+                                errors);
+        }
     }
 }
 
 static void check_listens(const struct config *config, uid_t owner,
                           bool as_service, struct config_errors *errors)
 {
-    if (config->metrics_listen.address.endpoint.length > 0) {
-        check_listen(&config->metrics_listen, SOCK_STREAM, owner, as_service,
-                     errors);
+    const struct config_listen *metrics = &config->metrics_listen;
+
+    if (metrics->address.endpoint.length > 0) {
+        (void)check_listen(&metrics->address.endpoint, metrics->line,
+                           SOCK_STREAM, owner, as_service, errors);
     }
     for (size_t i = 0; i < config->service_count; i++) {
         const struct config_service *service = &config->services[i];
 
         for (size_t j = 0; j < service->listen_count; j++) {
-            if (config_listen_is_first(config, i, j)) {
-                check_listen(&service->listens[j],
-                             service->mode == CONFIG_UDP ? SOCK_DGRAM
-                                                         : SOCK_STREAM,
-                             owner, as_service, errors);
-            }
+            check_ports(config, i, j, owner, as_service, errors);
         }
     }
 }

@@ -1,6 +1,8 @@
 #include "control/status.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 /* Bytes after which a piece ends. */
 #define PIECE_BYTES 16384
@@ -103,14 +105,19 @@ static void begin(struct text *text, const struct sample *sample,
 
 static void add_listens(struct text *text, const struct config_service *config)
 {
-    char address[ADDR_TEXT_MAX];
+    char address[ADDR_TEXT_MAX + sizeof("-65535")];
 
     text_add_string(text, ",\"listen\":[");
     for (size_t i = 0; i < config->listen_count; i++) {
+        const struct config_listen *listen = &config->listens[i];
+
+        endpoint_format(&listen->address.endpoint, address);
+        if (listen->last_port != listen->address.port) {
+            snprintf(address + strlen(address), sizeof("-65535"), "-%u",
+                     listen->last_port);
+        }
         text_add_string(text, i == 0 ? "" : ",");
-        status_add_string(
-            text,
-            endpoint_format(&config->listens[i].address.endpoint, address));
+        status_add_string(text, address);
     }
     text_add_string(text, "]");
 }

@@ -164,6 +164,7 @@ static enum step try_next(struct attempt *attempt,
         .client = context->client_addr,
         .kind = PLANE_SESSION,
         .index = context->index,
+        .port = context->port,
     };
 
     if (forget(attempt, context)) {

@@ -107,7 +107,13 @@ static enum connect_result connect_from(const struct choice *choice,
                                         const struct addr *source)
 {
     const struct endpoint *endpoint = &choice->upstream->endpoint;
+    struct endpoint at;
 
+    if (upstream_has_any_port(choice->upstream)) {
+        at = *endpoint;
+        endpoint_set_port(&at, request->port);
+        endpoint = &at;
+    }
     return request->kind == PLANE_SESSION
                ? connect_stream(sock, endpoint, source)
                : connect_datagram(sock, endpoint, source);
@@ -267,8 +273,9 @@ void choice_blame(struct plane *plane, const struct service *service,
         &plane_upstream_counters(plane, upstream)->failed[failure_of(cause)],
         1);
     /* It took the connection and reset it, as it may do to one client, or after
-     * one that went away. It is there, and a lone reset proves nothing. */
-    if (cause == CAUSE_UPSTREAM_RESET) {
+     * one that went away. It is there, and a lone reset proves nothing. Nor
+     * does one port of many that is closed. */
+    if (cause == CAUSE_UPSTREAM_RESET || upstream_has_any_port(upstream)) {
         return;
     }
     if (upstream_connect_failed(upstream, config->fail_threshold,

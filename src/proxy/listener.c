@@ -6,8 +6,112 @@
 
 #define ID_MASK ((UINT32_C(1) << 28) - 1) /* what a token has room for */
 
-int listener_prepare(struct list *spare, const struct generation *generation)
+#define INDEX_SIZE_MIN 16u
+
+/* ---- the index ---- */
+
+/* One allocation, which by_id points to. */
+static int index_create(struct listener_index *index, size_t count)
 {
+    struct listener **buckets;
+
+    index->size = INDEX_SIZE_MIN;
+    while (index->size < count) {
+        index->size *= 2;
+    }
+    buckets = calloc(3 * (size_t)index->size, sizeof(struct listener *));
+    if (buckets == NULL) {
+        *index = (struct listener_index){0};
+        return -1;
+    }
+    index->by_id = buckets;
+    index->by_fd = buckets + index->size;
+    index->by_port = buckets + 2 * (size_t)index->size;
+    return 0;
+}
+
+static struct listener **bucket_of(const struct listener_index *index,
+                                   struct listener **buckets, uint32_t number)
+{
+    return &buckets[number & (index->size - 1)];
+}
+
+static uint32_t port_of(const struct listener *listener)
+{
+    return endpoint_port(&listener->endpoint);
+}
+
+static void enter_index(struct listener_index *index, struct listener *listener)
+{
+    struct listener **id = bucket_of(index, index->by_id, listener->id);
+    struct listener **fd =
+        bucket_of(index, index->by_fd, (uint32_t)listener->fd);
+    struct listener **port;
+
+    listener->by_id = *id;
+    *id = listener;
+    listener->by_fd = *fd;
+    *fd = listener;
+    if (listener->udp) {
+        port = bucket_of(index, index->by_port, port_of(listener));
+        listener->by_port = *port;
+        *port = listener;
+    }
+}
+
+static void leave_index(struct listener_index *index,
+                        const struct listener *listener)
+{
+    struct listener **place = bucket_of(index, index->by_id, listener->id);
+
+    while (*place != listener) {
+        place = &(*place)->by_id;
+    }
+    *place = listener->by_id;
+    place = bucket_of(index, index->by_fd, (uint32_t)listener->fd);
+    while (*place != listener) {
+        place = &(*place)->by_fd;
+    }
+    *place = listener->by_fd;
+    if (listener->udp) {
+        place = bucket_of(index, index->by_port, port_of(listener));
+        while (*place != listener) {
+            place = &(*place)->by_port;
+        }
+        *place = listener->by_port;
+    }
+}
+
+/* Takes the other index if it is larger. */
+static void grow_index(struct plane *plane, struct listener_index *larger)
+{
+    struct listener_index before = plane->listener_index;
+    struct listener *listener = NULL;
+
+    if (larger->size <= before.size) {
+        return;
+    }
+    plane->listener_index = *larger;
+    *larger = before;
+    while ((listener = listener_next(plane, listener)) != NULL) {
+        enter_index(&plane->listener_index, listener);
+    }
+}
+
+void listener_close_index(struct plane *plane)
+{
+    free(plane->listener_index.by_id);
+    plane->listener_index = (struct listener_index){0};
+}
+
+/* ---- the records ---- */
+
+int listener_prepare(struct listener_spare *spare,
+                     const struct generation *generation)
+{
+    if (index_create(&spare->index, generation->listen_count) < 0) {
+        return -1;
+    }
     for (size_t i = 0; i < generation->listen_count; i++) {
         struct listener *listener = calloc(1, sizeof(*listener));
 
@@ -15,43 +119,34 @@ int listener_prepare(struct list *spare, const struct generation *generation)
             listener_free_spare(spare);
             return -1;
         }
-        list_append(spare, &listener->link);
+        list_append(&spare->records, &listener->link);
     }
     return 0;
 }
 
-void listener_free_spare(struct list *spare)
+void listener_free_spare(struct listener_spare *spare)
 {
     struct list *link;
 
-    while ((link = list_pop(spare)) != NULL) {
+    while ((link = list_pop(&spare->records)) != NULL) {
         free(container_of(link, struct listener, link));
     }
-}
-
-static struct listener **bucket_of(struct plane *plane, uint32_t id)
-{
-    return &plane->listeners_by_id[id % PLANE_LISTENER_BUCKETS];
-}
-
-/* Both families have the port at the same place. */
-static struct listener **port_bucket_of(struct plane *plane,
-                                        const struct listener *listener)
-{
-    uint16_t port = ntohs(listener->endpoint.u.in.sin_port);
-
-    return &plane->listeners_by_port[port % PLANE_LISTENER_BUCKETS];
+    free(spare->index.by_id);
+    spare->index = (struct listener_index){0};
 }
 
 struct listener *listener_at_port(const struct plane *plane, uint16_t port)
 {
-    return plane->listeners_by_port[port % PLANE_LISTENER_BUCKETS];
+    const struct listener_index *index = &plane->listener_index;
+
+    return index->size == 0 ? NULL : *bucket_of(index, index->by_port, port);
 }
 
 struct listener *listener_at(const struct plane *plane, uint32_t id)
 {
+    const struct listener_index *index = &plane->listener_index;
     struct listener *listener =
-        plane->listeners_by_id[id % PLANE_LISTENER_BUCKETS];
+        index->size == 0 ? NULL : *bucket_of(index, index->by_id, id);
 
     while (listener != NULL && listener->id != id) {
         listener = listener->by_id;
@@ -72,12 +167,11 @@ struct listener *listener_next(const struct plane *plane,
 
 static struct listener *find_fd(const struct plane *plane, int fd)
 {
-    struct listener *listener = NULL;
+    const struct listener_index *index = &plane->listener_index;
+    struct listener *listener = *bucket_of(index, index->by_fd, (uint32_t)fd);
 
-    while ((listener = listener_next(plane, listener)) != NULL) {
-        if (listener->fd == fd) {
-            break;
-        }
+    while (listener != NULL && listener->fd != fd) {
+        listener = listener->by_fd;
     }
     return listener;
 }
@@ -85,11 +179,10 @@ static struct listener *find_fd(const struct plane *plane, int fd)
 /* A new socket comes into the table. */
 static struct listener *take(struct plane *plane,
                              const struct listen_socket *socket,
-                             struct list *spare)
+                             struct listener_spare *spare)
 {
     struct listener *listener =
-        container_of(list_pop(spare), struct listener, link);
-    struct listener **bucket;
+        container_of(list_pop(&spare->records), struct listener, link);
 
     listener->id = plane_next_instance(plane) & ID_MASK;
     listener->fd = socket->fds[plane->number];
@@ -99,20 +192,14 @@ static struct listener *take(struct plane *plane,
                        (socket->inherited && !listener->udp);
     listener->endpoint = socket->endpoint;
     list_append(&plane->listeners, &listener->link);
-    bucket = bucket_of(plane, listener->id);
-    listener->by_id = *bucket;
-    *bucket = listener;
-    if (listener->udp) {
-        bucket = port_bucket_of(plane, listener);
-        listener->by_port = *bucket;
-        *bucket = listener;
-    }
+    enter_index(&plane->listener_index, listener);
     return listener;
 }
 
 void listener_apply(struct plane *plane, const struct generation *generation,
-                    struct list *spare)
+                    struct listener_spare *spare)
 {
+    grow_index(plane, &spare->index);
     listener_keep_none(plane);
     for (size_t i = 0; i < generation->listen_count; i++) {
         const struct listen_socket *socket = &generation->listens[i];
@@ -178,26 +265,9 @@ void listener_unwatch(struct plane *plane, struct listener *listener)
     }
 }
 
-static void leave_buckets(struct plane *plane, struct listener *listener)
-{
-    struct listener **place = bucket_of(plane, listener->id);
-
-    while (*place != listener) {
-        place = &(*place)->by_id;
-    }
-    *place = listener->by_id;
-    if (listener->udp) {
-        place = port_bucket_of(plane, listener);
-        while (*place != listener) {
-            place = &(*place)->by_port;
-        }
-        *place = listener->by_port;
-    }
-}
-
 void listener_close(struct plane *plane, struct listener *listener)
 {
-    leave_buckets(plane, listener);
+    leave_index(&plane->listener_index, listener);
     list_remove(&listener->link);
     list_remove(&listener->ready);
     listener_unwatch(plane, listener);

@@ -235,6 +235,7 @@ void reactor_close(struct reactor *reactor)
     reactor_reset_all(reactor);
     free_deferred(plane);
     udp_listener_close_unused(plane);
+    listener_close_index(plane);
     udp_destroy(plane->udp);
     pool_fini(&plane->sessions);
     plane_close(plane);

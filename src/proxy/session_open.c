@@ -8,6 +8,18 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
+/* As the sender of a PROXY header has it, if it tells. */
+static uint16_t port_of(const struct preface *preface)
+{
+    const struct proxy_header *header = &preface->header;
+
+    return preface->has_header && !header->local &&
+                   addr_is_ip(&header->destination) &&
+                   header->destination.port != 0
+               ? header->destination.port
+               : endpoint_port(&preface->listen->endpoint);
+}
+
 static struct attempt_context attempt_of(struct plane *plane,
                                          struct session *session)
 {
@@ -20,6 +32,7 @@ static struct attempt_context attempt_of(struct plane *plane,
         .instance = &session->instance[UPSTREAM],
         .index = session->index * 2 + UPSTREAM,
         .client_addr = &session->client,
+        .port = port_of(preface),
         .note = &session->note,
         .header = preface->has_header ? &preface->header : NULL,
     };

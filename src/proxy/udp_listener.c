@@ -11,22 +11,22 @@
 
 /* Whose clients come to that address now; NULL: nobody's. A socket of one
  * address gets the datagrams of that address even if another socket has all. */
-static struct service *service_at(const struct generation *generation,
+static struct service *service_at(const struct plane *plane,
                                   const struct endpoint *endpoint)
 {
+    const struct listener *listener =
+        listener_at_port(plane, endpoint_port(endpoint));
     struct service *covering = NULL;
 
-    for (size_t i = 0; i < generation->listen_count; i++) {
-        const struct listen_socket *socket = &generation->listens[i];
-
-        if (socket->service->config->mode != CONFIG_UDP) {
+    for (; listener != NULL; listener = listener->by_port) {
+        if (!listener->kept) {
             continue;
         }
-        if (endpoint_equal(&socket->endpoint, endpoint)) {
-            return socket->service;
+        if (endpoint_equal(&listener->endpoint, endpoint)) {
+            return listener->service;
         }
-        if (endpoint_covers(&socket->endpoint, endpoint)) {
-            covering = socket->service;
+        if (endpoint_covers(&listener->endpoint, endpoint)) {
+            covering = listener->service;
         }
     }
     return covering;
@@ -57,7 +57,7 @@ void udp_listener_apply(struct plane *plane,
         if (!listener->kept) {
             /* The kernel may give it clients of an address that is back, or
              * that a wider one covers. */
-            listener->service = service_at(generation, &listener->endpoint);
+            listener->service = service_at(plane, &listener->endpoint);
         }
         listener_watch(plane, listener);
     }

@@ -238,6 +238,7 @@ static enum cause connect_upstream(struct plane *plane,
         .client = &session->flow.key.client,
         .kind = PLANE_UDP_SESSION,
         .index = session->index,
+        .port = endpoint_port(&session->listener->endpoint),
     };
     enum choice_answer answer;
     struct choice choice;

@@ -84,15 +84,19 @@ static int make_services(struct generation *generation,
 
 /* ---- listeners ----------------------------------------------------------- */
 
+/* *from: where to begin, and behind what was found: ranges of ports that are
+ * shared are in one order. */
 static struct listen_socket *find_listen(struct generation *generation,
                                          const struct endpoint *endpoint,
-                                         enum config_mode mode)
+                                         enum config_mode mode, size_t *from)
 {
     for (size_t i = 0; i < generation->listen_count; i++) {
-        struct listen_socket *listen = &generation->listens[i];
+        size_t at = (*from + i) % generation->listen_count;
+        struct listen_socket *listen = &generation->listens[at];
 
         if (listen->service->config->mode == mode &&
             endpoint_equal(&listen->endpoint, endpoint)) {
+            *from = at + 1;
             return listen;
         }
     }
@@ -138,23 +142,37 @@ static int join_listen(struct listen_socket *listen, struct service *service)
     return 0;
 }
 
-static int make_service_listens(struct generation *generation, size_t index)
+static int make_ports(struct generation *generation, size_t index,
+                      const struct config_listen *ports)
 {
     struct service *service = &generation->services[index];
+    size_t from = 0;
 
-    for (size_t j = 0; j < service->config->listen_count; j++) {
-        const struct endpoint *endpoint =
-            &service->config->listens[j].address.endpoint;
+    for (size_t i = 0; i < config_listen_ports(ports); i++) {
+        struct endpoint endpoint = config_listen_at(ports, i);
         struct listen_socket *listen;
 
-        if (config_listen_is_first(generation->config, index, j)) {
+        if (config_listen_is_first(generation->config, index, &endpoint)) {
             listen = &generation->listens[generation->listen_count++];
-            listen->endpoint = *endpoint;
-            listen->key = hash_endpoint(endpoint);
+            listen->endpoint = endpoint;
+            listen->key = hash_endpoint(&endpoint);
         } else {
-            listen = find_listen(generation, endpoint, service->config->mode);
+            listen = find_listen(generation, &endpoint, service->config->mode,
+                                 &from);
         }
         if (join_listen(listen, service) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int make_service_listens(struct generation *generation, size_t index)
+{
+    const struct config_service *config = generation->services[index].config;
+
+    for (size_t i = 0; i < config->listen_count; i++) {
+        if (make_ports(generation, index, &config->listens[i]) < 0) {
             return -1;
         }
     }
@@ -166,7 +184,7 @@ static int make_listens(struct generation *generation)
     size_t count = 0;
 
     for (size_t i = 0; i < generation->service_count; i++) {
-        count += generation->services[i].config->listen_count;
+        count += config_count_ports(generation->services[i].config);
     }
     generation->listens = calloc(count, sizeof(*generation->listens));
     if (generation->listens == NULL) {

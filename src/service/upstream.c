@@ -32,6 +32,8 @@ struct upstream *upstream_create(const struct endpoint *endpoint,
     upstream->id = hash_bytes(upstream->text, strlen(upstream->text), 0);
     if (endpoint != NULL) {
         upstream->endpoint = *endpoint;
+        upstream->any_port = endpoint->u.any.sa_family != AF_UNIX &&
+                             endpoint_port(endpoint) == 0;
     } else {
         atomic_init(&upstream->down, UPSTREAM_UNRESOLVED);
     }

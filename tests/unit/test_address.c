@@ -399,10 +399,73 @@ static void parts_of_any_length_are_answered(void **state)
     }
 }
 
+static void a_port_may_be_a_star_where_that_is_asked_for(void **state)
+{
+    static const char *const texts[] = {"10.0.0.1:*", "[fe80::1%2]:*"};
+    struct address address;
+    char text[ADDR_TEXT_MAX], name[ADDRESS_NAME_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        check_refused(texts[i],
+                      "'*' is not a port (a number between 1 and 65535)");
+        assert_null(address_parse_any_port(texts[i], &address));
+        assert_true(address_has_any_port(&address));
+        assert_string_equal(endpoint_format(&address.endpoint, text), texts[i]);
+    }
+    assert_null(address_parse_any_port("web.example:*", &address));
+    assert_string_equal(address_format_name(&address, name), "web.example:*");
+    assert_null(address_parse_any_port("web.example:80", &address));
+    assert_false(address_has_any_port(&address));
+    assert_null(address_parse_any_port("unix:/run/x:*", &address));
+    assert_false(address_has_any_port(&address));
+}
+
+static void ports_may_be_a_range(void **state)
+{
+    static const struct {
+        const char *text;
+        uint16_t first, last;
+    } ranges[] = {
+        {"127.0.0.1:80-89", 80, 89},
+        {"[::1]:1-65535", 1, 65535},
+        {":5-5", 5, 5},
+        {"127.0.0.1:80", 80, 80},
+        {"unix:/run/a:1-2", 0, 0},
+        {"a-b.example:7-9", 7, 9},
+    };
+    static const char *const bad[][2] = {
+        {"1.2.3.4:9-5", "the range of ports ends before it starts: 9-5"},
+        {"1.2.3.4:5-", "'' is not a port (a number between 1 and 65535)"},
+        {"1.2.3.4:5-*", "'*' is not a port (a number between 1 and 65535)"},
+        {"1.2.3.4:*-5", "'*' is not a port (a number between 1 and 65535)"},
+        {"1.2.3.4:0-5", "port 0 is not between 1 and 65535"},
+        {"1.2.3.4:5-70000", "port 70000 is not between 1 and 65535"},
+        {"1.2.3.4:1-2-3", "'2-3' is not a port (a number between 1 and 65535)"},
+    };
+    struct address address;
+    uint16_t last;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+        assert_null(address_parse_ports(ranges[i].text, &address, &last));
+        assert_int_equal(address.port, ranges[i].first);
+        assert_int_equal(last, ranges[i].last);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        const char *why = address_parse_ports(bad[i][0], &address, &last);
+
+        assert_non_null(why);
+        assert_string_equal(why, bad[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_of_the_manual_are_taken),
+        cmocka_unit_test(a_port_may_be_a_star_where_that_is_asked_for),
+        cmocka_unit_test(ports_may_be_a_range),
         cmocka_unit_test(an_address_is_what_the_socket_calls_want),
         cmocka_unit_test(a_name_is_kept_with_its_port_and_no_endpoint),
         cmocka_unit_test(names_are_written_as_they_were),

@@ -47,6 +47,50 @@ static void bad_listens_are_refused(void **state)
                    5, "listen address :80 is already used in line 2");
 }
 
+static void ranges_that_overlap_are_refused_once(void **state)
+{
+    (void)state;
+    assert_line_refused("listen = :70-90",
+                        "listen address :80 is already used in line 2");
+    assert_refused("[service a]\nlisten = 127.0.0.1:10-99\n"
+                   "upstream = 10.0.0.1:80\n[service b]\n"
+                   "listen = 127.0.0.1:90-200\nupstream = 10.0.0.1:80\n",
+                   5, "listen address 127.0.0.1:90 is already used in line 2");
+    config_destroy(parse_good("[service a]\nlisten = 127.0.0.1:10-89\n"
+                              "upstream = 10.0.0.1:80\n[service b]\n"
+                              "listen = 127.0.0.1:90-200\n"
+                              "upstream = 10.0.0.1:80\n[service c]\n"
+                              "mode = udp\nlisten = 127.0.0.1:10-200\n"
+                              "upstream = 10.0.0.1:80\n"));
+    assert_refused("[global]\nmetrics_listen = 127.0.0.1:85\n"
+                   "[service a]\nlisten = 127.0.0.1:10-89\n"
+                   "upstream = 10.0.0.1:80\n",
+                   4,
+                   "listen address 127.0.0.1:85 is that of metrics_listen in "
+                   "line 2");
+}
+
+static void a_port_of_the_client_needs_one(void **state)
+{
+    (void)state;
+    assert_refused("[service a]\nlisten = unix:/run/a\n"
+                   "upstream = 10.0.0.1:*\n",
+                   3,
+                   "an upstream with the port * needs a port to come to, and "
+                   "line 2 listens at a unix socket");
+    assert_refused("[service a]\nlisten = :80\nupstream = 10.0.0.1:*\n"
+                   "health_check = tcp\n",
+                   3,
+                   "an upstream with the port * needs health_port for "
+                   "health_check");
+    assert_refused("[service a]\nlisten = :80-99\nupstream = 127.0.0.1:*\n", 3,
+                   "upstream 127.0.0.1:* is where this service listens (line "
+                   "2): a loop");
+    config_destroy(parse_good("[service a]\nlisten = :80-99\n"
+                              "upstream = 10.0.0.1:*\nhealth_port = 7\n"
+                              "health_check = tcp\n"));
+}
+
 static void bad_upstreams_are_refused(void **state)
 {
     (void)state;
@@ -94,6 +138,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_upstream_may_be_shared_by_services),
         cmocka_unit_test(bad_listens_are_refused),
+        cmocka_unit_test(ranges_that_overlap_are_refused_once),
+        cmocka_unit_test(a_port_of_the_client_needs_one),
         cmocka_unit_test(bad_upstreams_are_refused),
         cmocka_unit_test(thousands_of_upstreams_are_compared_in_little_time),
     };

@@ -55,7 +55,7 @@ static void pass(struct handed *to, int type, uint32_t owner, uint16_t port)
 static void each_takes_its_own_socket(void **state)
 {
     struct endpoint at_80 = endpoint_of(80), at_81 = endpoint_of(81);
-    struct handed handed = {NULL, 0};
+    struct handed handed = {.list = NULL, .count = 0};
     const struct handed_socket *taken;
     int last;
 
@@ -81,7 +81,7 @@ static void each_takes_its_own_socket(void **state)
 
 static void a_malformed_socket_is_closed(void **state)
 {
-    struct handed handed = {NULL, 0};
+    struct handed handed = {.list = NULL, .count = 0};
     const unsigned char bytes[] = {4, 0x80, 0, 0, 255, 0, 0, 0};
     const struct record record = {TAG, bytes, sizeof(bytes)};
     int fd = any_fd();

@@ -63,8 +63,8 @@ static void localhost_is_a_loopback_address(void **state)
         char text[ADDR_TEXT_MAX];
 
         endpoint_format(&lookup->found[i], text);
-        assert_true(strcmp(text, "127.0.0.1:0") == 0 ||
-                    strcmp(text, "[::1]:0") == 0);
+        assert_true(strcmp(text, "127.0.0.1:*") == 0 ||
+                    strcmp(text, "[::1]:*") == 0);
     }
     lookup_free(lookup);
 }
@@ -84,20 +84,20 @@ static void addresses_come_sorted_and_each_once(void **state)
 static void a_number_is_its_own_answer(void **state)
 {
     (void)state;
-    expect_only("127.0.0.9", "127.0.0.9:0");
+    expect_only("127.0.0.9", "127.0.0.9:*");
 }
 
 static void a_mapped_address_is_an_ipv4_address(void **state)
 {
     (void)state;
-    expect_only("::ffff:127.0.0.1", "127.0.0.1:0");
+    expect_only("::ffff:127.0.0.1", "127.0.0.1:*");
 }
 
 /* lo is interface 1 on every Linux. */
 static void a_link_local_address_keeps_its_zone(void **state)
 {
     (void)state;
-    expect_only("fe80::1%lo", "[fe80::1%1]:0");
+    expect_only("fe80::1%lo", "[fe80::1%1]:*");
 }
 
 static void expect_nothing(const char *host)
