@@ -2,7 +2,8 @@
  * reload: what a new configuration changes at the listening sockets, decided
  * before anything is done. Pure.
  *
- * A listening socket is identified by its address and mode. If both
+ * A listening socket is identified by its address, mode, and whether it takes
+ * Multipath TCP. If both
  * configurations have it, it stays open, even if its service changes. Services
  * that share an address by server name share its sockets.
  */
@@ -15,6 +16,7 @@
 struct reload_address {
     struct endpoint endpoint;
     enum config_mode mode;
+    bool multipath;
 };
 
 enum reload_action { RELOAD_KEEP, RELOAD_OPEN };

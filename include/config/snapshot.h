@@ -175,6 +175,9 @@ struct config_service {
     struct config_range *sources; /* source_address */
     size_t source_count;
 
+    bool freebind; /* the listen addresses may be missing on the machine */
+    bool mptcp;    /* clients may come by Multipath TCP */
+
     bool proxy_protocol;        /* a PROXY header must come first */
     struct network *proxy_from; /* senders of it; not empty if it must come */
     size_t proxy_from_count;

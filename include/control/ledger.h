@@ -45,6 +45,7 @@ enum ledger_tag {
     LEDGER_FAILURE_NS = 18, /* a connect that failed; several */
     LEDGER_RESET_NS = 19,   /* the first version did not write it */
     LEDGER_SOURCES_REFUSED = 0x40,
+    LEDGER_MULTIPATH = 0x41,
     LEDGER_ENDED = 0x100,   /* and the cause */
     LEDGER_DROPPED = 0x200, /* and the reason */
     LEDGER_FAILED = 0x300,  /* and the kind of failure */

@@ -8,6 +8,16 @@
 
 #include "net/sock.h"
 
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct listen_options {
+    uid_t owner;    /* see below */
+    bool freebind;  /* the machine need not have the address */
+    bool multipath; /* Multipath TCP, where the kernel has it; see
+                       listen_is_multipath. Not of datagrams and paths */
+};
+
 /*
  * A non-blocking socket bound to the endpoint with SO_REUSEPORT; it does not
  * listen yet. An IPv6 endpoint of all addresses takes IPv4 too, and becomes
@@ -17,14 +27,15 @@
  * The kernel lets sockets share a port only if they belong to one user. So a
  * process that is going to be another user gives them to that one: the owner.
  */
-int listen_bind(const struct endpoint *endpoint, uid_t owner) WARN_UNUSED;
+int listen_bind(const struct endpoint *endpoint,
+                const struct listen_options *options) WARN_UNUSED;
 
 /* The same without SO_REUSEPORT: no other process shares the address. */
 int listen_bind_alone(const struct endpoint *endpoint, uid_t owner) WARN_UNUSED;
 
 /* As listen_bind for datagrams, which arrive from now on. */
 int listen_bind_datagram(const struct endpoint *endpoint,
-                         uid_t owner) WARN_UNUSED;
+                         const struct listen_options *options) WARN_UNUSED;
 
 /* The same of a socket that another process has bound, before it listens to any
  * datagram that has not come yet. */
@@ -36,11 +47,15 @@ void listen_adopt_datagram(int fd, const struct endpoint *endpoint);
  * one for datagrams does not share the port, since it would get some of theirs.
  */
 int listen_probe(const struct endpoint *endpoint, int type,
-                 uid_t owner) WARN_UNUSED;
+                 const struct listen_options *options) WARN_UNUSED;
 
 /* Sets the options, which accepted connections inherit, and listens. Called
  * again, it changes them and the backlog. -1 with errno. */
 int listen_start(int fd, const struct sock_options *options) WARN_UNUSED;
+
+/* Whether the socket, which listens or was accepted, has Multipath TCP. The
+ * kernel gives a client with plain TCP a plain socket. */
+bool listen_is_multipath(int fd);
 
 enum listen_accept {
     LISTEN_ACCEPTED,

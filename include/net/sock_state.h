@@ -33,12 +33,13 @@ enum {
 
 /* options: which socket options are set, and what decides that. */
 enum {
-    SOCK_OPTION_NODELAY = 1 << 0, /* TCP_NODELAY is set */
-    SOCK_OPTION_ALL = 1 << 1,     /* and all of struct sock_options */
-    SOCK_OPTION_WRITTEN = 1 << 2, /* the first write is done */
-    SOCK_OPTION_UNIX = 1 << 3,    /* a unix socket: there are none to set. A
-                                     short read from it before a hang-up does
-                                     not prove that the queue is empty. */
+    SOCK_OPTION_NODELAY = 1 << 0,   /* TCP_NODELAY is set */
+    SOCK_OPTION_ALL = 1 << 1,       /* and all of struct sock_options */
+    SOCK_OPTION_WRITTEN = 1 << 2,   /* the first write is done */
+    SOCK_OPTION_UNIX = 1 << 3,      /* a unix socket: there are none to set. A
+                                       short read from it before a hang-up does
+                                       not prove that the queue is empty. */
+    SOCK_OPTION_MULTIPATH = 1 << 4, /* Multipath TCP */
 };
 
 /* tls: who reads and writes the records; see tls.h. */

@@ -41,6 +41,8 @@ struct listen_socket {
      * were inherited. */
     int *fds;
     bool inherited; /* the service manager has the sockets too */
+    bool freebind;  /* as its services have it: any of them, */
+    bool multipath; /* all of them */
 };
 
 /* One worker's sessions: on a line of its own, as each connection writes it

@@ -86,6 +86,7 @@ struct service_counters {
     counter accepted;
     counter ended[CAUSES];
     counter dropped[DROPS];     /* datagrams */
+    counter multipath;          /* accepted ones with Multipath TCP */
     counter sources_refused;    /* the table of sources was full */
     struct histogram connect;   /* times to connect to an upstream */
     struct histogram durations; /* of connections that ended */
@@ -105,6 +106,7 @@ struct service_sums {
     uint64_t accepted;
     uint64_t ended[CAUSES];
     uint64_t dropped[DROPS];
+    uint64_t multipath;
     uint64_t sources_refused;
     uint64_t active; /* accepted minus the sum of ended */
 };

@@ -222,8 +222,17 @@ static void add_listens(struct draft *draft, size_t index,
     }
 }
 
-/* Services that share an address must agree on proxy_protocol: the header comes
- * before the server name. */
+/* What services that share an address must agree on: the PROXY header comes
+ * before the server name, and the socket before all. NULL: they do. */
+static const char *what_differs(const struct config_service *one,
+                                const struct config_service *two)
+{
+    if (one->proxy_protocol != two->proxy_protocol) {
+        return "proxy_protocol";
+    }
+    return one->mptcp != two->mptcp ? "mptcp" : NULL;
+}
+
 static void check_shared(struct draft *draft, const struct entries *sorted)
 {
     const struct config_service *services = draft->config->services;
@@ -233,18 +242,21 @@ static void check_shared(struct draft *draft, const struct entries *sorted)
     for (size_t i = 1; i < sorted->count; i++) {
         const struct entry *one = &sorted->list[i - 1];
         const struct entry *two = &sorted->list[i];
+        const char *differs = NULL;
 
         if (two->range && two->line == reported) {
             continue;
         }
-        if (strcmp(one->text, two->text) == 0 &&
-            services[one->service].proxy_protocol !=
-                services[two->service].proxy_protocol) {
+        if (strcmp(one->text, two->text) == 0) {
+            differs =
+                what_differs(&services[one->service], &services[two->service]);
+        }
+        if (differs != NULL) {
             reported = two->line;
             draft_error(draft, two->line,
-                        "listen address %s is shared with line %u, but "
-                        "proxy_protocol differs",
-                        two->text, one->line);
+                        "listen address %s is shared with line %u, but %s "
+                        "differs",
+                        two->text, one->line, differs);
         }
     }
 }

@@ -8,6 +8,7 @@
 struct open_address {
     char text[ADDR_TEXT_MAX];
     enum config_mode mode;
+    bool multipath;
     size_t index; /* in the old addresses */
     bool kept;
 };
@@ -18,7 +19,10 @@ static int compare_addresses(const void *a, const void *b)
     const struct open_address *two = b;
     int order = strcmp(one->text, two->text);
 
-    return order != 0 ? order : (int)one->mode - (int)two->mode;
+    if (order == 0) {
+        order = (int)one->mode - (int)two->mode;
+    }
+    return order != 0 ? order : (int)one->multipath - (int)two->multipath;
 }
 
 /* Returns the open addresses, sorted for bsearch; NULL with errno. */
@@ -33,6 +37,7 @@ static struct open_address *sort_addresses(const struct reload_address *old,
     for (size_t i = 0; i < count; i++) {
         endpoint_format(&old[i].endpoint, open[i].text);
         open[i].mode = old[i].mode;
+        open[i].multipath = old[i].multipath;
         open[i].index = i;
     }
     qsort(open, count, sizeof(*open), compare_addresses);
@@ -51,9 +56,10 @@ static size_t count_listens(const struct config *config)
 
 static void plan_listen(struct reload_listen *listen, struct open_address *open,
                         size_t open_count, const struct endpoint *wanted,
-                        enum config_mode mode)
+                        const struct config_service *service)
 {
-    struct open_address key = {.mode = mode};
+    struct open_address key = {.mode = service->mode,
+                               .multipath = service->mptcp};
     struct open_address *found;
 
     endpoint_format(wanted, key.text);
@@ -76,7 +82,7 @@ static void plan_ports(struct reload_plan *plan, struct open_address *open,
         struct endpoint endpoint = config_listen_at(ports, i);
 
         if (config_listen_is_first(wanted, listen.service, &endpoint)) {
-            plan_listen(&listen, open, open_count, &endpoint, service->mode);
+            plan_listen(&listen, open, open_count, &endpoint, service);
             plan->listens[plan->listen_count++] = listen;
         }
     }

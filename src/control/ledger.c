@@ -118,6 +118,7 @@ static void put_sums(struct record_writer *writer,
     put_difference(writer, LEDGER_BYTES_DOWN, now->bytes[DOWN],
                    told->bytes[DOWN]);
     put_difference(writer, LEDGER_ACCEPTED, now->accepted, told->accepted);
+    put_difference(writer, LEDGER_MULTIPATH, now->multipath, told->multipath);
     put_difference(writer, LEDGER_SOURCES_REFUSED, now->sources_refused,
                    told->sources_refused);
     put_differences(writer, LEDGER_ENDED, now->ended, told->ended, CAUSES);

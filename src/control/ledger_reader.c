@@ -74,6 +74,9 @@ static void add_service_number(struct service *service, unsigned tag,
     case LEDGER_ACCEPTED:
         counter_add(&counters->accepted, value);
         break;
+    case LEDGER_MULTIPATH:
+        counter_add(&counters->multipath, value);
+        break;
     case LEDGER_SOURCES_REFUSED:
         counter_add(&counters->sources_refused, value);
         break;

@@ -93,11 +93,16 @@ static void close_all(struct listen_socket *listen, unsigned workers)
 
 static int bind_one(const struct listen_socket *listen, uid_t owner, unsigned i)
 {
+    struct listen_options options;
+
     if (i > 0 && is_unix(&listen->endpoint)) {
         return fcntl(listen->fds[0], F_DUPFD_CLOEXEC, 0);
     }
-    return is_udp(listen) ? listen_bind_datagram(&listen->endpoint, owner)
-                          : listen_bind(&listen->endpoint, owner);
+    options = (struct listen_options){.owner = owner,
+                                      .freebind = listen->freebind,
+                                      .multipath = listen->multipath};
+    return is_udp(listen) ? listen_bind_datagram(&listen->endpoint, &options)
+                          : listen_bind(&listen->endpoint, &options);
 }
 
 static int bind_all(const struct listen_socket *listen, uid_t owner,
@@ -227,6 +232,27 @@ static int listen_all(const struct listen_socket *listen, unsigned workers)
     return 0;
 }
 
+/* Says once that the kernel has none, of however many addresses. */
+static void check_multipath(const struct generation *generation)
+{
+    char text[ADDR_TEXT_MAX], quoted[LOG_QUOTED_MAX(ADDR_TEXT_MAX)];
+
+    for (size_t i = 0; i < generation->listen_count; i++) {
+        const struct listen_socket *listen = &generation->listens[i];
+
+        if (!listen->multipath || is_unix(&listen->endpoint) ||
+            listen->fds[0] < 0 || listen_is_multipath(listen->fds[0])) {
+            continue;
+        }
+        log_write(LOG_WARN, "listen address=%s error=\"%s\"",
+                  log_quote(endpoint_format(&listen->endpoint, text), quoted,
+                            sizeof(quoted)),
+                  "no Multipath TCP: the kernel has none (net.mptcp.enabled), "
+                  "or the socket was passed on without");
+        break;
+    }
+}
+
 int listeners_open(struct generation *wanted, const struct generation *running,
                    const struct reload_plan *plan,
                    const struct listeners_origin *origin,
@@ -250,6 +276,7 @@ int listeners_open(struct generation *wanted, const struct generation *running,
             goto fail;
         }
     }
+    check_multipath(wanted);
     return 0;
 
 fail:
@@ -351,6 +378,7 @@ static struct reload_address *addresses_of(const struct generation *generation)
     for (size_t i = 0; list != NULL && i < generation->listen_count; i++) {
         list[i].endpoint = generation->listens[i].endpoint;
         list[i].mode = generation->listens[i].service->config->mode;
+        list[i].multipath = generation->listens[i].multipath;
     }
     return list;
 }

@@ -370,6 +370,8 @@ static const struct family families[] = {
      .help = "Bytes passed on; up is from client to upstream."},
     {"evproxy_ended_total", COUNTER, .service = ended,
      .help = "Ended connections by their cause."},
+    {"evproxy_multipath_total", COUNTER, SUM(multipath),
+     .help = "Accepted connections with Multipath TCP."},
     {"evproxy_sources_refused_total", COUNTER, SUM(sources_refused),
      .help = "Connections refused as the table of sources was full."},
     {"evproxy_datagrams_dropped_total", COUNTER, .service = dropped,

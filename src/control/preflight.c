@@ -46,8 +46,8 @@ static bool is_pardoned(int error, const struct holder *holder, bool as_service)
 
 /* False: an error was added, in that line. */
 static bool check_listen(const struct endpoint *endpoint, unsigned line,
-                         int type, uid_t owner, bool as_service,
-                         struct config_errors *errors)
+                         int type, const struct listen_options *options,
+                         bool as_service, struct config_errors *errors)
 {
     struct holder holder = {.kind = HOLDER_UNKNOWN};
     char text[ADDR_TEXT_MAX], who[HOLDER_TEXT_MAX];
@@ -55,7 +55,7 @@ static bool check_listen(const struct endpoint *endpoint, unsigned line,
 
     if (endpoint->u.any.sa_family == AF_UNIX) {
         error = probe_unix(endpoint, &holder);
-    } else if (listen_probe(endpoint, type, owner) < 0) {
+    } else if (listen_probe(endpoint, type, options) < 0) {
         error = errno;
         if (error == EADDRINUSE) {
             holder_find(endpoint, type, &holder);
@@ -78,14 +78,16 @@ static void check_ports(const struct config *config, size_t service,
     const struct config_service *of = &config->services[service];
     const struct config_listen *ports = &of->listens[listen];
     int type = of->mode == CONFIG_UDP ? SOCK_DGRAM : SOCK_STREAM;
+    const struct listen_options options = {.owner = owner,
+                                           .freebind = of->freebind};
     bool good = true;
 
     for (size_t i = 0; good && i < config_listen_ports(ports); i++) {
         struct endpoint endpoint = config_listen_at(ports, i);
 
         if (config_listen_is_first(config, service, &endpoint)) {
-            good = check_listen(&endpoint, ports->line, type, owner, as_service,
-                                errors);
+            good = check_listen(&endpoint, ports->line, type, &options,
+                                as_service, errors);
         }
     }
 }
@@ -94,10 +96,11 @@ static void check_listens(const struct config *config, uid_t owner,
                           bool as_service, struct config_errors *errors)
 {
     const struct config_listen *metrics = &config->metrics_listen;
+    const struct listen_options options = {.owner = owner};
 
     if (metrics->address.endpoint.length > 0) {
         (void)check_listen(&metrics->address.endpoint, metrics->line,
-                           SOCK_STREAM, owner, as_service, errors);
+                           SOCK_STREAM, &options, as_service, errors);
     }
     for (size_t i = 0; i < config->service_count; i++) {
         const struct config_service *service = &config->services[i];

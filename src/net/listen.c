@@ -5,16 +5,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
 /* Dead connections that one call skips. Without a bound, clients that abort
  * could hold the thread here. */
 #define ACCEPT_SKIP_MAX 64
 
+/* Where Multipath TCP is missing, of plain TCP. */
+static int open_family(int family, int type, bool multipath)
+{
+    int fd = -1;
+
+    if (multipath && type == SOCK_STREAM && family != AF_UNIX) {
+        fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_MPTCP);
+    }
+    return fd >= 0 ? fd
+                   : socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
 /* Opens a socket of that type. Where IPv6 is missing, an endpoint of all
  * addresses is changed to IPv4. */
-static int open_socket(struct endpoint *endpoint, int type)
+static int open_socket(struct endpoint *endpoint, int type, bool multipath)
 {
     int family = endpoint->u.any.sa_family;
-    int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = open_family(family, type, multipath);
 
     if (fd < 0 && errno == EAFNOSUPPORT && family == AF_INET6 &&
         IN6_IS_ADDR_UNSPECIFIED(&endpoint->u.in6.sin6_addr)) {
@@ -23,7 +39,7 @@ static int open_socket(struct endpoint *endpoint, int type)
         endpoint->u.in =
             (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
         endpoint->length = sizeof(endpoint->u.in);
-        fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        fd = open_family(AF_INET, type, multipath);
     }
     return fd;
 }
@@ -88,20 +104,24 @@ static int bind_socket(int fd, const struct endpoint *endpoint, int type,
     return bind(fd, &endpoint->u.any, endpoint->length);
 }
 
-static int open_bound(const struct endpoint *endpoint, int type, uid_t owner,
-                      bool share)
+static int open_bound(const struct endpoint *endpoint, int type,
+                      const struct listen_options *options, bool share)
 {
     struct endpoint local = *endpoint;
-    int fd = open_socket(&local, type);
+    int fd = open_socket(&local, type, options->multipath);
     int error;
 
     if (fd < 0) {
         return -1;
     }
-    if (owner != geteuid()) {
+    if (options->freebind && local.u.any.sa_family != AF_UNIX) {
+        /* Of both families, in spite of its name. */
+        sock_set_int(fd, IPPROTO_IP, IP_FREEBIND, 1);
+    }
+    if (options->owner != geteuid()) {
         /* Without the right to do so it works, but for a later socket that
          * overlaps with this one. */
-        (void)!fchown(fd, owner, (gid_t)-1);
+        (void)!fchown(fd, options->owner, (gid_t)-1);
     }
     if (bind_socket(fd, &local, type, share) < 0) {
         error = errno;
@@ -112,19 +132,23 @@ static int open_bound(const struct endpoint *endpoint, int type, uid_t owner,
     return fd;
 }
 
-int listen_bind(const struct endpoint *endpoint, uid_t owner)
+int listen_bind(const struct endpoint *endpoint,
+                const struct listen_options *options)
 {
-    return open_bound(endpoint, SOCK_STREAM, owner, true);
+    return open_bound(endpoint, SOCK_STREAM, options, true);
 }
 
 int listen_bind_alone(const struct endpoint *endpoint, uid_t owner)
 {
-    return open_bound(endpoint, SOCK_STREAM, owner, false);
+    const struct listen_options options = {.owner = owner};
+
+    return open_bound(endpoint, SOCK_STREAM, &options, false);
 }
 
-int listen_bind_datagram(const struct endpoint *endpoint, uid_t owner)
+int listen_bind_datagram(const struct endpoint *endpoint,
+                         const struct listen_options *options)
 {
-    return open_bound(endpoint, SOCK_DGRAM, owner, true);
+    return open_bound(endpoint, SOCK_DGRAM, options, true);
 }
 
 void listen_adopt_datagram(int fd, const struct endpoint *endpoint)
@@ -132,9 +156,10 @@ void listen_adopt_datagram(int fd, const struct endpoint *endpoint)
     report_destination(fd, endpoint->u.any.sa_family);
 }
 
-int listen_probe(const struct endpoint *endpoint, int type, uid_t owner)
+int listen_probe(const struct endpoint *endpoint, int type,
+                 const struct listen_options *options)
 {
-    int fd = open_bound(endpoint, type, owner, type == SOCK_STREAM);
+    int fd = open_bound(endpoint, type, options, type == SOCK_STREAM);
 
     return fd < 0 ? -1 : close(fd);
 }
@@ -146,6 +171,15 @@ int listen_start(int fd, const struct sock_options *options)
     sock_replace_options(fd, options);
     sock_set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, (int)options->fastopen_queue);
     return listen(fd, (int)options->backlog);
+}
+
+bool listen_is_multipath(int fd)
+{
+    int protocol = 0;
+    socklen_t length = sizeof(protocol);
+
+    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+           protocol == IPPROTO_MPTCP;
 }
 
 /* Whether the error is that of one connection, which died in the queue, or of

@@ -52,6 +52,14 @@ static void report_full(struct plane *plane)
     }
 }
 
+/* What it inherits of the listener's options is left to each kernel. */
+static void note_multipath(struct sock *sock)
+{
+    if (listen_is_multipath(sock->fd)) {
+        sock->options = SOCK_OPTION_MULTIPATH;
+    }
+}
+
 /* Takes one connection. False: there are none, or no more can be taken now. */
 static bool accept_one(struct plane *plane, const struct listener *listener)
 {
@@ -66,6 +74,9 @@ static bool accept_one(struct plane *plane, const struct listener *listener)
     }
     result = listen_accept(listener->fd, &sock, &client);
     if (result == LISTEN_ACCEPTED) {
+        if (listener->socket->multipath) {
+            note_multipath(&sock);
+        }
         if (!listener->kept ||
             !transfer_send(plane, listener->socket, &sock, &client)) {
             session_open_begin(plane, listener->socket, &sock, &client);

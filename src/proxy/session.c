@@ -170,6 +170,9 @@ void session_count_accepted(struct plane *plane, struct session *session)
     }
     session->accepted = true;
     counter_add(&plane_counters(plane, session->service)->accepted, 1);
+    if (session->sock[CLIENT].options & SOCK_OPTION_MULTIPATH) {
+        counter_add(&plane_counters(plane, session->service)->multipath, 1);
+    }
 }
 
 void session_log_end(const struct plane *plane, const struct session *session,

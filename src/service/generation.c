@@ -126,6 +126,8 @@ static int join_listen(struct listen_socket *listen, struct service *service)
         (uint8_t)MAX(listen->source_prefixes.v4, config->source_prefix_v4);
     listen->source_prefixes.v6 =
         (uint8_t)MAX(listen->source_prefixes.v6, config->source_prefix_v6);
+    listen->freebind |= config->freebind;
+    listen->multipath |= config->mptcp;
     if (listen->service == NULL || config->sni_count == 0) {
         listen->service = service;
     }

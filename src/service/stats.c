@@ -117,6 +117,7 @@ void service_counters_sum(const struct service_counters *blocks, unsigned count,
         sums->accepted += counter_read(&blocks[i].accepted);
         sums->bytes[UP] += counter_read(&blocks[i].bytes[UP]);
         sums->bytes[DOWN] += counter_read(&blocks[i].bytes[DOWN]);
+        sums->multipath += counter_read(&blocks[i].multipath);
         sums->sources_refused += counter_read(&blocks[i].sources_refused);
         for (unsigned drop = 0; drop < DROPS; drop++) {
             sums->dropped[drop] += counter_read(&blocks[i].dropped[drop]);

@@ -10,6 +10,9 @@
 /* False: the machine does not allow it. */
 bool network_enter(void);
 
+/* The machine has this IPv4 address too, from now on. */
+void network_add_address(const char *ip);
+
 /* The kernel's choice of local ports from now on: "20000 20015\n". */
 void network_narrow_ports(const char *range);
 

@@ -204,11 +204,12 @@ static struct generation *make_generation(const char *service)
 static void open_sockets(struct listen_socket *socket)
 {
     struct sock_options options = socket_options_of(socket->service->config);
+    const struct listen_options bind = {.owner = geteuid()};
 
     socket->fds = calloc(PLANES, sizeof(int));
     must(socket->fds != NULL);
     for (unsigned i = 0; i < PLANES; i++) {
-        socket->fds[i] = listen_bind(&socket->endpoint, geteuid());
+        socket->fds[i] = listen_bind(&socket->endpoint, &bind);
         must(socket->fds[i] >= 0);
     }
     for (unsigned i = 0; i < PLANES; i++) {

@@ -49,7 +49,8 @@ static int open_bound(struct endpoint *here)
         .u.in = {.sin_family = AF_INET,
                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
     };
-    fd = listen_bind_datagram(here, geteuid());
+    fd = listen_bind_datagram(here,
+                              &(struct listen_options){.owner = geteuid()});
     assert_true(fd >= 0);
     assert_int_equal(getsockname(fd, &here->u.any, &here->length), 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
