@@ -33,6 +33,7 @@ enum config_balance {
     BALANCE_ROUNDROBIN,
     BALANCE_LEASTCONN,
     BALANCE_RANDOM,
+    BALANCE_FIRST,
 };
 
 /* What a check of an upstream does; see control/health_talk.h. */
@@ -122,6 +123,7 @@ struct config_service {
     size_t upstream_count;
 
     enum config_balance balance;
+    uint32_t balance_bound; /* percent of an upstream's share */
     uint64_t slow_start_ns;
     enum config_on_down on_down;
     unsigned hash_prefix_v4;   /* bits, 0 to 32 */

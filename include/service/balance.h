@@ -11,6 +11,16 @@
  * The logarithm is computed in integers, so that the choice is the same on
  * every machine.
  *
+ * source with a bound: consistent hashing with bounded loads (Mirrokni, Thorup
+ * and Zadimoghaddam, "Consistent hashing with bounded loads", SODA 2018). No
+ * upstream takes more connections than the bound times its share, by weight, of
+ * all that there are with the new one. A client whose best upstream is full by
+ * that goes to its next best. Nothing is remembered: the next connection of the
+ * client asks again. As the bound is above 1, the shares of all hold more than
+ * there is, so some upstream always has room. The counts are those that every
+ * connection adds to anyhow, read without a lock: workers that pick at the same
+ * moment may exceed the bound by one each.
+ *
  * roundrobin: the turns of service/turns.h, with one cursor for all workers, so
  * that any full cycle is exactly even. The turns of an upstream that is not
  * usable are skipped, and the others keep their shares.
@@ -20,11 +30,13 @@
  * random: of two different ones drawn by weight, the less loaded (Mitzenmacher,
  * "The power of two choices in randomized load balancing", 1996).
  *
+ * first: the first usable one in the caller's order.
+ *
  * An upstream may have a share of its weight for a while, as it has come up
  * (slow_start). For source the formula takes the lesser weight, so that its
  * clients come to it one after the other as the share grows, and no other
  * client moves. Its turns and draws are taken by chance, and the others share
- * what it does not take.
+ * what it does not take. For first the share plays no part.
  *
  * Backups are picked only when no other is usable, by the same algorithm.
  */
@@ -69,10 +81,14 @@ struct balance {
 /* What a pick asks about upstream i. An answer may change from one moment to
  * the next; `source` asks about usable only when i would win. */
 struct balance_view {
-    bool (*usable)(void *arg, uint32_t i);    /* up, not full, not tried */
-    uint32_t (*load)(void *arg, uint32_t i);  /* connections that it serves */
-    uint32_t (*share)(void *arg, uint32_t i); /* of its weight, 1 to
-                                 BALANCE_SHARE_ALL; NULL: all have all of it */
+    bool (*usable)(void *arg, uint32_t i);     /* up, not full, not tried */
+    uint32_t (*load)(void *arg, uint32_t i);   /* connections that it serves */
+    uint32_t (*share)(void *arg, uint32_t i);  /* of its weight, 1 to
+                                  BALANCE_SHARE_ALL; NULL: all have all of it */
+    uint32_t (*active)(void *arg, uint32_t i); /* of all that it has; asked for
+                                                  a bound */
+    uint32_t bound; /* of `source`: percent of a share; 0: none */
+    uint32_t total; /* connections of all, with the new one; for a bound */
     void *arg;
 };
 

@@ -50,6 +50,16 @@ static void check_proxy_senders(struct draft *draft, size_t index)
     }
 }
 
+static void check_balance(struct draft *draft, size_t index)
+{
+    const struct config_service *service = &draft->config->services[index];
+
+    check_needs(draft, index, "balance_bound",
+                service->balance_bound == 0 ||
+                    service->balance == BALANCE_SOURCE,
+                "balance = source");
+}
+
 /* ---- checks of upstreams ---- */
 
 /* Adds an error for the key if it is set and the checks are of another kind.
@@ -322,6 +332,7 @@ static void check_service(struct draft *draft, size_t index)
 {
     check_required(draft, index);
     check_proxy_senders(draft, index);
+    check_balance(draft, index);
     check_health(draft, index);
     check_any_port(draft, index);
     if (draft->config->services[index].mode == CONFIG_UDP) {

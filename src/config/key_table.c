@@ -16,7 +16,7 @@
 static const char *const log_levels[] = {"error", "warn", "info", "debug"};
 static const char *const modes[] = {"tcp", "udp"};
 static const char *const balances[] = {"source", "roundrobin", "leastconn",
-                                       "random"};
+                                       "random", "first"};
 static const char *const health_checks[] = {"off", "tcp", "http", "expect"};
 static const char *const on_downs[] = {"keep", "reset"};
 static const char *const off_on[] = {"off", "on"};
@@ -118,7 +118,10 @@ const struct key key_table[] = {
      .help = "ADDRESS [weight=1..256] [backup] [drain] [max_connections=N]"},
     {SERVICE("balance", balance), .default_text = "source",
      .set = setter_choice, CHOICES(balances, BALANCE_SOURCE),
-     .help = "source, roundrobin, leastconn or random"},
+     .help = "source, roundrobin, leastconn, random or first"},
+    {SERVICE("balance_bound", balance_bound), .default_text = "off",
+     .set = setter_number, .min = 101, .max = 1000, .may_be_off = true,
+     .help = "of source: the most of its share, in percent, of an upstream"},
     {SERVICE("slow_start", slow_start_ns), .default_text = "off",
      .set = setter_time, .may_be_off = true,
      .help = "after an upstream has come up its weight grows over this time"},

@@ -60,11 +60,15 @@ const char *setter_number(const struct key *key, void *section,
                           const char *text, unsigned line)
 {
     uint64_t value = 0;
-    const char *why = key->may_be_off
-                          ? value_limit(text, key->max, &value)
-                          : value_number(text, key->min, key->max, &value);
+    const char *why = NULL;
 
     (void)line;
+    if (key->may_be_off && key->min == 0) {
+        why = value_limit(text, key->max, &value);
+    } else if (!key->may_be_off ||
+               (strcmp(text, "off") != 0 && strcmp(text, "0") != 0)) {
+        why = value_number(text, key->min, key->max, &value);
+    }
     return store_if_good(key, section, value, why);
 }
 

@@ -53,6 +53,14 @@ static uint32_t load_of(void *arg, uint32_t i)
     return upstream_load(choice->service->upstreams[i]);
 }
 
+static uint32_t active_of(void *arg, uint32_t i)
+{
+    const struct choice *choice = ((const struct view *)arg)->choice;
+
+    return atomic_load_explicit(&choice->service->upstreams[i]->active,
+                                memory_order_relaxed);
+}
+
 /* Sets the place of the next upstream. False: no upstream is usable. */
 static bool pick(struct choice *choice, const struct choice_request *request)
 {
@@ -68,6 +76,12 @@ static bool pick(struct choice *choice, const struct choice_request *request)
     if (atomic_load_explicit(&service->state->slow_until_ns,
                              memory_order_relaxed) > now_ns) {
         view.share = share_of_weight;
+    }
+    if (service->config->balance_bound != 0) {
+        view.active = active_of;
+        view.bound = service->config->balance_bound;
+        view.total =
+            atomic_load_explicit(&service->state->active, memory_order_relaxed);
     }
     place = balance_pick(&service->balance, hash,
                          hash_random(&request->plane->random), &view);

@@ -138,7 +138,29 @@ static bool beats_by_share(struct score *score, const struct score *best)
     return cost < limit || (cost == limit && beats_by_hash(score, best));
 }
 
-static ssize_t pick_source_by_share(struct pick *pick)
+static bool beats(const struct pick *pick, struct score *score,
+                  const struct score *best)
+{
+    if (pick->view->share != NULL) {
+        return beats_by_share(score, best);
+    }
+    return pick->balance->weighted ? beats_by_cost(score, best)
+                                   : beats_by_hash(score, best);
+}
+
+/* Whether the upstream has less than the bound allows it; weights: the sum of
+ * those of all usable ones. */
+static bool has_room(const struct pick *pick, uint32_t i, uint64_t weights)
+{
+    const struct balance_view *view = pick->view;
+    unsigned __int128 has = view->active(view->arg, i);
+    unsigned __int128 most = weight_now(pick, i);
+
+    return has * 100 * weights < most * view->bound * view->total;
+}
+
+/* weights: 0, or their sum for the bound. */
+static ssize_t pick_best(const struct pick *pick, uint64_t weights)
 {
     uint64_t client = hash_mix(pick->client);
     struct score best = score_none;
@@ -150,13 +172,32 @@ static ssize_t pick_source_by_share(struct pick *pick)
                               .id = id,
                               .weight = (uint32_t)weight_now(pick, i)};
 
-        if (is_member(pick, i) && beats_by_share(&score, &best) &&
-            is_usable(pick, i)) {
+        if (is_member(pick, i) && beats(pick, &score, &best) &&
+            is_usable(pick, i) &&
+            (weights == 0 || has_room(pick, i, weights))) {
             best = score;
             found = i;
         }
     }
     return found;
+}
+
+/* What is usable may change between the passes. No client is refused by it. */
+static ssize_t pick_bounded(const struct pick *pick)
+{
+    uint64_t weights = 0;
+    ssize_t found;
+
+    for (uint32_t i = 0; i < pick->balance->count; i++) {
+        if (is_member(pick, i) && is_usable(pick, i)) {
+            weights += weight_now(pick, i);
+        }
+    }
+    if (weights == 0) {
+        return -1;
+    }
+    found = pick_best(pick, weights);
+    return found >= 0 ? found : pick_best(pick, 0);
 }
 
 static ssize_t pick_source(struct pick *pick)
@@ -166,8 +207,11 @@ static ssize_t pick_source(struct pick *pick)
     struct score best = score_none;
     ssize_t found = -1;
 
+    if (pick->view->bound != 0) {
+        return pick_bounded(pick);
+    }
     if (pick->view->share != NULL) {
-        return pick_source_by_share(pick);
+        return pick_best(pick, 0);
     }
     for (uint32_t i = 0; i < balance->count; i++) {
         const struct balance_node *node = &balance->nodes[i];
@@ -315,11 +359,22 @@ static ssize_t pick_random(struct pick *pick)
     return first;
 }
 
+static ssize_t pick_first(struct pick *pick)
+{
+    for (uint32_t i = 0; i < pick->balance->count; i++) {
+        if (is_member(pick, i) && is_usable(pick, i)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
 static ssize_t (*const picks[])(struct pick *pick) = {
     [BALANCE_SOURCE] = pick_source,
     [BALANCE_ROUNDROBIN] = pick_roundrobin,
     [BALANCE_LEASTCONN] = pick_leastconn,
     [BALANCE_RANDOM] = pick_random,
+    [BALANCE_FIRST] = pick_first,
 };
 
 ssize_t balance_pick(struct balance *balance, uint64_t client, uint64_t random,
@@ -392,6 +447,7 @@ static int class_init(struct balance *balance, bool backup)
         return class_set_cumulative(balance, backup);
     case BALANCE_SOURCE:
     case BALANCE_LEASTCONN:
+    case BALANCE_FIRST:
         break;
     }
     return 0;

@@ -82,6 +82,69 @@ static void weights_share_out_the_sources(void **state)
     greeters_close(&greeters);
 }
 
+/* Connects so often from each of some sources. */
+static void connect_from_many(const struct greeters *greeters, unsigned first,
+                              unsigned sources, unsigned times,
+                              unsigned *counts)
+{
+    unsigned upstream;
+
+    for (unsigned n = 0; n < sources * times; n++) {
+        (void)greeters_connect(&greeters->front,
+                               loopback_source(first + n % sources), &upstream);
+        counts[upstream]++;
+    }
+}
+
+/* 64 clients make 90 % of the connections, which stay. */
+static void a_bound_keeps_the_sources_of_one_upstream_apart(void **state)
+{
+    enum { UPSTREAMS = 8, CONNECTIONS = 320, WORKERS = 4 };
+    struct greeters greeters;
+    unsigned counts[GREETERS_MAX] = {0};
+    char upstreams[4096];
+
+    (void)state;
+    greeters.front = loopback_new();
+    greeters_start_all(&greeters, UPSTREAMS);
+    greeters_list(&greeters, 0, NULL, upstreams, sizeof(upstreams));
+    greeters.proxy = proxy_start("[global]\nworkers = %u\n"
+                                 "[service web]\nlisten = %s\n"
+                                 "balance_bound = 125\n%s",
+                                 WORKERS, greeters.front.text, upstreams);
+    connect_from_many(&greeters, 100, 32, 1, counts);
+    connect_from_many(&greeters, 1, 2, 72, counts);
+    connect_from_many(&greeters, 3, 72, 2, counts);
+    for (unsigned i = 0; i < UPSTREAMS; i++) {
+        assert_in_range(counts[i], 1,
+                        CONNECTIONS * 125 / 100 / UPSTREAMS + WORKERS);
+    }
+    greeters_close(&greeters);
+}
+
+static void with_a_bound_a_source_comes_back_when_there_is_room(void **state)
+{
+    struct greeters greeters;
+    int held[8];
+    unsigned first, upstream;
+    unsigned moved = 0;
+
+    (void)state;
+    greeters_open(&greeters, 4, NULL, "balance_bound = 200");
+    held[0] = greeters_connect(&greeters.front, NULL, &first);
+    for (unsigned i = 1; i < 8; i++) {
+        held[i] = greeters_connect(&greeters.front, NULL, &upstream);
+        moved += upstream != first;
+    }
+    assert_in_range(moved, 3, 4); /* the bound is four of eight */
+    for (unsigned i = 0; i < 8; i++) {
+        socket_close(held[i]);
+    }
+    stats_await(greeters.proxy, NULL, NULL, "active", 0);
+    assert_int_equal(greeters_ask(&greeters.front, NULL), first);
+    greeters_close(&greeters);
+}
+
 static void a_hash_prefix_makes_one_source_of_a_network(void **state)
 {
     struct greeters greeters;
@@ -143,6 +206,28 @@ static void a_hash_prefix_for_ipv6_counts_its_own_bits(void **state)
         differs = upstream[3] != upstream[0];
     }
     assert_true(differs);
+}
+
+static void first_fills_one_after_the_other(void **state)
+{
+    static const char *const options[] = {"backup", "max_connections=2",
+                                          "max_connections=3 weight=9", ""};
+    static const unsigned expected[] = {1, 1, 2, 2, 2, 3, 3, 3};
+    struct greeters greeters;
+    unsigned upstream;
+    int held[8];
+
+    (void)state;
+    greeters_open(&greeters, 4, options, "balance = first");
+    for (unsigned i = 0; i < 8; i++) {
+        held[i] = greeters_connect(&greeters.front, NULL, &upstream);
+        assert_int_equal(upstream, expected[i]);
+    }
+    socket_close(held[3]);
+    stats_await(greeters.proxy, "web", greeters.back[2].text, "active", 2);
+    (void)greeters_connect(&greeters.front, NULL, &upstream);
+    assert_int_equal(upstream, 2);
+    greeters_close(&greeters);
 }
 
 static void round_robin_takes_turns_over_all_workers(void **state)
@@ -317,6 +402,9 @@ int main(void)
         E2E(a_source_keeps_its_upstream),
         E2E(an_upstream_that_goes_moves_only_its_own_clients),
         E2E(weights_share_out_the_sources),
+        E2E(a_bound_keeps_the_sources_of_one_upstream_apart),
+        E2E(with_a_bound_a_source_comes_back_when_there_is_room),
+        E2E(first_fills_one_after_the_other),
         E2E(a_hash_prefix_makes_one_source_of_a_network),
         E2E(a_hash_prefix_for_ipv6_counts_its_own_bits),
         E2E(round_robin_takes_turns_over_all_workers),

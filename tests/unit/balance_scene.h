@@ -29,6 +29,7 @@ struct scene {
     uint32_t active[NODES_MAX];
     uint32_t slow; /* this one has a share of its weight, if that is not 0: */
     uint32_t share;
+    uint32_t bound; /* percent; 0: none */
     uint32_t count;
     uint32_t asked; /* calls of usable */
 };
@@ -56,6 +57,16 @@ static inline uint32_t scene_share(void *arg, uint32_t i)
 
     assert_true(i < scene->count);
     return i == scene->slow ? scene->share : BALANCE_SHARE_ALL;
+}
+
+static inline uint32_t scene_total(const struct scene *scene)
+{
+    uint32_t total = 0;
+
+    for (uint32_t i = 0; i < scene->count; i++) {
+        total += scene->active[i];
+    }
+    return total;
 }
 
 static inline uint64_t node_id(uint32_t i)
@@ -90,6 +101,9 @@ static inline ssize_t scene_pick(struct scene *scene, uint64_t client,
         .usable = scene_usable,
         .load = scene_active,
         .share = scene->share == 0 ? NULL : scene_share,
+        .active = scene_active,
+        .bound = scene->bound,
+        .total = scene->bound == 0 ? 0 : scene_total(scene) + 1,
         .arg = scene,
     };
 

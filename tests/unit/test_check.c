@@ -36,6 +36,27 @@ static void a_block_fits_into_each_half_of_the_memory(void **state)
                    "each direction");
 }
 
+static void a_bound_needs_the_source_and_a_number_above_a_share(void **state)
+{
+    struct config *config;
+
+    (void)state;
+    assert_line_refused("balance_bound = 100",
+                        "balance_bound: '100' is not a number between 101 and "
+                        "1000");
+    assert_line_refused("balance_bound = 1001",
+                        "balance_bound: '1001' is not a number between 101 "
+                        "and 1000");
+    assert_refused(SERVICE "balance = leastconn\nbalance_bound = 125\n", 5,
+                   "balance_bound needs balance = source");
+    config = parse_good(SERVICE "balance_bound = 125\n");
+    assert_int_equal(config->services[0].balance_bound, 125);
+    config_destroy(config);
+    config = parse_good(SERVICE "balance = first\nbalance_bound = 0\n");
+    assert_int_equal(config->services[0].balance_bound, 0);
+    config_destroy(config);
+}
+
 static void a_proxy_header_needs_senders_that_may_send_it(void **state)
 {
     (void)state;
@@ -167,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_service_needs_listen_and_upstream),
         cmocka_unit_test(a_block_fits_into_each_half_of_the_memory),
+        cmocka_unit_test(a_bound_needs_the_source_and_a_number_above_a_share),
         cmocka_unit_test(a_proxy_header_needs_senders_that_may_send_it),
         cmocka_unit_test(udp_has_no_unix_sockets_and_no_headers_of_streams),
 #if EVPROXY_TLS
