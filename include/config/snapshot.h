@@ -124,6 +124,7 @@ struct config_service {
 
     enum config_balance balance;
     uint32_t balance_bound; /* percent of an upstream's share */
+    uint64_t queue_timeout_ns;
     uint64_t slow_start_ns;
     enum config_on_down on_down;
     unsigned hash_prefix_v4;   /* bits, 0 to 32 */

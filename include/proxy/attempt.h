@@ -9,6 +9,10 @@
  *        ▲            │               │              │
  *        └─── next ───┴───────────────┴──────────────┘ fails
  *
+ * While all upstreams are full it waits in the queue of the service, if
+ * queue_timeout lets it. It waits before its first connect only: what has been
+ * tried and failed does not come back for another place.
+ *
  * No byte of the client is read before STEP_DONE, so none can be sent twice.
  */
 #ifndef EVPROXY_PROXY_ATTEMPT_H
@@ -24,9 +28,15 @@
 
 struct attempt {
     struct choice choice;
-    uint64_t begun_ns;  /* the connect, the pause, or the client's leaving; if
-                           queued, how long the connect has taken so far */
+    union {
+        uint64_t
+            begun_ns; /* the connect, the pause, or the client's leaving;
+                         if queued, how long the connect has taken so far */
+        struct queue_place
+            *place; /* waiting: owned; its owner is the attempt */
+    };
     uint8_t cause;      /* enum cause: of STEP_FAILED */
+    bool waiting : 1;   /* for a place at an upstream; not one is tried yet */
     bool pausing : 1;   /* no connect is under way until the pause is over */
     bool securing : 1;  /* connected; the TLS handshake is under way */
     bool queued : 1;    /* a step of the handshake waits for its turn here,
@@ -64,6 +74,14 @@ enum step
 attempt_client_left(struct attempt *attempt,
                     const struct attempt_context *context) WARN_UNUSED;
 
+/* It waits in the service's queue and has waited longest: a place may be free.
+ */
+enum step attempt_called(struct attempt *attempt,
+                         const struct attempt_context *context) WARN_UNUSED;
+
+/* It waits, and goes on by that service, of a newer generation. */
+void attempt_move(struct attempt *attempt, struct service *service);
+
 /* A step of the handshake with the upstream. */
 enum step attempt_handshake(struct attempt *attempt,
                             const struct attempt_context *context) WARN_UNUSED;
@@ -75,6 +93,6 @@ enum step attempt_timeout(struct attempt *attempt,
 void attempt_deadline(const struct attempt *attempt, struct deadline *earliest);
 
 /* Gives up, whatever is under way. Leaves the socket open. */
-void attempt_end(struct attempt *attempt);
+void attempt_end(struct attempt *attempt, struct plane *plane);
 
 #endif

@@ -48,6 +48,8 @@ enum choice_answer {
     CHOICE_CONNECTING, /* an event tells how it ends */
     CHOICE_CONNECTED,
     CHOICE_PAUSE, /* the only upstream has failed: ask again after a pause */
+    CHOICE_FULL,  /* all upstreams are full: it may wait for a place, see
+                     queue_timeout. Nothing has been tried */
     CHOICE_NONE,  /* no upstream is left, or no attempt; see choice_cause */
 };
 
@@ -77,6 +79,11 @@ struct upstream *choice_keep(struct choice *choice, struct plane *plane);
 
 /* Gives up: frees the choice and leaves the upstream. */
 void choice_drop(struct choice *choice);
+
+/* Whether the service has an upstream that is up and not drained, and one that
+ * is not full either. */
+bool choice_may_get_place(const struct service *service);
+bool choice_has_place(const struct service *service);
 
 /* The line of the configuration that the upstream comes from. */
 static inline const struct config_upstream *

@@ -50,6 +50,8 @@ enum plane_message_type {
     PLANE_MEMORY_UP, /* services were granted blocks of this direction */
     PLANE_MEMORY_DOWN,
     PLANE_WAITING,     /* from any plane: some of the line must go */
+    PLANE_PLACE,       /* from any thread: a place that sessions here wait for
+                          may be free; see session_queue.h */
     PLANE_UDP_EVICT,   /* from another plane; see udp_eviction.h */
     PLANE_UDP_EVICTED, /* the same message comes back */
     PLANE_TRANSFER,    /* from another plane; see transfer.h */
@@ -103,6 +105,8 @@ struct plane {
     struct list holds;             /* of generation_hold; the current one too */
     struct pool sessions;          /* see session.h */
     struct waiting_line waiting;   /* sessions in PREFACE and HANDSHAKE */
+    struct list queues; /* of queue_part: those in which sessions here wait */
+    struct message place_free; /* PLANE_PLACE */
     struct plane_memory memory[DIRECTIONS];
     struct pipe_pool pipes;
     struct list retry[PLANE_QUEUES]; /* what met a shortage */

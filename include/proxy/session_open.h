@@ -22,6 +22,9 @@ void session_open_event(struct plane *plane, struct session *session,
 /* In CONNECT: the attempt's deadline has passed. */
 void session_open_timeout(struct plane *plane, struct session *session);
 
+/* In CONNECT: it waits for a place, and one may be free. False: it waits on. */
+bool session_open_called(struct plane *plane, struct session *session);
+
 /* The message PLANE_WAITING has come: sessions of this plane have waited
  * longest of all that owe a header or a handshake, which are too many. */
 void session_open_evict(struct plane *plane);

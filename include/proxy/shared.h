@@ -39,7 +39,9 @@ struct shared {
                                          accept reads */
     _Atomic uint64_t accept_paused;   /* pauses so far; any worker adds */
     _Atomic uint64_t longest_turn_ns; /* of all workers' loops */
-    struct waiting waiting; /* connections that owe a header or a handshake */
+    struct waiting waiting;  /* connections that owe a header or a handshake */
+    _Atomic uint32_t queued; /* connections that wait for a place at an
+                                upstream; every worker adds and subtracts */
     struct limited_log long_turns;   /* of at least LOOP_LONG_TURN_NS */
     struct limited_log shortages;    /* of descriptors or memory */
     struct limited_log bad_headers;  /* PROXY headers that were refused */

@@ -19,6 +19,7 @@
 #include "service/balance.h"
 #include "service/census.h"
 #include "service/limits.h"
+#include "service/queue.h"
 #include "service/resolution.h"
 #include "service/stats.h"
 #include "service/upstream.h"
@@ -53,6 +54,7 @@ struct service_state {
     _Atomic uint64_t slow_until_ns; /* until then an upstream may be in
                           slow_start; the control thread writes, every pick
                           reads */
+    struct queue queue;             /* for places at its upstreams */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections and UDP
                           sessions; all workers add and subtract, also without
                           max_connections, since a reload may set it */

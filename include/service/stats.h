@@ -43,6 +43,7 @@ enum cause {
     CAUSE_INTERNAL,
     CAUSE_LOOP,
     CAUSE_UPSTREAM_DOWN,
+    CAUSE_QUEUE_TIMEOUT,
     CAUSES
 };
 

@@ -11,6 +11,7 @@
 #include "base/address.h"
 #include "base/endpoint.h"
 #include "service/check_cause.h"
+#include "service/queue.h"
 #include "service/stats.h"
 
 #include <pthread.h>
@@ -33,26 +34,29 @@ struct upstream {
     bool any_port;
     char text[UPSTREAM_TEXT_MAX]; /* as in the logs; an unresolved name:port */
     uint64_t id;                  /* hash of text, for the pick */
+    struct queue *queue;          /* of its service; NULL: none */
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections and
                         UDP sessions, also connecting; all workers add and
                         subtract */
-    _Atomic uint32_t finished; /* those of them whose stream it has ended;
-                                  likewise */
-    _Atomic uint32_t down;     /* reasons; any thread sets and clears them */
-    _Atomic uint64_t since_ns; /* when it last went down or came up; 0: it has
-                                  not; who changes `down` writes it */
-    _Atomic uint32_t cause;    /* as check_cause.h has it: why the last check,
-                                  or else the connect that took it out, failed;
-                                  0: the last check has passed, or there was
-                                  none. Any thread */
-    _Atomic uint64_t check_ns; /* how long the last check took; 0: none. The
-                                  control thread writes, any thread reads */
-    _Atomic uint64_t reset_ns; /* connections that began before are reset; 0:
-                                  none. The control thread writes, a worker
-                                  reads in proxy/sweep.h */
-    _Atomic bool returns;      /* a connection to it came back to one of our own
-                                  listeners; any worker sets it, for good */
+    _Atomic uint32_t finished;  /* those of them whose stream it has ended;
+                                   likewise */
+    _Atomic uint32_t elsewhere; /* those that have gone to another process and
+                                   take their places there; all workers add */
+    _Atomic uint32_t down;      /* reasons; any thread sets and clears them */
+    _Atomic uint64_t since_ns;  /* when it last went down or came up; 0: it has
+                                   not; who changes `down` writes it */
+    _Atomic uint32_t cause;     /* as check_cause.h has it: why the last check,
+                                   or else the connect that took it out, failed;
+                                   0: the last check has passed, or there was
+                                   none. Any thread */
+    _Atomic uint64_t check_ns;  /* how long the last check took; 0: none. The
+                                   control thread writes, any thread reads */
+    _Atomic uint64_t reset_ns;  /* connections that began before are reset; 0:
+                                   none. The control thread writes, a worker
+                                   reads in proxy/sweep.h */
+    _Atomic bool returns; /* a connection to it came back to one of our own
+                             listeners; any worker sets it, for good */
 
     pthread_mutex_t lock; /* guards the four below; taken on failures only */
     uint64_t *failures;   /* times of the last fail_threshold ones, a ring */
@@ -95,10 +99,23 @@ static inline const char *upstream_state_name(bool up, bool drained)
 
 /*
  * Counts one connection, or answers false if that would exceed max (0: no
- * limit). Exact over all workers. Pair with upstream_leave.
+ * limit). Exact over all workers. Pair with upstream_leave, which calls who
+ * waits for the place.
  */
 bool upstream_enter(struct upstream *upstream, uint32_t max) WARN_UNUSED;
 void upstream_leave(struct upstream *upstream);
+
+/* The connection, which upstream_finish was called for or not, leaves for
+ * another process: its place does not get free. */
+void upstream_depart(struct upstream *upstream, bool finished);
+
+/* Whether it has max connections; 0: there is no limit. */
+static inline bool upstream_full(const struct upstream *upstream, uint32_t max)
+{
+    return max != 0 &&
+           atomic_load(&upstream->active) + atomic_load(&upstream->elsewhere) >=
+               max;
+}
 
 /*
  * The upstream has ended its stream of a connection that goes on. The

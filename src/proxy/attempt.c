@@ -1,13 +1,18 @@
 #include "proxy/attempt.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 /* A single upstream that refused may be starting: it is tried again after
  * this. */
 #define PAUSE_NS (100 * NS_PER_MS)
 /* How long a connect may still take when the client has left. */
 #define ABANDONED_NS (100 * NS_PER_MS)
+
+/* Of max_connections: so many may wait for places at upstreams. */
+#define QUEUED_PART 2
 
 static enum step failed(struct attempt *attempt, enum cause cause)
 {
@@ -120,6 +125,93 @@ static enum step connected(struct attempt *attempt,
 
 /* ---- connecting ---- */
 
+static struct queue_part *queue_part(const struct attempt *attempt,
+                                     const struct plane *plane)
+{
+    return &attempt->choice.service->state->queue.parts[plane->number];
+}
+
+static void leave_queue(struct attempt *attempt, struct plane *plane)
+{
+    struct queue_part *part = queue_part(attempt, plane);
+
+    queue_leave(&attempt->choice.service->state->queue, part, attempt->place);
+    if (list_empty(&part->places)) {
+        list_remove(&part->link);
+    }
+    free(attempt->place);
+    attempt->waiting = false;
+    attempt->begun_ns = plane->loop.now_ns;
+    atomic_fetch_sub_explicit(&plane->shared->queued, 1, memory_order_relaxed);
+}
+
+static void wake(void *arg)
+{
+    struct plane *plane = arg;
+
+    mailbox_post(&plane->loop.mailbox, &plane->place_free);
+}
+
+/* All who wait have a share of the process, so that one service cannot take
+ * the connections of the others. */
+static bool may_wait(struct plane *plane)
+{
+    struct shared *shared = plane->shared;
+    uint32_t most =
+        atomic_load_explicit(&shared->max_connections, memory_order_relaxed) /
+        QUEUED_PART;
+
+    if (atomic_fetch_add_explicit(&shared->queued, 1, memory_order_relaxed) <
+        MAX(most, 1)) {
+        return true;
+    }
+    atomic_fetch_sub_explicit(&shared->queued, 1, memory_order_relaxed);
+    return false;
+}
+
+static enum step enter_queue(struct attempt *attempt, struct plane *plane)
+{
+    const struct service *service = attempt->choice.service;
+    struct queue *queue = &service->state->queue;
+    struct queue_part *part = queue_part(attempt, plane);
+    struct queue_place *place;
+
+    if (!may_wait(plane)) {
+        return failed(attempt, CAUSE_NO_UPSTREAM);
+    }
+    place = calloc(1, sizeof(*place));
+    if (place == NULL) {
+        atomic_fetch_sub_explicit(&plane->shared->queued, 1,
+                                  memory_order_relaxed);
+        return failed(attempt, CAUSE_LOCAL_RESOURCE);
+    }
+    place->owner = attempt;
+    attempt->place = place;
+    attempt->waiting = true;
+    if (part->wake == NULL) {
+        part->wake = wake;
+        part->arg = plane;
+    }
+    if (!list_linked(&part->link)) {
+        list_append(&plane->queues, &part->link);
+    }
+    queue_enter(queue, part, place, plane->loop.now_ns);
+    if (choice_has_place(service)) {
+        queue_call(queue);
+    }
+    return STEP_WAITS;
+}
+
+/* Whether others wait, who come first. */
+static bool is_behind(const struct choice *choice)
+{
+    const struct service *service = choice->service;
+
+    return service->config->queue_timeout_ns != 0 && choice->attempts == 0 &&
+           !queue_empty(&service->state->queue) &&
+           choice_may_get_place(service);
+}
+
 /* Notes the connection, so that it is known if it comes back to us. */
 static void note(const struct attempt *attempt,
                  const struct attempt_context *context)
@@ -156,8 +248,9 @@ static bool forget(const struct attempt *attempt,
                                           attempt->choice.upstream, port);
 }
 
-static enum step try_next(struct attempt *attempt,
-                          const struct attempt_context *context)
+/* What follows from the choice of the next upstream. */
+static enum step connect_next(struct attempt *attempt,
+                              const struct attempt_context *context)
 {
     const struct choice_request request = {
         .plane = context->plane,
@@ -166,19 +259,13 @@ static enum step try_next(struct attempt *attempt,
         .index = context->index,
         .port = context->port,
     };
+    enum choice_answer answer = choice_connect(
+        &attempt->choice, &request, context->upstream, context->instance);
 
-    if (forget(attempt, context)) {
-        return failed(attempt, CAUSE_LOOP);
+    if (answer != CHOICE_FULL && attempt->waiting) {
+        leave_queue(attempt, context->plane);
     }
-    if (attempt->abandoned) {
-        return failed(attempt, CAUSE_CLIENT_RESET);
-    }
-    attempt->begun_ns = context->plane->loop.now_ns;
-    attempt->queued = false;
-    attempt->pausing = false;
-    attempt->securing = false;
-    switch (choice_connect(&attempt->choice, &request, context->upstream,
-                           context->instance)) {
+    switch (answer) {
     case CHOICE_CONNECTED:
         context->upstream->ready |= SOCK_WRITABLE;
         note(attempt, context);
@@ -189,9 +276,31 @@ static enum step try_next(struct attempt *attempt,
     case CHOICE_PAUSE:
         attempt->pausing = true;
         return STEP_WAITS;
+    case CHOICE_FULL:
+        return attempt->waiting ? STEP_WAITS
+                                : enter_queue(attempt, context->plane);
     default:
         return failed(attempt, choice_cause(&attempt->choice));
     }
+}
+
+static enum step try_next(struct attempt *attempt,
+                          const struct attempt_context *context)
+{
+    if (forget(attempt, context)) {
+        return failed(attempt, CAUSE_LOOP);
+    }
+    if (attempt->abandoned) {
+        return failed(attempt, CAUSE_CLIENT_RESET);
+    }
+    attempt->begun_ns = context->plane->loop.now_ns;
+    attempt->queued = false;
+    attempt->pausing = false;
+    attempt->securing = false;
+    if (is_behind(&attempt->choice)) {
+        return enter_queue(attempt, context->plane);
+    }
+    return connect_next(attempt, context);
 }
 
 /* The client goes on to the next upstream: no byte of it has been sent. */
@@ -251,7 +360,7 @@ enum step attempt_event(struct attempt *attempt,
 enum step attempt_client_left(struct attempt *attempt,
                               const struct attempt_context *context)
 {
-    if (!sock_has_bytes(context->client)) {
+    if (attempt->waiting || !sock_has_bytes(context->client)) {
         return failed(attempt, CAUSE_CLIENT_RESET);
     }
     if (!attempt->abandoned) {
@@ -260,6 +369,17 @@ enum step attempt_client_left(struct attempt *attempt,
         attempt->begun_ns = context->plane->loop.now_ns;
     }
     return STEP_WAITS;
+}
+
+enum step attempt_called(struct attempt *attempt,
+                         const struct attempt_context *context)
+{
+    return connect_next(attempt, context);
+}
+
+void attempt_move(struct attempt *attempt, struct service *service)
+{
+    attempt->choice.service = service;
 }
 
 enum step attempt_handshake(struct attempt *attempt,
@@ -298,7 +418,10 @@ void attempt_deadline(const struct attempt *attempt, struct deadline *earliest)
 {
     const struct config_service *config = attempt->choice.service->config;
 
-    if (attempt->abandoned) {
+    if (attempt->waiting) {
+        deadline_consider(earliest, attempt->place->since_ns,
+                          config->queue_timeout_ns, CAUSE_QUEUE_TIMEOUT);
+    } else if (attempt->abandoned) {
         deadline_consider(earliest, attempt->begun_ns, ABANDONED_NS,
                           CAUSE_NONE);
     } else if (attempt->pausing) {
@@ -318,7 +441,10 @@ enum step attempt_timeout(struct attempt *attempt,
     return fail(attempt, context, ETIMEDOUT);
 }
 
-void attempt_end(struct attempt *attempt)
+void attempt_end(struct attempt *attempt, struct plane *plane)
 {
+    if (attempt->waiting) {
+        leave_queue(attempt, plane);
+    }
     choice_drop(&attempt->choice);
 }

@@ -22,7 +22,6 @@ static bool upstream_usable(void *arg, uint32_t i)
     const struct choice *choice = ((const struct view *)arg)->choice;
     const struct upstream *upstream = choice->service->upstreams[i];
     const struct config_upstream *line = choice->service->lines[i];
-    uint32_t max = line->max_connections;
 
     if (line->drain) {
         return false;
@@ -31,8 +30,30 @@ static bool upstream_usable(void *arg, uint32_t i)
         return false;
     }
     return upstream_up(upstream) &&
-           (max == 0 || atomic_load_explicit(&upstream->active,
-                                             memory_order_relaxed) < max);
+           !upstream_full(upstream, line->max_connections);
+}
+
+bool choice_may_get_place(const struct service *service)
+{
+    for (uint32_t i = 0; i < service->upstream_count; i++) {
+        if (!service->lines[i]->drain && upstream_up(service->upstreams[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool choice_has_place(const struct service *service)
+{
+    for (uint32_t i = 0; i < service->upstream_count; i++) {
+        const struct upstream *upstream = service->upstreams[i];
+
+        if (!service->lines[i]->drain && atomic_load(&upstream->down) == 0 &&
+            !upstream_full(upstream, service->lines[i]->max_connections)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The share of its weight, while some upstream is in slow_start. */
@@ -240,13 +261,16 @@ enum choice_answer choice_connect(struct choice *choice,
         choice->upstream = service->upstreams[choice->place];
         choice->entered = upstream_enter(choice->upstream,
                                          choice_line(choice)->max_connections);
-        if (!choice->entered) {
-            mark_tried(choice); /* it filled up since the pick */
-        } else if (begin_attempt(choice, request, sock, instance, &answer)) {
+        /* If it filled up since the pick, the next pick sees that. */
+        if (choice->entered &&
+            begin_attempt(choice, request, sock, instance, &answer)) {
             return answer;
         }
     }
-    return CHOICE_NONE;
+    return choice->attempts == 0 && service->config->queue_timeout_ns != 0 &&
+                   choice_may_get_place(service)
+               ? CHOICE_FULL
+               : CHOICE_NONE;
 }
 
 /* ---- the end ---- */

@@ -40,6 +40,7 @@ int plane_open(struct plane *plane, const struct loop_owner *owner,
     }
     waiting_open(&shared->waiting, number, &plane->waiting,
                  &plane->loop.mailbox, PLANE_WAITING);
+    plane->place_free.type = PLANE_PLACE;
     plane->trim_timer.kind = PLANE_TRIM;
     plane->retry_timer.kind = PLANE_RETRY;
     plane->accept_timer.kind = PLANE_ACCEPT;

@@ -7,6 +7,7 @@
 #include "proxy/session.h"
 #include "proxy/session_dispatch.h"
 #include "proxy/session_open.h"
+#include "proxy/session_queue.h"
 #include "proxy/session_relay.h"
 #include "proxy/sweep.h"
 #include "proxy/udp.h"
@@ -63,6 +64,9 @@ static void on_message(struct loop *loop, struct message *message)
         break;
     case PLANE_WAITING:
         session_open_evict(&reactor->plane);
+        break;
+    case PLANE_PLACE:
+        session_queue_called(&reactor->plane);
         break;
     case PLANE_TRANSFER:
         acceptor_take(&reactor->plane, message);
@@ -314,6 +318,7 @@ void reactor_apply(struct reactor *reactor, struct reactor_change *change)
     listener_apply(plane, generation, &change->listeners);
     acceptor_apply(plane);
     udp_listener_apply(plane, generation);
+    session_queue_adopt(plane);
     free_change(change);
     if (before != NULL) {
         plane_release(plane, before);

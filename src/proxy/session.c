@@ -232,7 +232,7 @@ bool session_leave_phase(struct plane *plane, struct session *session)
         return tunnel_drop(&tunnel);
     }
     if (session->phase == SESSION_CONNECT) {
-        attempt_end(&session->opening.attempt);
+        attempt_end(&session->opening.attempt, plane);
     } else if (session->phase < SESSION_CONNECT) {
         session_stop_waiting(plane, session);
     }

@@ -74,11 +74,7 @@ void session_depart_process(struct plane *plane, struct session *session)
 {
     admission_leave_service(session->service, &session->client,
                             session->in_source);
-    if (session->finished) {
-        upstream_leave_finished(session->upstream);
-    } else {
-        upstream_leave(session->upstream);
-    }
+    upstream_depart(session->upstream, session->finished);
     if (session->note != 0) {
         (void)loop_guard_forget(&plane->shared->loops, session->upstream,
                                 session->note);

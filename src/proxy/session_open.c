@@ -382,6 +382,19 @@ void session_open_timeout(struct plane *plane, struct session *session)
                    attempt_timeout(&session->opening.attempt, &context));
 }
 
+bool session_open_called(struct plane *plane, struct session *session)
+{
+    struct attempt_context context = attempt_of(plane, session);
+    struct attempt *attempt = &session->opening.attempt;
+    enum step step = attempt_called(attempt, &context);
+
+    if (attempt->waiting) {
+        return false;
+    }
+    follow_attempt(plane, session, step);
+    return true;
+}
+
 /* ---- the beginning ---- */
 
 /* Whether it is a connection of ours that has gone round and round. */

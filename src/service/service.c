@@ -21,6 +21,7 @@ static void *aligned_calloc(size_t alignment, size_t count, size_t size)
 
 static void state_destroy(struct service_state *state)
 {
+    queue_fini(&state->queue);
     limits_destroy(state->limits);
     census_destroy(state->census);
     free(state->memory);
@@ -140,6 +141,7 @@ static int add_upstream(struct service *service, const struct index *index,
     if (slot->upstream == NULL) {
         return -1;
     }
+    slot->upstream->queue = &service->state->queue;
     slot->listed = true;
     slot->upstream->holders++;
     service->upstreams[i] = slot->upstream;
@@ -243,6 +245,10 @@ int service_init(struct service *service, const struct config_service *config,
             errno = ENOMEM;
             return -1;
         }
+    }
+    if (config->queue_timeout_ns != 0 &&
+        queue_init(&service->state->queue, workers) < 0) {
+        return -1;
     }
     if (resolution_init(&resolution, config, names) == 0) {
         result = add_upstreams(service, previous, &resolution);

@@ -31,6 +31,7 @@ static const char *const cause_names[] = {
     [CAUSE_INTERNAL] = "internal",
     [CAUSE_LOOP] = "loop",
     [CAUSE_UPSTREAM_DOWN] = "upstream_down",
+    [CAUSE_QUEUE_TIMEOUT] = "queue_timeout",
 };
 
 _Static_assert(ARRAY_LEN(cause_names) == CAUSES, "a cause without a name");

@@ -52,14 +52,13 @@ void upstream_destroy(struct upstream *upstream)
     free(upstream);
 }
 
-/* Relaxed: the count orders no other memory. */
 bool upstream_enter(struct upstream *upstream, uint32_t max)
 {
     uint32_t active =
         atomic_load_explicit(&upstream->active, memory_order_relaxed);
 
     do {
-        if (max != 0 && active >= max) {
+        if (max != 0 && active + atomic_load(&upstream->elsewhere) >= max) {
             return false;
         }
     } while (!atomic_compare_exchange_weak_explicit(
@@ -70,7 +69,18 @@ bool upstream_enter(struct upstream *upstream, uint32_t max)
 
 void upstream_leave(struct upstream *upstream)
 {
-    atomic_fetch_sub_explicit(&upstream->active, 1, memory_order_relaxed);
+    atomic_fetch_sub(&upstream->active, 1);
+    queue_freed(upstream->queue);
+}
+
+/* In this order: nobody finds a free place between. */
+void upstream_depart(struct upstream *upstream, bool finished)
+{
+    if (finished) {
+        atomic_fetch_sub_explicit(&upstream->finished, 1, memory_order_relaxed);
+    }
+    atomic_fetch_add(&upstream->elsewhere, 1);
+    atomic_fetch_sub(&upstream->active, 1);
 }
 
 void upstream_finish(struct upstream *upstream)
@@ -222,9 +232,12 @@ bool upstream_clear_down(struct upstream *upstream, uint32_t reason,
         atomic_store_explicit(&upstream->since_ns, now_ns,
                               memory_order_relaxed);
     }
-    before = atomic_fetch_and_explicit(&upstream->down, ~reason,
-                                       memory_order_release);
-    return before != 0 && (before & ~reason) == 0;
+    before = atomic_fetch_and(&upstream->down, ~reason);
+    if (before == 0 || (before & ~reason) != 0) {
+        return false;
+    }
+    queue_freed(upstream->queue);
+    return true;
 }
 
 uint32_t upstream_share(uint64_t since_ns, uint64_t slow_start_ns,

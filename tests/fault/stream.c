@@ -145,7 +145,7 @@ static void break_connection(struct stream *stream, int error)
     stream->state = STREAM_CLOSED;
     stream->recv_shut = stream->send_shut = true;
     kernel_trace("reset    arrives at stream %lu, %u bytes unread",
-                 stream->number, queue_used(&stream->in));
+                 stream->number, byte_queue_used(&stream->in));
     if (stream->orphan) {
         stream_free(stream);
         return;
@@ -226,9 +226,9 @@ void stream_close(struct stream *stream)
     stream->file = NULL;
     if (stream->state == STREAM_OPEN) {
         /* tcp_close: unread bytes turn the FIN into a reset. */
-        if (stream->linger_reset || queue_used(&stream->in) > 0) {
+        if (stream->linger_reset || byte_queue_used(&stream->in) > 0) {
             kernel_trace("reset    from stream %lu, %u bytes not delivered",
-                         stream->number, queue_used(&stream->out));
+                         stream->number, byte_queue_used(&stream->out));
             send_reset(stream);
             stream->state = STREAM_CLOSED;
         } else {

@@ -20,7 +20,7 @@
 #include "file.h"
 
 #include "base/endpoint.h"
-#include "queue.h"
+#include "byte_queue.h"
 
 enum stream_state {
     STREAM_FREE,
@@ -65,8 +65,8 @@ struct stream {
     struct list accepts; /* of accept_link */
     struct list accept_link;
     bool refused_by_fault; /* its accept was answered with ECONNABORTED */
-    struct queue in;
-    struct queue out;
+    struct byte_queue in;
+    struct byte_queue out;
 };
 
 /* What an address does that has no listening stream. */

@@ -18,8 +18,9 @@ uint32_t stream_poll(struct stream *stream)
     if (stream->state == STREAM_CONNECTING) {
         return mask;
     }
-    if (queue_used(&stream->in) > (stream->urgent && !stream->urgent_inline &&
-                                   stream->urgent_at == stream->in.read)) {
+    if (byte_queue_used(&stream->in) >
+        (stream->urgent && !stream->urgent_inline &&
+         stream->urgent_at == stream->in.read)) {
         mask |= EPOLLIN;
     }
     if (stream->send_shut || stream_writable(stream)) {
@@ -62,7 +63,7 @@ static ssize_t recv_nothing(struct stream *stream)
 /* How many of size bytes a read gives: none behind the urgent mark. */
 static size_t up_to_mark(struct stream *stream, size_t size)
 {
-    size_t count = MIN(size, queue_used(&stream->in));
+    size_t count = MIN(size, byte_queue_used(&stream->in));
 
     if (!stream->urgent || stream->urgent_at >= stream->in.read + count) {
         return count;
@@ -73,7 +74,7 @@ static size_t up_to_mark(struct stream *stream, size_t size)
     if (!stream->urgent_inline) {
         stream->in.read++;
         stream->urgent = false;
-        return MIN(size, queue_used(&stream->in));
+        return MIN(size, byte_queue_used(&stream->in));
     }
     return count;
 }
@@ -98,7 +99,7 @@ ssize_t stream_recv(struct stream *stream, void *buffer, size_t size, int flags,
     if (count == 0) {
         return recv_nothing(stream);
     }
-    queue_copy(&stream->in, buffer, count);
+    byte_queue_copy(&stream->in, buffer, count);
     if (flags & MSG_PEEK) {
         stream->peeked = stream->in.read + count;
     } else {
@@ -130,14 +131,14 @@ ssize_t stream_send(struct stream *stream, const void *bytes, size_t size,
 
         return fail(error != 0 ? error : EPIPE);
     }
-    count = MIN(count, queue_space(&stream->out));
+    count = MIN(count, byte_queue_space(&stream->out));
     if (count < size) {
         stream->no_space = true;
     }
     if (count == 0) {
         return fail(EAGAIN);
     }
-    queue_write(&stream->out, bytes, count);
+    byte_queue_write(&stream->out, bytes, count);
     if (flags & MSG_OOB) {
         stream->urgent_sent = true;
         stream->urgent_sent_at = stream->out.written - 1;
@@ -151,7 +152,7 @@ uint32_t stream_unread(const struct stream *stream)
     if (stream->urgent && !stream->urgent_inline) {
         return (uint32_t)(stream->urgent_at - stream->in.read);
     }
-    return queue_used(&stream->in);
+    return byte_queue_used(&stream->in);
 }
 
 uint32_t stream_unacknowledged(const struct stream *stream)
@@ -160,5 +161,6 @@ uint32_t stream_unacknowledged(const struct stream *stream)
     if (stream->state == STREAM_CLOSED) {
         return stream->lost;
     }
-    return queue_used(&stream->out) + (stream->fin_wanted && !stream->fin_sent);
+    return byte_queue_used(&stream->out) +
+           (stream->fin_wanted && !stream->fin_sent);
 }

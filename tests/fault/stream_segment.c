@@ -6,7 +6,7 @@ static void move_event(void *arg, uint64_t tag);
 
 void stream_start_moving(struct stream *stream)
 {
-    bool due = queue_used(&stream->out) > 0 ||
+    bool due = byte_queue_used(&stream->out) > 0 ||
                (stream->fin_wanted && !stream->fin_sent);
 
     if (due && !stream->moving && stream->state == STREAM_OPEN) {
@@ -17,8 +17,8 @@ void stream_start_moving(struct stream *stream)
 
 bool stream_writable(const struct stream *stream)
 {
-    return queue_space(&stream->out) > 0 &&
-           queue_space(&stream->out) >= queue_used(&stream->out) / 2;
+    return byte_queue_space(&stream->out) > 0 &&
+           byte_queue_space(&stream->out) >= byte_queue_used(&stream->out) / 2;
 }
 
 /* tcp_check_space */
@@ -45,7 +45,7 @@ static void deliver_bytes(struct stream *stream, struct stream *other,
 {
     unsigned char bytes[QUEUE_BYTES_MAX];
 
-    queue_copy(&stream->out, bytes, count);
+    byte_queue_copy(&stream->out, bytes, count);
     stream->out.read += count;
     if (stream->urgent_sent && stream->urgent_sent_at < stream->out.read) {
         forget_old_mark(other);
@@ -53,7 +53,7 @@ static void deliver_bytes(struct stream *stream, struct stream *other,
         other->urgent = true;
         other->urgent_at = stream->urgent_sent_at;
     }
-    queue_write(&other->in, bytes, count);
+    byte_queue_write(&other->in, bytes, count);
     kernel_trace("segment  %zu bytes to stream %lu", count, other->number);
 }
 
@@ -84,7 +84,7 @@ static void deliver_fin(struct stream *stream)
 static void move_segment(struct stream *stream, size_t most)
 {
     struct stream *other = stream->other;
-    size_t count = MIN(queue_used(&stream->out), most);
+    size_t count = MIN(byte_queue_used(&stream->out), most);
 
     if (count > 0 && (other == NULL || other->orphan)) {
         if (other != NULL) {
@@ -94,7 +94,7 @@ static void move_segment(struct stream *stream, size_t most)
         return;
     }
     if (count > 0) {
-        count = MIN(count, queue_space(&other->in));
+        count = MIN(count, byte_queue_space(&other->in));
     }
     if (count > 0) {
         deliver_bytes(stream, other, count);
@@ -105,15 +105,16 @@ static void move_segment(struct stream *stream, size_t most)
     }
     /* With the last bytes, or in a segment of its own. */
     if (stream->fin_wanted && !stream->fin_sent &&
-        queue_used(&stream->out) == 0 && (count == 0 || kernel_chance(2))) {
+        byte_queue_used(&stream->out) == 0 &&
+        (count == 0 || kernel_chance(2))) {
         deliver_fin(stream);
     }
 }
 
 static bool window_open(const struct stream *stream)
 {
-    return queue_used(&stream->out) == 0 || stream->other == NULL ||
-           stream->other->orphan || queue_space(&stream->other->in) > 0;
+    return byte_queue_used(&stream->out) == 0 || stream->other == NULL ||
+           stream->other->orphan || byte_queue_space(&stream->other->in) > 0;
 }
 
 static void move_event(void *arg, uint64_t tag)

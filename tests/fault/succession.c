@@ -52,6 +52,16 @@ CALL(void, spawn_reap, struct spawned *process, char reason[SPAWN_REASON_MAX])
     process->pid = 0;
 }
 
+/* Both processes count on the same upstreams here, so that no place is held
+ * elsewhere. */
+static void depart_one(struct plane *plane, struct session *session)
+{
+    struct upstream *upstream = session->upstream;
+
+    session_depart_process(plane, session);
+    atomic_fetch_sub(&upstream->elsewhere, 1);
+}
+
 void succession_end_new(void)
 {
     struct session *session;
@@ -60,7 +70,7 @@ void succession_end_new(void)
     for (uint32_t i = 0; (session = pool_next(&scene.to->sessions, &i)) != NULL;
          i++) {
         if (session->phase == SESSION_FROZEN) {
-            session_depart_process(scene.to, session);
+            depart_one(scene.to, session);
         }
     }
     for (unsigned i = 0; (file = file_next(&i)) != NULL; i++) {
@@ -194,7 +204,7 @@ static unsigned depart(void)
     scene.depart_due = false;
     for (uint32_t i = 0; i < scene.handover.count; i++) {
         if (!scene.handover.list[i].stays) {
-            session_depart_process(scene.from, scene.handover.list[i].session);
+            depart_one(scene.from, scene.handover.list[i].session);
             count++;
         }
     }

@@ -1,0 +1,106 @@
+/*
+ * queue: connections of one service that wait for a place at an upstream, while
+ * all have as many as max_connections allows. Who has waited longest, over all
+ * workers, is called when a place gets free. Nobody asks again and again.
+ *
+ *      a place gets free, in any thread
+ *         └── queue_freed ──▶ the worker of the oldest place: its wake function
+ *                                └── queue_choose ──▶ the place, which tries
+ *
+ * Each worker has the places of its own connections, the oldest first, and
+ * tells the others how old that is. So the order is that of arrival, but for
+ * connections that arrive while a call is on its way.
+ *
+ * A call says that there may be something to have, no more. Who is called and
+ * finds nothing stays where it is; who gets a place, or gives up, calls the
+ * next if there may be more. While anybody waits, who comes goes to the end,
+ * and then looks once whether a place got free meanwhile, so that no call is
+ * lost: a place is entered in the queue before its connection looks, and an
+ * upstream's count falls before the queue is looked at (both sequentially
+ * consistent).
+ *
+ * Without anybody in it the queue costs one load of memory that nobody writes.
+ */
+#ifndef EVPROXY_SERVICE_QUEUE_H
+#define EVPROXY_SERVICE_QUEUE_H
+
+#include "base/base.h"
+#include "base/list.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A connection's place. All-zero: it is in no queue. Its worker's. */
+struct queue_place {
+    struct list link;
+    uint64_t since_ns;
+    void *owner; /* the caller's */
+};
+
+/* Runs in the thread that calls. */
+typedef void (*queue_wake_fn)(void *arg);
+
+/* One worker's part. */
+struct queue_part {
+    _Alignas(CACHE_LINE_BYTES) struct list places; /* only the worker */
+    struct list link;   /* in the worker's list of parts that have places */
+    queue_wake_fn wake; /* of the worker; set before its first place */
+    void *arg;          /* likewise */
+    _Atomic uint64_t oldest_ns; /* of the first place; UINT64_MAX: none. The
+                                   worker writes, any thread reads */
+    _Atomic bool called;        /* any thread sets it, the worker clears it */
+};
+
+/* All-zero: nobody can wait. */
+struct queue {
+    _Atomic uint32_t count; /* places of all workers; they add and subtract, any
+                               thread reads */
+    unsigned workers;
+    struct queue_part *parts; /* one for each worker; NULL until a generation
+                                 needs them */
+};
+
+/* -1 with errno = ENOMEM. Harmless if it was done before. Control thread. */
+int queue_init(struct queue *queue, unsigned workers) WARN_UNUSED;
+void queue_fini(struct queue *queue);
+
+/* Whether nobody waits. */
+static inline bool queue_empty(const struct queue *queue)
+{
+    return atomic_load(&queue->count) == 0;
+}
+
+/* The worker's place is the last. part: the worker's, with wake set. */
+void queue_enter(struct queue *queue, struct queue_part *part,
+                 struct queue_place *place, uint64_t now_ns);
+/* Harmless if it is in none. */
+void queue_leave(struct queue *queue, struct queue_part *part,
+                 struct queue_place *place);
+
+/* The oldest place of all, if it is the worker's. NULL: there is none, or its
+ * worker was called. */
+struct queue_place *queue_choose(struct queue *queue,
+                                 struct queue_part *part) WARN_UNUSED;
+
+/* Whether somebody has called the worker since it was last asked. */
+bool queue_called(struct queue_part *part) WARN_UNUSED;
+
+/* The first place of the worker's part, and the one that follows; NULL: none.
+ */
+struct queue_place *queue_next(const struct queue_part *part,
+                               const struct queue_place *place);
+
+/* Calls whoever has waited longest. */
+void queue_call(struct queue *queue);
+
+/* A place may have got free. Any thread. queue: NULL, or that of the service.
+ */
+static inline void queue_freed(struct queue *queue)
+{
+    if (queue != NULL && !queue_empty(queue)) {
+        queue_call(queue);
+    }
+}
+
+#endif
