@@ -40,6 +40,8 @@ const char *append_names(const struct key *key, void *section, const char *text,
 /* char *: protocols of ALPN (RFC 7301), each at most once. */
 const char *append_protocols(const struct key *key, void *section,
                              const char *text, unsigned line) WARN_UNUSED;
+const char *append_offers(const struct key *key, void *section,
+                          const char *text, unsigned line) WARN_UNUSED;
 
 /* struct config_file: one path of a file, which is not opened. */
 const char *append_file(const struct key *key, void *section, const char *text,

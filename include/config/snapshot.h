@@ -49,7 +49,12 @@ struct config_listen {
 };
 
 /* Which PROXY header an upstream is sent. */
-enum config_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
+enum config_proxy {
+    PROXY_OFF,
+    PROXY_V1,
+    PROXY_V2,
+    PROXY_V2_EACH, /* UDP: before each datagram */
+};
 
 struct config_upstream {
     struct address address;
@@ -189,6 +194,8 @@ struct config_service {
     char **sni; /* server names, as patterns of wire/client_hello.h; none: the
                    service takes the names that no other service takes */
     size_t sni_count;
+    char **alpn; /* the client must offer one of these protocols; none: any */
+    size_t alpn_count;
 
     struct config_file *tls_certificates; /* none: no TLS ends here */
     size_t tls_certificate_count;
@@ -213,6 +220,12 @@ struct config_service {
     uint32_t backlog;
     bool access_log;
 };
+
+/* Whether it takes only what its server names or protocols say. */
+static inline bool config_is_named(const struct config_service *service)
+{
+    return service->sni_count > 0 || service->alpn_count > 0;
+}
 
 struct config {
     unsigned workers;         /* 0: auto */

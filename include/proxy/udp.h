@@ -69,6 +69,7 @@ struct udp_session {
     bool in_upstream : 1; /* its upstream counts it */
     bool in_table : 1;    /* it is in the table of flows */
     bool header_due : 1;  /* the next datagram up carries a PROXY header */
+    bool header_each : 1; /* and so does each that follows */
     bool takes_gro : 1;   /* its socket takes GRO batches */
     bool no_gso : 1;      /* what it sends cannot go as a GSO batch */
     bool finished : 1;    /* in udp->finished: its last reply leaves */

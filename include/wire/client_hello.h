@@ -1,12 +1,14 @@
 /*
- * client_hello: the server name that a TLS client asks for, read from its first
- * message without decryption; and the patterns that names are matched with.
+ * client_hello: the server name that a TLS client asks for and the protocols
+ * that it offers, read from its first message without decryption; and the
+ * patterns that names are matched with.
  * Pure; any thread. Keeps nothing and allocates nothing: the bytes stay the
  * caller's and do not change.
  *
  * Sources: RFC 8446, 4.1.2, 4.2 and 5.1 (the message, its extensions, records);
- * RFC 6066, 3 (server_name). With an encrypted hello (ECH) it is the outer
- * name, that of the server that can decrypt the inner one.
+ * RFC 6066, 3 (server_name); RFC 7301, 3.1 (ALPN). With an encrypted hello
+ * (ECH) it is the outer name, that of the server that can decrypt the inner
+ * one.
  */
 #ifndef EVPROXY_WIRE_CLIENT_HELLO_H
 #define EVPROXY_WIRE_CLIENT_HELLO_H
@@ -24,9 +26,16 @@
 
 #define CLIENT_HELLO_NAME_MAX 254 /* 253 characters and the final zero */
 
+/* The longest list of offered protocols that is read. Clients in use send fewer
+ * than 50 bytes. */
+#define CLIENT_HELLO_ALPN_MAX 512
+
 struct client_hello {
-    char name[CLIENT_HELLO_NAME_MAX]; /* in lower case, without a final dot;
-                                         "" if the client sends none */
+    uint16_t alpn_bytes;                 /* of alpn; 0: none is offered */
+    uint8_t alpn[CLIENT_HELLO_ALPN_MAX]; /* whole names, the length before each,
+                                            as on the wire */
+    char name[CLIENT_HELLO_NAME_MAX];    /* in lower case, without a final dot;
+                                            "" if the client sends none */
 };
 
 /*
@@ -68,5 +77,9 @@ const char *client_hello_check_pattern(const char *pattern) WARN_UNUSED;
  * matches
  * "". */
 bool client_hello_matches(const char *pattern, const char *name);
+
+/* Whether the client offers the protocol. */
+bool client_hello_offers(const struct client_hello *hello,
+                         const char *protocol);
 
 #endif

@@ -99,7 +99,7 @@ static const char *option_max_connections(struct config_upstream *upstream,
 static const char *option_proxy_protocol(struct config_upstream *upstream,
                                          const char *value)
 {
-    static const char *const names[] = {"off", "v1", "v2"};
+    static const char *const names[] = {"off", "v1", "v2", "v2-each"};
     unsigned index;
     const char *why = value_choice(value, names, ARRAY_LEN(names), &index);
 
@@ -155,7 +155,8 @@ static const char *set_option(struct config_upstream *upstream, char *word,
     }
     return value_sentence("unknown option " VALUE_QUOTE
                           " (options: weight=N, backup, drain, "
-                          "max_connections=N, proxy_protocol=off|v1|v2)",
+                          "max_connections=N, "
+                          "proxy_protocol=off|v1|v2|v2-each)",
                           word);
 }
 
@@ -393,24 +394,33 @@ const char *append_names(const struct key *key, void *section, const char *text,
     return append_items(key, section, text, add_name);
 }
 
-static const char *add_protocol(const struct key *key, void *section,
-                                char *item)
+static const char *check_protocol(char *const *list, size_t count,
+                                  const char *item)
 {
-    const struct config_service *service = section;
     size_t bytes = strlen(item);
 
     if (bytes < 1 || bytes > UINT8_MAX) {
         return "a protocol has 1 to 255 bytes";
     }
-    if (service->tls_alpn_count == CONFIG_ALPN_MAX) {
+    if (count == CONFIG_ALPN_MAX) {
         return "the list has too many protocols";
     }
-    for (size_t i = 0; i < service->tls_alpn_count; i++) {
-        if (strcmp(service->tls_alpn[i], item) == 0) {
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(list[i], item) == 0) {
             return value_sentence(VALUE_QUOTE " is in the list twice", item);
         }
     }
-    return add_text(key, section, item);
+    return NULL;
+}
+
+static const char *add_protocol(const struct key *key, void *section,
+                                char *item)
+{
+    const struct config_service *service = section;
+    const char *why =
+        check_protocol(service->tls_alpn, service->tls_alpn_count, item);
+
+    return why != NULL ? why : add_text(key, section, item);
 }
 
 const char *append_protocols(const struct key *key, void *section,
@@ -418,6 +428,21 @@ const char *append_protocols(const struct key *key, void *section,
 {
     (void)line;
     return append_items(key, section, text, add_protocol);
+}
+
+static const char *add_offer(const struct key *key, void *section, char *item)
+{
+    const struct config_service *service = section;
+    const char *why = check_protocol(service->alpn, service->alpn_count, item);
+
+    return why != NULL ? why : add_text(key, section, item);
+}
+
+const char *append_offers(const struct key *key, void *section,
+                          const char *text, unsigned line)
+{
+    (void)line;
+    return append_items(key, section, text, add_offer);
 }
 
 /* ---- files ---- */

@@ -201,6 +201,18 @@ static void check_udp_address(struct draft *draft,
     }
 }
 
+static void check_each(struct draft *draft, size_t index)
+{
+    const struct config_service *service = &draft->config->services[index];
+
+    for (size_t i = 0; i < service->upstream_count; i++) {
+        if (service->upstreams[i].proxy_protocol == PROXY_V2_EACH) {
+            draft_error(draft, service->upstreams[i].line,
+                        "proxy_protocol=v2-each needs mode = udp");
+        }
+    }
+}
+
 static void check_udp(struct draft *draft, size_t index)
 {
     const struct config_service *service = &draft->config->services[index];
@@ -338,6 +350,7 @@ static void check_service(struct draft *draft, size_t index)
     if (draft->config->services[index].mode == CONFIG_UDP) {
         check_udp(draft, index);
     } else {
+        check_each(draft, index);
         check_client_tls(draft, index);
         check_upstream_tls(draft, index);
     }

@@ -92,7 +92,7 @@ bool config_listen_is_first(const struct config *config, size_t service,
 
         /* Of services that share an address one at most has no names. */
         if (earlier->mode == later->mode &&
-            (earlier->sni_count > 0 || later->sni_count > 0) &&
+            (config_is_named(earlier) || config_is_named(later)) &&
             listens_on(earlier, endpoint)) {
             return false;
         }

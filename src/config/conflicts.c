@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 /* A thing that only one may have, and where it is. */
 struct entry {
@@ -146,18 +147,36 @@ static char *address_text(const struct address *address)
     return strdup(name);
 }
 
-/* The same for a server name at an address. */
-static char *name_text(const char *address, const char *name)
+/* What a service takes at an address: a server name and a protocol; NULL: any.
+ */
+static char *taken_text(const char *address, const char *name,
+                        const char *protocol)
 {
     char *text;
+    int length;
 
-    if (asprintf(&text, "%s sni=%s", address, name) < 0) {
-        return NULL;
+    if (name == NULL && protocol == NULL) {
+        return strdup(address);
     }
-    for (char *c = text + strlen(address); *c != '\0'; c++) {
+    if (name == NULL) {
+        length = asprintf(&text, "%s alpn=%s", address, protocol);
+    } else if (protocol == NULL) {
+        length = asprintf(&text, "%s sni=%s", address, name);
+    } else {
+        length = asprintf(&text, "%s sni=%s alpn=%s", address, name, protocol);
+    }
+    return length < 0 ? NULL : text;
+}
+
+/* In lower case; NULL: none, or no memory. */
+static char *lower_name(const char *name)
+{
+    char *lower = name == NULL ? NULL : strdup(name);
+
+    for (char *c = lower; c != NULL && *c != '\0'; c++) {
         *c = (char)tolower((unsigned char)*c);
     }
-    return text;
+    return lower;
 }
 
 static void check_upstreams(struct draft *draft, size_t index)
@@ -182,22 +201,27 @@ static void check_upstreams(struct draft *draft, size_t index)
 }
 
 /* Adds an address of the service to listens. Adds what it takes there to taken:
- * some server names, or all connections. */
+ * each of its server names with each of its protocols. */
 static void add_port(struct draft *draft, size_t index,
                      const struct endpoint *endpoint, struct entry entry,
                      struct entries *listens, struct entries *taken)
 {
     const struct config_service *service = &draft->config->services[index];
+    size_t names = MAX(service->sni_count, 1);
+    size_t protocols = MAX(service->alpn_count, 1);
     char text[ADDR_TEXT_MAX];
 
     endpoint_format(endpoint, text);
-    for (size_t k = 0; k < service->sni_count; k++) {
-        entry.text = name_text(text, service->sni[k]);
-        add(draft, taken, &entry);
-    }
-    if (service->sni_count == 0) {
-        entry.text = strdup(text);
-        add(draft, taken, &entry);
+    for (size_t i = 0; i < names; i++) {
+        char *name =
+            lower_name(service->sni_count > 0 ? service->sni[i] : NULL);
+
+        for (size_t j = 0; j < protocols; j++) {
+            entry.text = taken_text(
+                text, name, service->alpn_count > 0 ? service->alpn[j] : NULL);
+            add(draft, taken, &entry);
+        }
+        free(name);
     }
     entry.text = strdup(text);
     add(draft, listens, &entry);

@@ -205,7 +205,7 @@ static bool reaches(const struct routes *routes, size_t from,
 {
     const struct config_service *services = routes->config->services;
 
-    if (services[place->service].sni_count > 0) {
+    if (config_is_named(&services[place->service])) {
         return place->service == from && !services[from].upstream_tls;
     }
     return group->count == 1 || !services[from].upstream_tls;

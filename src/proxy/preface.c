@@ -74,20 +74,49 @@ static int match_name(const struct config_service *config, const char *name)
     return best;
 }
 
-/* The service for a name ("": none was given); NULL: no service. */
+static bool offers_one(const struct config_service *config,
+                       const struct client_hello *hello)
+{
+    for (size_t i = 0; i < config->alpn_count; i++) {
+        if (client_hello_offers(hello, config->alpn[i])) {
+            return true;
+        }
+    }
+    return config->alpn_count == 0;
+}
+
+/*
+ * How well the service fits what the client asks for: 0 not; 1 by a protocol
+ * alone; 2 and 3 by the name alone, of a wildcard and exactly; 4 and 5 by both.
+ */
+static int match(const struct config_service *config,
+                 const struct client_hello *hello)
+{
+    int name = match_name(config, hello->name);
+
+    if (!offers_one(config, hello) || (config->sni_count > 0 && name == 0)) {
+        return 0;
+    }
+    if (config->alpn_count == 0) {
+        return 1 + name;
+    }
+    return name == 0 ? 1 : 3 + name;
+}
+
+/* The service for what the client asks for; NULL: no service. */
 static struct service *route(const struct listen_socket *listen,
-                             const char *name)
+                             const struct client_hello *hello)
 {
     struct service *best =
-        listen->service->config->sni_count == 0 ? listen->service : NULL;
+        config_is_named(listen->service->config) ? NULL : listen->service;
     int best_match = 0;
 
     for (size_t i = 0; i < listen->named_count; i++) {
-        int match = match_name(listen->named[i]->config, name);
+        int one = match(listen->named[i]->config, hello);
 
-        if (match > best_match) {
+        if (one > best_match) {
             best = listen->named[i];
-            best_match = match;
+            best_match = one;
         }
     }
     return best;
@@ -99,7 +128,7 @@ static enum step read_hello(struct preface *preface, const struct sock *client,
                             const unsigned char *bytes, size_t count,
                             const struct addr *peer, struct service **service)
 {
-    struct client_hello hello = {.name = ""};
+    struct client_hello hello = {.alpn_bytes = 0};
     int length = client_hello_parse(bytes, count, &hello);
     struct service *found;
 
@@ -107,7 +136,7 @@ static enum step read_hello(struct preface *preface, const struct sock *client,
         return wait_for_more(preface, client);
     }
     preface->has_hello = length > 0;
-    found = route(preface->listen, length > 0 ? hello.name : "");
+    found = route(preface->listen, &hello);
     if (found == NULL) {
         return failed(preface, CAUSE_NO_ROUTE);
     }

@@ -130,7 +130,7 @@ static size_t write_header(const struct udp_session *session,
     return proxy_header_format_v2(&header, bytes, true);
 }
 
-/* Sends the first datagram with the header. Answers how many entries are done:
+/* Sends the next datagram with the header. Answers how many entries are done:
  * of a batch the first segment is, and the rest of the entry stays. */
 static unsigned send_with_header(struct udp_session *session,
                                  struct datagram *const *list, int *error)
@@ -142,7 +142,7 @@ static unsigned send_with_header(struct udp_session *session,
     if (*error != 0) {
         return 0;
     }
-    session->header_due = false;
+    session->header_due = session->header_each;
     if (datagram_segments(list[0]) == 1) {
         return 1;
     }

@@ -263,6 +263,8 @@ static enum cause connect_upstream(struct plane *plane,
     }
     session->fd = sock.fd;
     session->header_due = choice_line(&choice)->proxy_protocol != PROXY_OFF;
+    session->header_each =
+        choice_line(&choice)->proxy_protocol == PROXY_V2_EACH;
     session->upstream = choice_keep(&choice, plane);
     session->in_upstream = true;
     return CAUSE_NONE;

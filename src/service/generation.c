@@ -128,10 +128,10 @@ static int join_listen(struct listen_socket *listen, struct service *service)
         (uint8_t)MAX(listen->source_prefixes.v6, config->source_prefix_v6);
     listen->freebind |= config->freebind;
     listen->multipath |= config->mptcp;
-    if (listen->service == NULL || config->sni_count == 0) {
+    if (listen->service == NULL || !config_is_named(config)) {
         listen->service = service;
     }
-    if (config->sni_count == 0) {
+    if (!config_is_named(config)) {
         return 0;
     }
     named = realloc(listen->named,

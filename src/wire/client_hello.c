@@ -12,7 +12,7 @@
 #define NAME_MAX_BYTES    (CLIENT_HELLO_NAME_MAX - 1)
 
 enum { RECORD_HANDSHAKE = 22, MESSAGE_CLIENT_HELLO = 1, MAJOR_VERSION = 3 };
-enum { EXTENSION_SERVER_NAME = 0, NAME_HOST = 0 };
+enum { EXTENSION_SERVER_NAME = 0, EXTENSION_ALPN = 16, NAME_HOST = 0 };
 
 /*
  * A position in the message, whose bytes are the payloads of records:
@@ -224,6 +224,39 @@ static bool read_server_names(struct cursor *cursor, struct client_hello *hello)
     return true;
 }
 
+/* Whether the bytes are whole names of 1 to 255 bytes, a length before each. */
+static bool is_protocol_list(const uint8_t *list, size_t bytes)
+{
+    size_t at = 0;
+
+    while (at < bytes && list[at] > 0) {
+        at += list[at] + 1u;
+    }
+    return at == bytes;
+}
+
+/* bytes: the length of the extension. A bad list is none: the server will
+ * refuse it, and the name still says which server that is. */
+static bool read_protocols(struct cursor *cursor, size_t bytes,
+                           struct client_hello *hello)
+{
+    uint8_t list[2 + CLIENT_HELLO_ALPN_MAX];
+
+    if (bytes < 2 || bytes > sizeof(list) || hello->alpn_bytes > 0) {
+        return skip_bytes(cursor, bytes);
+    }
+    if (!read_bytes(cursor, list, bytes)) {
+        return false;
+    }
+    bytes -= 2;
+    if (((size_t)list[0] << 8 | list[1]) == bytes &&
+        is_protocol_list(list + 2, bytes)) {
+        memcpy(hello->alpn, list + 2, bytes);
+        hello->alpn_bytes = (uint16_t)bytes;
+    }
+    return true;
+}
+
 static bool read_extension(struct cursor *cursor, bool *named,
                            struct client_hello *hello)
 {
@@ -235,6 +268,9 @@ static bool read_extension(struct cursor *cursor, bool *named,
     if (!read_number(cursor, 2, &type) ||
         !read_length(cursor, 2, 0, UINT16_MAX, &bytes)) {
         return false;
+    }
+    if (type == EXTENSION_ALPN) {
+        return read_protocols(cursor, bytes, hello);
     }
     if (type != EXTENSION_SERVER_NAME) {
         return skip_bytes(cursor, bytes);
@@ -325,12 +361,12 @@ int client_hello_parse(const uint8_t *bytes, size_t count,
                        struct client_hello *out)
 {
     struct cursor cursor = {.bytes = bytes, .count = count};
-    struct client_hello hello = {.name = ""};
+    struct client_hello hello = {.alpn_bytes = 0};
 
     if (!read_hello(&cursor, &hello)) {
         return cursor.wrong ? -1 : 0;
     }
-    memcpy(out->name, hello.name, sizeof(out->name));
+    *out = hello;
     return (int)cursor.at;
 }
 
@@ -390,4 +426,19 @@ bool client_hello_matches(const char *pattern, const char *name)
         return strcasecmp(pattern, name) == 0;
     }
     return dot != NULL && dot > name && strcasecmp(pattern + 1, dot) == 0;
+}
+
+/* ---- protocols ----------------------------------------------------------- */
+
+bool client_hello_offers(const struct client_hello *hello, const char *protocol)
+{
+    size_t bytes = strlen(protocol);
+
+    for (size_t at = 0; at < hello->alpn_bytes; at += hello->alpn[at] + 1u) {
+        if (hello->alpn[at] == bytes &&
+            memcmp(hello->alpn + at + 1, protocol, bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
 }

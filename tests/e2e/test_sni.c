@@ -66,9 +66,27 @@ static void put_name(struct hello *hello, const char *name)
     end_length(hello, extension, 2);
 }
 
+static void put_protocols(struct hello *hello, const char *const *protocols)
+{
+    size_t extension, list;
+
+    put(hello, 16, 2); /* application_layer_protocol_negotiation */
+    extension = begin_length(hello, 2);
+    list = begin_length(hello, 2);
+    for (; *protocols != NULL; protocols++) {
+        put(hello, (unsigned)strlen(*protocols), 1);
+        for (const char *c = *protocols; *c != '\0'; c++) {
+            put(hello, (unsigned char)*c, 1);
+        }
+    }
+    end_length(hello, list, 2);
+    end_length(hello, extension, 2);
+}
+
 /* With a key share of so many bytes: 1,800 is more than a post-quantum one. The
- * name may be NULL. */
-static struct hello make_hello(const char *name, unsigned share)
+ * name may be NULL; protocols ends with NULL, or is NULL: none is offered. */
+static struct hello make_offer(const char *name, unsigned share,
+                               const char *const *protocols)
 {
     struct hello hello = {.count = 0};
     size_t record, message, extensions;
@@ -87,6 +105,9 @@ static struct hello make_hello(const char *name, unsigned share)
     put(&hello, 51, 2); /* key_share */
     put(&hello, share, 2);
     hello.count += share;
+    if (protocols != NULL) {
+        put_protocols(&hello, protocols);
+    }
     if (name != NULL) {
         put_name(&hello, name);
     }
@@ -94,6 +115,11 @@ static struct hello make_hello(const char *name, unsigned share)
     end_length(&hello, message, 3);
     end_length(&hello, record, 2);
     return hello;
+}
+
+static struct hello make_hello(const char *name, unsigned share)
+{
+    return make_offer(name, share, NULL);
 }
 
 /* ---- the proxy ---- */
@@ -315,10 +341,69 @@ static void services_of_one_address_may_not_conflict(void **state)
     }
 }
 
+/* Services in the order of the file, each with an upstream; expected is the
+ * number of the one that takes what the client asks for. */
+static const char *const offer_keys[] = {
+    "",
+    "sni = a.example",
+    "alpn = acme-tls/1",
+    "sni = *.example\nalpn = h2, acme-tls/1",
+    "sni = a.example\nalpn = h2",
+    "sni = b.example",
+};
+enum { OFFER_SERVICES = sizeof(offer_keys) / sizeof(*offer_keys) };
+static const struct {
+    const char *name;
+    const char *protocols[4];
+    unsigned expected;
+} offers[] = {
+    {"a.example", {NULL}, 1},
+    {"a.example", {"http/1.1", "h2", NULL}, 4},
+    {"A.EXAMPLE", {"h3", NULL}, 1},
+    {"a.example", {"acme-tls/1", NULL}, 3},
+    {"b.example", {"h2", NULL}, 3},
+    {"b.example", {"http/1.1", NULL}, 5},
+    {"b.example", {"H2", "h", "h22", NULL}, 5},
+    {"other", {"http/1.1", "acme-tls/1", NULL}, 2},
+    {"c.example", {"http/1.1", NULL}, 0},
+    {NULL, {"acme-tls/1", NULL}, 2},
+    {NULL, {"h2", NULL}, 0},
+};
+
+static void a_protocol_finds_its_service(void **state)
+{
+    struct loopback front = loopback_new();
+    struct loopback back[OFFER_SERVICES];
+    struct routes routes = {.front = front};
+    int listeners[OFFER_SERVICES];
+    char text[2048];
+    int used = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < OFFER_SERVICES; i++) {
+        back[i] = loopback_new();
+        listeners[i] = socket_listen(&back[i]);
+        used += snprintf(text + used, sizeof(text) - (size_t)used,
+                         "[service s%u]\nlisten = %s\nupstream = %s\n%s\n", i,
+                         front.text, back[i].text, offer_keys[i]);
+    }
+    routes.proxy = proxy_start("%s", text);
+    for (unsigned i = 0; i < sizeof(offers) / sizeof(*offers); i++) {
+        const char *const *protocols = offers[i].protocols;
+        struct hello hello = make_offer(offers[i].name, 32,
+                                        *protocols == NULL ? NULL : protocols);
+
+        routes.listeners[0] = listeners[offers[i].expected];
+        expect_route(&routes, 0, &hello, hello.count / 2 + 1);
+    }
+    proxy_stop(routes.proxy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E(a_name_finds_its_service),
+        E2E(a_protocol_finds_its_service),
         E2E(a_hello_may_come_in_any_pieces),
         E2E(what_is_not_tls_goes_to_the_default_service),
         E2E(without_a_default_service_there_is_no_route),

@@ -260,6 +260,34 @@ static void the_header_stands_before_the_first_of_a_batch(void **state)
     udp_fixture_close(&fixture);
 }
 
+static void each_datagram_carries_the_header_if_it_is_asked_for(void **state)
+{
+    char bytes[UDP_BATCH_BYTES];
+    struct loopback front = loopback_new();
+    struct udp_fixture fixture;
+
+    (void)state;
+    memset(bytes, 'x', sizeof(bytes));
+    udp_fixture_open_at(&fixture, &front, "proxy_protocol=v2-each", "", "");
+    int client = udp_connect(NULL, &front);
+    for (unsigned i = 0; i < 3; i++) {
+        udp_send(client, "one", 3);
+        struct socket_address session =
+            expect_with_header(fixture.upstream, client, "one", 3);
+        udp_reply(fixture.upstream, &session, "answer", 6);
+        udp_expect(client, "answer", 6);
+    }
+    udp_send_batch(client, NULL, bytes);
+    for (unsigned i = 0; i < UDP_BATCH_COUNT; i++) {
+        expect_with_header(fixture.upstream, client, bytes, UDP_BATCH_EACH);
+    }
+    expect_with_header(fixture.upstream, client, bytes, 1);
+    assert_int_equal(udp_fixture_stat(&fixture, "bytes_up"), 9 + sizeof(bytes));
+    assert_int_equal(udp_fixture_stat(&fixture, "bytes_down"), 18);
+    assert_int_equal(udp_fixture_stat(&fixture, "dropped"), 0);
+    udp_fixture_close(&fixture);
+}
+
 static void a_datagram_without_room_leaves_the_header_to_the_next(void **state)
 {
     enum { HEADER_BYTES = 28 };
@@ -386,6 +414,7 @@ int main(void)
         E2E(a_burst_of_many_sizes_keeps_its_borders),
         E2E(the_first_datagram_carries_the_header),
         E2E(the_header_stands_before_the_first_of_a_batch),
+        E2E(each_datagram_carries_the_header_if_it_is_asked_for),
         E2E(a_datagram_without_room_leaves_the_header_to_the_next),
         E2E(replies_leave_from_the_address_that_was_sent_to),
         E2E(each_address_that_a_client_sends_to_is_a_session),

@@ -143,13 +143,13 @@ static void bad_upstream_options_are_refused(void **state)
     assert_line_refused("upstream = a.b:1 weigh=1",
                         "upstream: unknown option 'weigh=1' (options: "
                         "weight=N, backup, drain, max_connections=N, "
-                        "proxy_protocol=off|v1|v2)");
+                        "proxy_protocol=off|v1|v2|v2-each)");
     assert_line_refused("upstream = a.b:1 max_connections=x",
                         "upstream: 'max_connections=x': 'x' is neither off nor "
                         "a number between 0 and 134217728");
     assert_line_refused("upstream = a.b:1 proxy_protocol=v3",
                         "upstream: 'proxy_protocol=v3': 'v3' is not one of "
-                        "off, v1, v2");
+                        "off, v1, v2, v2-each");
 }
 
 static void bad_networks_and_ranges_are_refused(void **state)

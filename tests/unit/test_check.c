@@ -88,6 +88,8 @@ static void udp_has_no_unix_sockets_and_no_headers_of_streams(void **state)
                    "upstream = 10.0.0.1:80 proxy_protocol=v1\n",
                    4,
                    "proxy_protocol=v1 is not available for mode = udp; v2 is");
+    assert_line_refused("upstream = 10.0.0.9:80 proxy_protocol=v2-each",
+                        "proxy_protocol=v2-each needs mode = udp");
     assert_refused("[service a]\nmode = udp\nlisten = :80\n"
                    "proxy_protocol = on\nproxy_protocol_from = ::/0\n"
                    "upstream = 10.0.0.1:80\n",

@@ -133,6 +133,39 @@ static void thousands_of_upstreams_are_compared_in_little_time(void **state)
     free(text);
 }
 
+static void services_may_share_an_address_by_protocols(void **state)
+{
+    (void)state;
+    config_destroy(parse_good(SERVICE "sni = a.example\n"
+                                      "[service b]\n"
+                                      "listen = :80\n"
+                                      "upstream = 10.0.0.1:80\n"
+                                      "alpn = h2, H2\n"
+                                      "[service c]\n"
+                                      "listen = :80\n"
+                                      "upstream = 10.0.0.1:80\n"
+                                      "sni = a.example\n"
+                                      "alpn = h2\n"));
+    assert_refused(SERVICE "sni = A.example\n"
+                           "alpn = h3, h2\n"
+                           "[service b]\n"
+                           "listen = :80\n"
+                           "upstream = 10.0.0.1:80\n"
+                           "sni = a.example\n"
+                           "alpn = http/1.1, h2\n",
+                   7,
+                   "listen address :80 sni=a.example alpn=h2 is already used "
+                   "in line 2");
+    assert_refused(SERVICE "alpn = h2\n"
+                           "[service b]\n"
+                           "listen = :80\n"
+                           "upstream = 10.0.0.1:80\n"
+                           "alpn = h2\n",
+                   6, "listen address :80 alpn=h2 is already used in line 2");
+    assert_line_refused("alpn = h2, h2",
+                        "alpn: 'h2, h2': 'h2' is in the list twice");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +173,7 @@ int main(void)
         cmocka_unit_test(bad_listens_are_refused),
         cmocka_unit_test(ranges_that_overlap_are_refused_once),
         cmocka_unit_test(a_port_of_the_client_needs_one),
+        cmocka_unit_test(services_may_share_an_address_by_protocols),
         cmocka_unit_test(bad_upstreams_are_refused),
         cmocka_unit_test(thousands_of_upstreams_are_compared_in_little_time),
     };
