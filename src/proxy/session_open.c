@@ -8,16 +8,23 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-/* As the sender of a PROXY header has it, if it tells. */
-static uint16_t port_of(const struct preface *preface)
+/* The port that the client came to: as the sender of a PROXY header has it, if
+ * it tells. A session that a reload found in a queue has left its address. */
+static uint16_t port_of(const struct session *session)
 {
+    const struct preface *preface = &session->opening.preface;
     const struct proxy_header *header = &preface->header;
+    struct addr local;
 
-    return preface->has_header && !header->local &&
-                   addr_is_ip(&header->destination) &&
-                   header->destination.port != 0
-               ? header->destination.port
-               : endpoint_port(&preface->listen->endpoint);
+    if (preface->has_header && !header->local &&
+        addr_is_ip(&header->destination) && header->destination.port != 0) {
+        return header->destination.port;
+    }
+    if (preface->listen != NULL) {
+        return endpoint_port(&preface->listen->endpoint);
+    }
+    sock_local(&session->sock[CLIENT], &local);
+    return addr_is_ip(&local) ? local.port : 0;
 }
 
 static struct attempt_context attempt_of(struct plane *plane,
@@ -32,7 +39,7 @@ static struct attempt_context attempt_of(struct plane *plane,
         .instance = &session->instance[UPSTREAM],
         .index = session->index * 2 + UPSTREAM,
         .client_addr = &session->client,
-        .port = port_of(preface),
+        .port = port_of(session),
         .note = &session->note,
         .header = preface->has_header ? &preface->header : NULL,
     };
