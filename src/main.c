@@ -149,7 +149,8 @@ static int read_option(struct arguments *arguments, int option)
         arguments->help = true;
         return 0;
     default:
-        return EXIT_USAGE; /* getopt has said why */
+        fputs("evproxy: see evproxy --help\n", stderr); /* getopt said why */
+        return EXIT_USAGE;
     }
 }
 
@@ -279,6 +280,7 @@ static int serve(const struct arguments *arguments, const struct source *source)
         return fail(source, &errors);
     }
     config_errors_fini(&errors);
+    source_print_warnings(source, config);
     return arguments->check ? check(source, config, arguments->as_service)
                             : daemon_run(source, config, arguments->argv);
 }

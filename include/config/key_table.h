@@ -24,6 +24,11 @@ extern const size_t key_table_count; /* at most KEY_TABLE_MAX */
 const struct key *key_table_find(enum key_section section,
                                  const char *name) WARN_UNUSED;
 
+/* The one of the names that a misspelt one most likely stands for; NULL if none
+ * is similar. */
+const char *key_table_nearest(const char *const *names, unsigned count,
+                              const char *name) WARN_UNUSED;
+
 /* The section's key that a misspelt name most likely stands for; NULL if none
  * is similar. */
 const struct key *key_table_suggest(enum key_section section,

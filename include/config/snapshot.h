@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/network_tree.h"
 #include "config/access.h"
+#include "config/errors.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -228,8 +229,9 @@ static inline bool config_is_named(const struct config_service *service)
 }
 
 struct config {
-    unsigned workers;         /* 0: auto */
-    uint32_t max_connections; /* 0: as many as the descriptors allow */
+    struct config_errors warnings; /* doubts about values */
+    unsigned workers;              /* 0: auto */
+    uint32_t max_connections;      /* 0: as many as the descriptors allow */
     unsigned max_connections_line;
     uint64_t buffer_memory;
     unsigned buffer_memory_line; /* 0: it is the default */

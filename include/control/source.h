@@ -22,6 +22,10 @@ const char *source_name(const struct source *source);
 struct config *source_load(const struct source *source,
                            struct config_errors *errors) WARN_UNUSED;
 
+/* Writes the doubts about its values to the log. */
+void source_print_warnings(const struct source *source,
+                           const struct config *config);
+
 /* Writes "FILE:LINE: message", or "FILE: message" if it has no line, into a
  * text of that size. */
 void source_format_error(const struct source *source,

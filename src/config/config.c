@@ -17,6 +17,7 @@ void config_destroy(struct config *config)
     if (config == NULL || config->sharers-- > 0) {
         return;
     }
+    config_errors_fini(&config->warnings);
     for (size_t i = 0; i < config->service_count; i++) {
         struct config_service *service = &config->services[i];
 

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "config/array.h"
 #include "config/config.h"
+#include "config/hint.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -218,6 +219,7 @@ static void report_unknown(struct draft *draft, enum key_section section,
 {
     enum key_section other = section == KEY_GLOBAL ? KEY_SERVICE : KEY_GLOBAL;
     const struct key *similar = key_table_suggest(section, name);
+    const char *ours = hint_key(name);
     const char *kind = key_section_name(section);
     const char *of = section == KEY_SERVICE ? last_service(draft)->name : "";
     const char *space = *of == '\0' ? "" : " ";
@@ -226,6 +228,11 @@ static void report_unknown(struct draft *draft, enum key_section section,
         draft_error(draft, line,
                     "key '%s' belongs in [%s], not in [%s%s%.128s]", name,
                     key_section_name(other), kind, space, of);
+    } else if (ours != NULL) {
+        draft_error(draft, line,
+                    "unknown key '%s' in [%s%s%.128s]; here it is "
+                    "'%s'",
+                    name, kind, space, of, ours);
     } else if (similar != NULL) {
         draft_error(draft, line,
                     "unknown key '%s' in [%s%s%.128s]; did you mean '%s'?",
@@ -236,13 +243,29 @@ static void report_unknown(struct draft *draft, enum key_section section,
     }
 }
 
+/* why lives until the next sentence is made. */
+static void report_value(struct draft *draft, const struct key *key,
+                         unsigned line, const char *value, const char *why)
+{
+    char *copy = strdup(why);
+    const char *hint = copy == NULL ? NULL : hint_value(key, value);
+
+    draft_error(draft, line, "%s: %s%s%s", key->name,
+                copy == NULL ? "out of memory" : copy, hint == NULL ? "" : "; ",
+                hint == NULL ? "" : hint);
+    free(copy);
+}
+
 static void set_value(struct draft *draft, const struct key *key, void *fields,
                       unsigned line, const char *value)
 {
     const char *why = NULL;
+    const char *refusal = hint_refusal(key, value);
 
     if (*value == '\0') {
         draft_error(draft, line, "%s has no value", key->name);
+    } else if (refusal != NULL) {
+        draft_error(draft, line, "%s: '%.64s': %s", key->name, value, refusal);
     } else if (key->set != NULL) {
         why = key->set(key, fields, value, line);
     } else if (key->default_taken && strcmp(value, key->default_text) == 0) {
@@ -254,7 +277,9 @@ static void set_value(struct draft *draft, const struct key *key, void *fields,
                     key->name);
     }
     if (why != NULL) {
-        draft_error(draft, line, "%s: %s", key->name, why);
+        report_value(draft, key, line, value, why);
+    } else if ((why = hint_doubt(key, value)) != NULL) {
+        config_errors_add(&draft->config->warnings, line, "warning: %s", why);
     }
 }
 

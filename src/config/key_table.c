@@ -370,13 +370,37 @@ static unsigned distance(const char *a, const char *b)
     return row[count];
 }
 
+/* A distance at which two names are no longer similar. 0: none is similar. */
+static unsigned distance_limit(const char *name)
+{
+    size_t length = strnlen(name, NAME_MAX_BYTES);
+
+    return length == NAME_MAX_BYTES ? 0 : least(3, (unsigned)length / 2 + 1);
+}
+
+const char *key_table_nearest(const char *const *names, unsigned count,
+                              const char *name)
+{
+    unsigned best = distance_limit(name);
+    const char *nearest = NULL;
+
+    for (unsigned i = 0; i < count && best > 0; i++) {
+        unsigned edits = distance(names[i], name);
+
+        if (edits < best) {
+            best = edits;
+            nearest = names[i];
+        }
+    }
+    return nearest;
+}
+
 const struct key *key_table_suggest(enum key_section section, const char *name)
 {
     const struct key *nearest = NULL;
-    size_t length = strnlen(name, NAME_MAX_BYTES);
-    unsigned best = least(3, (unsigned)length / 2 + 1); /* exclusive */
+    unsigned best = distance_limit(name);
 
-    if (length == NAME_MAX_BYTES) {
+    if (best == 0) {
         return NULL;
     }
     for (size_t i = 0; i < key_table_count; i++) {

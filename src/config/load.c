@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "config/check.h"
 #include "config/draft.h"
+#include "config/hint.h"
 #include "config/ini.h"
 #include "config/rules.h"
 
@@ -14,8 +15,14 @@ struct config *load_text(const char *text, size_t count,
                          struct config_errors *errors)
 {
     size_t errors_before = errors->count;
+    unsigned line = 0;
+    const char *other = hint_syntax(text, count, &line);
     struct draft draft;
 
+    if (other != NULL) { /* instead of an error for each of its lines */
+        config_errors_add(errors, line, "%s", other);
+        return NULL;
+    }
     if (draft_init(&draft, errors) == 0) {
         ini_parse(text, count, draft_event, &draft);
         check_whole(&draft);

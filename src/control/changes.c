@@ -177,6 +177,7 @@ const char *changes_reload(struct changes *changes)
     struct config *config = source_load(changes->source, &errors);
 
     if (config != NULL) {
+        source_print_warnings(changes->source, config);
         error.message = (char *)replace(changes, config, &error.line);
     } else if (errors.count > 0) {
         error = errors.list[0];

@@ -47,6 +47,18 @@ void source_print_errors(const struct source *source,
     }
 }
 
+void source_print_warnings(const struct source *source,
+                           const struct config *config)
+{
+    for (size_t i = 0; i < config->warnings.count; i++) {
+        char text[LOG_LINE_MAX];
+
+        source_format_error(source, &config->warnings.list[i], text,
+                            sizeof(text));
+        log_write(LOG_WARN, "%s", text);
+    }
+}
+
 void source_print_failure(const struct source *source, const char *sentence,
                           unsigned line)
 {

@@ -67,6 +67,56 @@ BIO *tls_file_open(const char *path)
     return bio;
 }
 
+/* How the labels of PEM blocks end. */
+#define CERTIFICATE_LABEL "CERTIFICATE-----"
+#define KEY_LABEL         "PRIVATE KEY-----"
+
+static bool bio_has(BIO *bio, const char *text)
+{
+    char *bytes;
+    long count = BIO_get_mem_data(bio, &bytes);
+
+    return count > 0 &&
+           memmem(bytes, (size_t)count, text, strlen(text)) != NULL;
+}
+
+/* A sentence on a file that cannot hold what is looked for, or NULL. */
+static const char *wrong_content(BIO *bio, bool key)
+{
+    char *bytes;
+    long count = BIO_get_mem_data(bio, &bytes);
+
+    if (count > 0 && bytes[0] == 0x30 && !bio_has(bio, "-----BEGIN")) {
+        return "it is DER, and PEM is needed";
+    }
+    if (!key && !bio_has(bio, CERTIFICATE_LABEL) && bio_has(bio, KEY_LABEL)) {
+        return "it is a private key and has no certificate";
+    }
+    if (key && !bio_has(bio, KEY_LABEL) && bio_has(bio, CERTIFICATE_LABEL)) {
+        return "it is a certificate and has no private key";
+    }
+    if (key && (bio_has(bio, "ENCRYPTED " KEY_LABEL) ||
+                bio_has(bio, "Proc-Type: 4,ENCRYPTED"))) {
+        return "the private key has a pass phrase, and must have none";
+    }
+    return NULL;
+}
+
+/* The file, to be read for a certificate or a key. NULL, with an error in the
+ * queue: it cannot be read, or holds something else. */
+static BIO *open_for(const char *path, bool key)
+{
+    BIO *bio = tls_file_open(path);
+    const char *why = bio == NULL ? NULL : wrong_content(bio, key);
+
+    if (why != NULL) {
+        ERR_raise_data(FILE_ERRORS, 1, "%s", why);
+        BIO_free(bio);
+        bio = NULL;
+    }
+    return bio;
+}
+
 /* Reads the certificates behind the first one. False: one is wrong. */
 static bool use_chain(SSL_CTX *context, BIO *bio)
 {
@@ -122,11 +172,11 @@ int tls_file_load_pair(struct ssl_ctx_st *context, const struct tls_pair *pair,
     /* Before the key is in memory: no core dump has it, and no other process of
      * the user reads it (ptrace, /proc/PID/mem). */
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    if (!use_certificate(context, tls_file_open(pair->certificate))) {
+    if (!use_certificate(context, open_for(pair->certificate, false))) {
         tls_file_report(report, TLS_FAULT_CERTIFICATE, pair->certificate);
         return -1;
     }
-    if (!use_key(context, tls_file_open(pair->key))) {
+    if (!use_key(context, open_for(pair->key, true))) {
         tls_file_report(report, TLS_FAULT_KEY, pair->key);
         return -1;
     }

@@ -301,10 +301,27 @@ static void a_hundred_reloads_leave_nothing_behind(void **state)
     fixture_close(&fixture);
 }
 
+/* ---- doubts ---- */
+
+static void a_start_and_a_reload_tell_doubts(void **state)
+{
+    static const char line[] = ":[0-9]+: warning: idle_timeout = 30000: ";
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture, "", "idle_timeout = 30000");
+    proxy_line(fixture.proxy, line);
+    proxy_mark(fixture.proxy);
+    fixture_reload(&fixture, "idle_timeout = 30000");
+    proxy_line(fixture.proxy, line);
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         E2E(reload_touches_no_established_connection),
+        E2E(a_start_and_a_reload_tell_doubts),
         E2E(a_connection_keeps_the_keys_it_began_with),
         E2E(upstreams_come_and_go_by_reload),
         E2E(clients_connect_throughout_reloads),

@@ -11,6 +11,9 @@
 #include "teardown.h"
 #include "tls_fixture.h"
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -82,6 +85,70 @@ static void a_file_without_an_end_is_refused_at_once(void **state)
         }
     }
     fixture_close(&fixture);
+}
+
+/* ---- files that hold something else ---- */
+
+enum form { FORM_DER, FORM_PASS_PHRASE };
+
+/* The key in another form. Valid until the
+ * next call. */
+static const char *key_as(const struct identity *identity, enum form form)
+{
+    static char path[200];
+    FILE *from = fopen(identity->key, "re");
+    EVP_PKEY *key;
+    FILE *to;
+
+    assert_non_null(from);
+    key = PEM_read_PrivateKey(from, NULL, NULL, NULL);
+    fclose(from);
+    assert_non_null(key);
+    snprintf(path, sizeof(path), "%s", file_write("other.key", ""));
+    to = fopen(path, "we");
+    assert_non_null(to);
+    switch (form) {
+    case FORM_DER:
+        assert_true(i2d_PrivateKey_fp(to, key) > 0);
+        break;
+    case FORM_PASS_PHRASE:
+        assert_int_equal(PEM_write_PKCS8PrivateKey(to, key, EVP_aes_128_cbc(),
+                                                   "word", 4, NULL, NULL),
+                         1);
+        break;
+    }
+    fclose(to);
+    EVP_PKEY_free(key);
+    return path;
+}
+
+static void expect_refused(const char *certificate, const char *key,
+                           const char *why)
+{
+    char lines[512];
+
+    snprintf(lines, sizeof(lines), "tls_certificate = %s\n%s%s", certificate,
+             key == NULL ? "" : "tls_key = ", key == NULL ? "" : key);
+    command_expect_error(lines, why);
+}
+
+static void a_file_that_holds_something_else_is_told(void **state)
+{
+    const struct identity *good = tls_fixture_identity();
+
+    (void)state;
+    expect_refused(good->key, good->certificate,
+                   "it is a private key and has no certificate");
+    expect_refused(good->certificate, good->certificate,
+                   "it is a certificate and has no private key");
+    expect_refused(good->certificate, NULL,
+                   "it is a certificate and has no private key");
+    expect_refused(good->certificate, key_as(good, FORM_DER),
+                   "it is DER, and PEM is needed");
+    expect_refused(key_as(good, FORM_DER), good->key,
+                   "it is DER, and PEM is needed");
+    expect_refused(good->certificate, key_as(good, FORM_PASS_PHRASE),
+                   "the private key has a pass phrase, and must have none");
 }
 
 /* ---- authorities ---- */
@@ -201,6 +268,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         E2E(a_file_without_an_end_is_refused_at_once),
+        E2E(a_file_that_holds_something_else_is_told),
         E2E(services_share_the_authorities_of_a_file),
         E2E(a_private_key_is_never_in_a_core_dump),
     };

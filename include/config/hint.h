@@ -1,0 +1,33 @@
+/*
+ * hint: what a mistake in a configuration looks like to those who know other
+ * programs. It only adds to errors that others have found, and decides nothing,
+ * but for hint_refusal. Pure.
+ */
+#ifndef EVPROXY_CONFIG_HINT_H
+#define EVPROXY_CONFIG_HINT_H
+
+#include "config/key.h"
+
+#include <stddef.h>
+
+/* How a value that the key's setter has refused could be mended: a sentence
+ * that lives until this thread's next call, or NULL. */
+const char *hint_value(const struct key *key, const char *text);
+
+/* Why a value cannot be meant as it stands, though a setter takes any text: in
+ * quotes, or with a ';' at its end. A sentence, or NULL. */
+const char *hint_refusal(const struct key *key, const char *text);
+
+/* A doubt about a value that the setter has taken: a time without a unit that
+ * looks like milliseconds. A sentence, or NULL. */
+const char *hint_doubt(const struct key *key, const char *text);
+
+/* What HAProxy and nginx call so: the name of a key, or "KEY = VALUE"; NULL:
+ * nothing. */
+const char *hint_key(const char *name);
+
+/* Which other syntax a file without any section looks like: a sentence, and the
+ * line that shows it; or NULL. text[count] is a zero. */
+const char *hint_syntax(const char *text, size_t count, unsigned *line);
+
+#endif

@@ -1,0 +1,290 @@
+#include "config/hint.h"
+
+#include "base/value.h"
+#include "config/append.h"
+#include "config/key_table.h"
+#include "config/setter.h"
+
+#include <ctype.h>
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+
+struct word {
+    const char *theirs;
+    const char *ours;
+};
+
+static const char *word_find(const struct word *words, size_t count,
+                             const char *theirs)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(words[i].theirs, theirs) == 0) {
+            return words[i].ours;
+        }
+    }
+    return NULL;
+}
+
+/* ---- values ---- */
+
+/* A name that another program has for a choice, if ours is one of the key's. */
+static const struct word choices[] = {
+    {"least_conn", "leastconn"},
+    {"least-connections", "leastconn"},
+    {"round_robin", "roundrobin"},
+    {"round-robin", "roundrobin"},
+    {"rr", "roundrobin"},
+    {"static-rr", "roundrobin"},
+    {"ip_hash", "source"},
+    {"hash", "source"},
+    {"warning", "warn"},
+    {"notice", "info"},
+    {"err", "error"},
+    {"yes", "on"},
+    {"true", "on"},
+    {"no", "off"},
+    {"false", "off"},
+    {"none", "off"},
+    {"TLSv1.2", "1.2"},
+    {"TLSv1.3", "1.3"},
+};
+
+static const struct word truths[] = {
+    {"on", "yes"},  {"true", "yes"}, {"1", "yes"}, {"enabled", "yes"},
+    {"off", "no"},  {"false", "no"}, {"0", "no"},  {"disabled", "no"},
+    {"yes", "yes"}, {"no", "no"},
+};
+
+static const char *choice_meant(const struct key *key, const char *text)
+{
+    const char *word = word_find(choices, ARRAY_LEN(choices), text);
+
+    for (unsigned i = 0; word != NULL && i < key->choice_count; i++) {
+        if (strcmp(word, key->choices[i]) == 0) {
+            return word;
+        }
+    }
+    return key_table_nearest(key->choices, key->choice_count, text);
+}
+
+static bool is_quote(char c)
+{
+    return c == '"' || c == '\'';
+}
+
+static const char *about_punctuation(const char *text)
+{
+    size_t length = strlen(text);
+
+    if (length > 1 && text[length - 1] == ';') {
+        return "a value does not end with ';'";
+    }
+    if (length > 1 && is_quote(text[0]) && text[length - 1] == text[0]) {
+        return "a value has no quotes around it";
+    }
+    return NULL;
+}
+
+static const char *about_address(const struct key *key, const char *text)
+{
+    bool repeatable = key->set == append_listen || key->set == append_upstream;
+
+    if (!repeatable && key->set != setter_listen) {
+        return NULL;
+    }
+    if (strstr(text, "://") != NULL) {
+        return "an address has no scheme (example: 10.0.0.1:80)";
+    }
+    if (text[0] == '/') {
+        return value_sentence("a unix path begins with unix: (unix:%s)", text);
+    }
+    if (repeatable && strchr(text, ',') != NULL) {
+        return value_sentence("each address has a line '%s = ADDRESS'",
+                              key->name);
+    }
+    return NULL;
+}
+
+const char *hint_value(const struct key *key, const char *text)
+{
+    const char *hint = about_punctuation(text);
+    const char *meant = NULL;
+
+    if (hint == NULL) {
+        hint = about_address(key, text);
+    }
+    if (hint != NULL) {
+        return hint;
+    }
+    if (key->set == setter_bool) {
+        meant = word_find(truths, ARRAY_LEN(truths), text);
+    } else if (key->choice_count > 0) {
+        meant = choice_meant(key, text);
+    }
+    return meant == NULL ? NULL : value_sentence("did you mean '%s'?", meant);
+}
+
+const char *hint_refusal(const struct key *key, const char *text)
+{
+    return key->field.type == KEY_TEXT || key->field.type == KEY_FILE ||
+                   key->field.type == KEY_RULE
+               ? about_punctuation(text)
+               : NULL;
+}
+
+/* Seconds that no one means: more than a day, or a round number of thousands
+ * that is no whole hour. */
+static bool is_odd_seconds(uint64_t seconds)
+{
+    return seconds > 86400 ||
+           (seconds >= 1000 && seconds % 1000 == 0 && seconds % 3600 != 0);
+}
+
+const char *hint_doubt(const struct key *key, const char *text)
+{
+    uint64_t number;
+
+    if (key->set != setter_time ||
+        value_number(text, 0, UINT64_MAX, &number) != NULL ||
+        !is_odd_seconds(number)) {
+        return NULL;
+    }
+    return value_sentence("%s = %s: a number without a unit is in seconds, "
+                          "%.1f hours here (%sms is milliseconds)",
+                          key->name, text, (double)number / 3600, text);
+}
+
+/* ---- keys ---- */
+
+static const struct word keys[] = {
+    {"bind", "listen"},
+    {"server", "upstream"},
+    {"proxy_pass", "upstream"},
+    {"maxconn", "max_connections"},
+    {"max_conns", "max_connections"},
+    {"worker_connections", "max_connections"},
+    {"nbthread", "workers"},
+    {"worker_processes", "workers"},
+    {"timeout client", "idle_timeout"},
+    {"timeout server", "idle_timeout"},
+    {"timeout tunnel", "idle_timeout"},
+    {"proxy_timeout", "idle_timeout"},
+    {"timeout connect", "connect_timeout"},
+    {"proxy_connect_timeout", "connect_timeout"},
+    {"timeout check", "health_timeout"},
+    {"hard-stop-after", "drain_timeout"},
+    {"worker_shutdown_timeout", "drain_timeout"},
+    {"retries", "connect_attempts"},
+    {"max_fails", "fail_threshold"},
+    {"fail_timeout", "fail_window"},
+    {"check", "health_check = tcp"},
+    {"option httpchk", "health_check = http"},
+    {"option tcp-check", "health_check = expect"},
+    {"option tcplog", "access_log = yes"},
+    {"least_conn", "balance = leastconn"},
+    {"leastconn", "balance = leastconn"},
+    {"roundrobin", "balance = roundrobin"},
+    {"ip_hash", "balance = source"},
+    {"ssl_certificate", "tls_certificate"},
+    {"crt", "tls_certificate"},
+    {"ssl_certificate_key", "tls_key"},
+    {"ssl_protocols", "tls_min_version"},
+    {"send-proxy", "proxy_protocol"},
+    {"proxy_bind", "source_address"},
+    {"source", "source_address"},
+    {"error_log", "log_level"},
+};
+
+const char *hint_key(const char *name)
+{
+    return word_find(keys, ARRAY_LEN(keys), name);
+}
+
+/* ---- whole files ---- */
+
+/* The first word of a line of HAProxy that begins a section. */
+static bool is_haproxy(const char *line, size_t length)
+{
+    static const char *const words[] = {"global",  "defaults", "frontend",
+                                        "backend", "listen",   "peers"};
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        size_t count = strlen(words[i]);
+
+        if (length >= count && strncmp(line, words[i], count) == 0 &&
+            memchr(line, '=', length) == NULL &&
+            (length == count || line[count] == ' ')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "- item", "key:", "key: value" */
+static bool is_yaml(const char *line, size_t length)
+{
+    size_t word = 0;
+
+    if (length >= 2 && line[0] == '-' && line[1] == ' ') {
+        return true;
+    }
+    if (length == 3 && strncmp(line, "---", 3) == 0) {
+        return true;
+    }
+    while (word < length && (isalnum((unsigned char)line[word]) ||
+                             line[word] == '_' || line[word] == '-')) {
+        word++;
+    }
+    return word > 0 && word < length && line[word] == ':' &&
+           (word + 1 == length || line[word + 1] == ' ');
+}
+
+/* The line is trimmed and not empty. */
+static const char *syntax_of(const char *line, size_t length)
+{
+    char last = line[length - 1];
+
+    if (line[0] == '{') {
+        return "JSON";
+    }
+    if (last == '{' || (last == ';' && memchr(line, '=', length) == NULL)) {
+        return "nginx's";
+    }
+    if (is_haproxy(line, length)) {
+        return "HAProxy's";
+    }
+    return is_yaml(line, length) ? "YAML" : NULL;
+}
+
+const char *hint_syntax(const char *text, size_t count, unsigned *line)
+{
+    const char *end = text + count;
+    const char *found = NULL;
+    unsigned number = 0;
+
+    for (const char *at = text; at < end; at += strcspn(at, "\n") + 1) {
+        size_t length = strcspn(at, "\n");
+        const char *first = at + strspn(at, " \t");
+
+        number++;
+        while (length > 0 && strchr(" \t\r", at[length - 1]) != NULL) {
+            length--;
+        }
+        if (first >= at + length || *first == '#') {
+            continue;
+        }
+        if (*first == '[') {
+            return NULL; /* at least it has sections */
+        }
+        if (found == NULL) {
+            found = syntax_of(first, (size_t)(at + length - first));
+            *line = number;
+        }
+    }
+    return found == NULL
+               ? NULL
+               : value_sentence("this looks like %s syntax; evproxy reads "
+                                "'[service NAME]' and lines 'KEY = VALUE'",
+                                found);
+}
