@@ -20,6 +20,15 @@ if grep -n 'evproxy.service:' <<<"$report" | grep -v 'Overall' >&2; then
 fi
 grep 'Overall' <<<"$report"
 
+# Each of these is asked for elsewhere: see evproxy(8).
+for line in '^StartLimitIntervalSec=0$' '^LogRateLimitBurst=1000000$' \
+    '^ExecReload=.* -t --as-service -c ' '^TimeoutStopSec='; do
+    grep -q -e "$line" conf/evproxy.service || {
+        echo "conf/evproxy.service: no line fits $line" >&2
+        exit 1
+    }
+done
+
 # The example of a socket unit, beside the service that it needs.
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

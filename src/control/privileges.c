@@ -121,6 +121,15 @@ static int drop_capabilities(void)
     return (int)syscall(SYS_capset, &header, none);
 }
 
+/* As under a unit with User=, or without CAP_SETUID. */
+static const char *hint(void)
+{
+    return errno == EPERM
+               ? "; leave out 'user' and 'group' where a service manager sets "
+                 "them"
+               : "";
+}
+
 static const char *become(const struct identity *identity)
 {
     if (identity->uid != 0) {
@@ -128,15 +137,15 @@ static const char *become(const struct identity *identity)
     }
     if ((identity->name[0] != '\0' ? initgroups(identity->name, identity->gid)
                                    : setgroups(0, NULL)) < 0) {
-        return sentence("cannot set the groups: %s", strerror(errno));
+        return sentence("cannot set the groups: %s%s", strerror(errno), hint());
     }
     if (setresgid(identity->gid, identity->gid, identity->gid) < 0) {
-        return sentence("cannot become group %u: %s", (unsigned)identity->gid,
-                        strerror(errno));
+        return sentence("cannot become group %u: %s%s", (unsigned)identity->gid,
+                        strerror(errno), hint());
     }
     if (setresuid(identity->uid, identity->uid, identity->uid) < 0) {
-        return sentence("cannot become user %u: %s", (unsigned)identity->uid,
-                        strerror(errno));
+        return sentence("cannot become user %u: %s%s", (unsigned)identity->uid,
+                        strerror(errno), hint());
     }
     if (identity->uid == 0) {
         return NULL;

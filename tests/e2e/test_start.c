@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -216,6 +217,31 @@ static void skip_unless_root(void)
     }
 }
 
+/* As a unit does that forbids to change the user. */
+static void lose_the_right(void)
+{
+    prctl(PR_CAPBSET_DROP, CAP_SETGID);
+    prctl(PR_CAPBSET_DROP, CAP_SETUID);
+}
+
+static void a_user_that_cannot_be_changed_gets_a_hint(void **state)
+{
+    const struct proxy_options options = {.prepare = lose_the_right,
+                                          .no_ready = true};
+    struct loopback front = loopback_new();
+    struct proxy *proxy;
+
+    (void)state;
+    skip_unless_root();
+    proxy = proxy_launch(&options,
+                         "[global]\nuser = nobody\n[service web]\n"
+                         "listen = %s\nupstream = 127.0.0.1:1\n",
+                         front.text);
+    assert_int_equal(proxy_wait(proxy), 1);
+    proxy_line(proxy, "cannot set the groups: .*; leave out 'user' and 'group' "
+                      "where a service manager sets them");
+}
+
 /* Root with another group and an inheritable capability, as a start by hand may
  * have. */
 static void have_rights(void)
@@ -376,6 +402,7 @@ int main(void)
         E2E(a_signal_during_the_start_is_obeyed_after_it),
         E2E(a_log_at_its_limit_loses_lines_and_no_more),
         E2E(a_closed_standard_stream_is_dev_null),
+        E2E(a_user_that_cannot_be_changed_gets_a_hint),
         E2E(a_dropped_privilege_cannot_be_had_again),
         E2E(a_group_without_a_user_is_obeyed),
         E2E(no_program_that_it_executes_gains_a_privilege),

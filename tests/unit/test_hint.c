@@ -44,7 +44,7 @@ static const struct {
     {"health_check = htpp", "; did you mean 'http'?"},
     {"on_down = rest", "; did you mean 'reset'?"},
     {"idle_timeout = soon", NULL},
-    {"balance = fairest", NULL},
+    {"balance = whatever", NULL},
 };
 
 static void expect_end_of(const char *message, const char *hint)
