@@ -193,16 +193,25 @@ static bool find_places(const struct session_taker *taker,
 /* Gives the session its bytes. False: they are not as many as it says. */
 static bool take_bytes(struct session_taker *taker, struct session_image *image)
 {
+    if (taker->bytes[UP].count != image->relay[UP].held ||
+        taker->bytes[DOWN].count != image->relay[DOWN].held) {
+        return false;
+    }
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         struct session_taker_bytes *bytes = &taker->bytes[i];
 
-        if (bytes->count != image->relay[i].held) {
-            return false;
-        }
         image->relay[i].block = bytes->bytes;
         *bytes = (struct session_taker_bytes){NULL, 0};
     }
     return true;
+}
+
+static void drop(struct session_image *image)
+{
+    session_image_close(image);
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        free((void *)(uintptr_t)image->relay[i].block);
+    }
 }
 
 /* No worker is asked. */
@@ -212,10 +221,7 @@ static const char *let_stay(struct session_taker *taker,
     uint32_t *stay =
         array_push(&taker->stays, &taker->stay_count, sizeof(*stay));
 
-    session_image_close(image);
-    for (enum direction i = UP; i < DIRECTIONS; i++) {
-        free((void *)(uintptr_t)image->relay[i].block);
-    }
+    drop(image);
     if (stay == NULL) {
         return out_of_memory;
     }
@@ -243,6 +249,7 @@ const char *session_taker_take(struct session_taker *taker,
     }
     arrival = next_arrival(taker);
     if (arrival == NULL) {
+        drop(&session.image);
         return out_of_memory;
     }
     *arrival = (struct handover_arrival){
