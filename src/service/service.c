@@ -137,11 +137,11 @@ static int add_upstream(struct service *service, const struct index *index,
     if (slot->upstream == NULL) {
         slot->upstream =
             upstream_create(endpoint, text, service->state->workers);
+        if (slot->upstream == NULL) {
+            return -1;
+        }
+        slot->upstream->queue = &service->state->queue;
     }
-    if (slot->upstream == NULL) {
-        return -1;
-    }
-    slot->upstream->queue = &service->state->queue;
     slot->listed = true;
     slot->upstream->holders++;
     service->upstreams[i] = slot->upstream;
