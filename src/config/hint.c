@@ -65,7 +65,10 @@ static const char *choice_meant(const struct key *key, const char *text)
             return word;
         }
     }
-    return key_table_nearest(key->choices, key->choice_count, text);
+    /* A number is near to each other one, and is no slip. */
+    return isdigit((unsigned char)text[0])
+               ? NULL
+               : key_table_nearest(key->choices, key->choice_count, text);
 }
 
 static bool is_quote(char c)
