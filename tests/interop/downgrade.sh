@@ -17,6 +17,7 @@ if ! git cat-file -e "$previous:./upgrade.sh" 2>/dev/null; then
 fi
 mkdir "$dir/previous"
 git -C "$top" archive "$previous" | tar -x -C "$dir/previous"
-check "$previous builds" make -C "$dir/previous" -j2 build/evproxy || exit 1
+check "$previous builds" \
+    make -C "$dir/previous" -j2 LTO= build/evproxy || exit 1
 check 'connections move there and back' env \
     EVPROXY_OTHER="$dir/previous/build/evproxy" "$tests/test_upgrade_versions"
