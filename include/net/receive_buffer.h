@@ -38,10 +38,9 @@ enum receive_buffer {
  * for ever. */
 enum receive_buffer receive_buffer_shrink(const struct sock *source);
 
-/* Keeps it at the size that it has; or at twice what the sink has taken in a
- * round trip of the source on the whole, if that is less and more than small.
- */
-void receive_buffer_hold(const struct sock *source, const struct sock *sink);
+/* Keeps it at the size that it has: the kernel does not grow a buffer again
+ * that was larger once. */
+void receive_buffer_hold(const struct sock *source);
 
 /* Makes it at least twice as wide, and lets the kernel grow it further. */
 void receive_buffer_release(const struct sock *source);

@@ -122,33 +122,9 @@ enum receive_buffer receive_buffer_shrink(const struct sock *source)
     return RECEIVE_BUFFER_SMALL_NOW;
 }
 
-/* What the sink has taken, on the whole, in a round trip of the source; a lot
- * if that is not known. */
-static uint64_t taken_in_round_trip(const struct sock *source,
-                                    const struct sock *sink)
+void receive_buffer_hold(const struct sock *source)
 {
-    struct tcp_info in = get_tcp_info(source->fd);
-    struct tcp_info out = get_tcp_info(sink->fd);
-
-    if (in.tcpi_min_rtt == 0 || out.tcpi_busy_time == 0) {
-        return INT_MAX;
-    }
-    return MIN(out.tcpi_bytes_acked, UINT32_MAX) * in.tcpi_min_rtt /
-           out.tcpi_busy_time;
-}
-
-void receive_buffer_hold(const struct sock *source, const struct sock *sink)
-{
-    int bytes = get(source->fd, SO_RCVBUF);
-    uint64_t enough;
-
-    if (!can_lock(source, bytes)) {
-        return;
-    }
-    enough = MAX(2 * taken_in_round_trip(source, sink), RECEIVE_BUFFER_SMALL);
-    if (enough < (unsigned)bytes / 2) {
-        lock_size(source, (int)enough);
-    } else {
+    if (can_lock(source, get(source->fd, SO_RCVBUF))) {
         sock_set_int(source->fd, SOL_SOCKET, SO_BUF_LOCK, RECEIVE_LOCK);
     }
 }

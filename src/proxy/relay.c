@@ -35,7 +35,7 @@ static void follow_order(struct relay *relay,
         }
         break;
     case GROWTH_HOLD:
-        receive_buffer_hold(context->from, context->to);
+        receive_buffer_hold(context->from);
         break;
     case GROWTH_RELEASE:
         receive_buffer_release(context->from);
