@@ -19,11 +19,11 @@
 /* As SO_RCVBUF is told them: the kernel doubles each for what it needs itself.
  * A released one has at least the wide one, the default of net.core.rmem_max
  * before Linux 6.18. */
-#define RECEIVE_BUFFER_SMALL (40 * 1024)
+#define RECEIVE_BUFFER_SMALL (36 * 1024)
 #define RECEIVE_BUFFER_WIDE  (208 * 1024)
 
 /* From so long a round trip on, a source is far away. A small buffer still
- * takes 12 MB a second from a nearer one. */
+ * takes 11 MB a second from a nearer one. */
 #define RECEIVE_BUFFER_FAR_US 5000
 
 enum receive_buffer {
