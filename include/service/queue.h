@@ -91,7 +91,7 @@ bool queue_called(struct queue_part *part) WARN_UNUSED;
 struct queue_place *queue_next(const struct queue_part *part,
                                const struct queue_place *place);
 
-/* Calls whoever has waited longest. */
+/* Calls the worker of the oldest place. */
 void queue_call(struct queue *queue);
 
 /* A place may have got free. Any thread. queue: NULL, or that of the service.

@@ -41,7 +41,7 @@ struct file {
     int fd;
     uint64_t number; /* tells it from others that had the descriptor */
     bool stranger;   /* not the code's under test: see file_open_stranger */
-    bool guest; /* it came by a message; whoever knows better clears this */
+    bool guest;      /* it came by a message; the new process has not started */
     struct stream *stream;   /* FILE_STREAM; duplicates share it */
     struct tube *tube;       /* FILE_TUBE: an end of it */
     struct courier *courier; /* FILE_COURIER: an end of it */
