@@ -8,15 +8,17 @@ need make
 tests=$(dirname "$EVPROXY")/tests/e2e
 previous=${PREVIOUS:-HEAD~1}
 
-# Without a repository, or in one that this tree is only a file of.
-top=$(git rev-parse --show-toplevel 2>/dev/null)
-if ! git cat-file -e "$previous:./upgrade.sh" 2>/dev/null; then
+# Without a repository, or in one that this tree is only a file of. The tree may
+# be a folder of a larger repository: git takes the paths of where it runs.
+root=$(dirname "$0")/../..
+if ! git -C "$root" cat-file -e "$previous:./tests/interop/upgrade.sh" \
+    2>/dev/null; then
     echo "# skipped: there is no $previous of this tree"
     report 0 'it has no commit before'
     exit
 fi
 mkdir "$dir/previous"
-git -C "$top" archive "$previous" | tar -x -C "$dir/previous"
+git -C "$root" archive "$previous" | tar -x -C "$dir/previous"
 check "$previous builds" \
     make -C "$dir/previous" -j2 LTO= build/evproxy || exit 1
 check 'connections move there and back' env \
