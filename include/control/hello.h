@@ -25,6 +25,8 @@ struct hello {
     uint64_t started_ns; /* the first of all processes */
     uint64_t reloaded;   /* how often, in all of them */
     uint64_t refused;    /* reloads */
+    uint64_t announces;  /* of the new process: 1: connections may be announced
+                            before the freeze */
 };
 
 /* That of the old process. */

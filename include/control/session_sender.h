@@ -1,7 +1,8 @@
 /*
- * session_sender: the connections of an upgrade on their way from the frozen
- * workers to the messages: before them what was counted until the freeze, and
- * how many there are. Control thread of the old process.
+ * session_sender: the connections of an upgrade on their way from the workers
+ * to the messages: those that are announced, with how many they are before
+ * them; and once more when they are frozen, then with what was counted until
+ * the freeze. Control thread of the old process.
  *
  * Some messages are under way at once, so that neither process waits for the
  * other one. If the kernel takes no more (it counts descriptors that are under
@@ -19,12 +20,14 @@
 /* Messages under way at once. */
 #define SESSION_SENDER_WINDOW 4
 
-/* All-zero: nothing was sent. */
+/* All-zero: nothing was sent, and they are frozen. */
 struct session_sender {
+    bool announces;
     struct upgrade_cursor cursor;
-    bool ledger_sent; /* the pass after the freeze is complete */
-    bool complete;    /* all is written */
-    bool pending;     /* the message is written, and is to be sent */
+    bool
+        counts_sent; /* and of the frozen ones, the ledger's pass is complete */
+    bool complete;   /* all is written */
+    bool pending;    /* the message is written, and is to be sent */
     unsigned under_way;
     uint32_t count; /* sessions */
 };
@@ -38,6 +41,11 @@ int session_sender_send(struct session_sender *sender, struct ledger *ledger,
 /* The new process has answered one of them. False: none is under way that it
  * has to answer; the last one has no answer of its own. */
 bool session_sender_answered(struct session_sender *sender) WARN_UNUSED;
+
+static inline bool session_sender_begun(const struct session_sender *sender)
+{
+    return sender->counts_sent;
+}
 
 /* The new process has read all of them. */
 static inline bool session_sender_done(const struct session_sender *sender)

@@ -27,6 +27,8 @@ struct session_taker {
     struct ledger_reader *ledger;        /* knows the services and upstreams */
     struct session_taker_bytes bytes[2]; /* by direction */
     struct handover_batch **batches;     /* by worker: of the present message */
+    struct handover_place **places;      /* by their number */
+    size_t place_count;
     struct list aside; /* messages to the control thread, for later */
     unsigned due;      /* reports of workers that are awaited */
     uint32_t count;    /* sessions that were read */
@@ -54,13 +56,22 @@ const char *session_taker_take(struct session_taker *taker,
                                const struct record *record,
                                struct channel_message *in) WARN_UNUSED;
 
+/* The same for one that is announced: it gets a place, if there is one. */
+const char *session_taker_announced(struct session_taker *taker,
+                                    const struct record *record,
+                                    struct channel_message *in) WARN_UNUSED;
+
 /* At the end of a message: sends what is gathered to the workers. */
 const char *session_taker_flush(struct session_taker *taker) WARN_UNUSED;
 
 /* Waits until they have answered. Other messages wait for the loop. */
 const char *session_taker_await(struct session_taker *taker) WARN_UNUSED;
 
-/* Lets all go on, and posts the messages that were put aside. */
+/* Lets all go on, posts the messages that were put aside, and frees the rest.
+ */
 void session_taker_start(struct session_taker *taker);
+
+/* Frees what it has allocated. */
+void session_taker_free(struct session_taker *taker);
 
 #endif

@@ -39,6 +39,7 @@ struct takeover {
     struct hello old;
 
     struct session_taker taker;
+    bool announced; /* all that are */
     uint64_t frozen_ns;
     bool goodbye; /* the old process has told all */
     struct channel_message in, out;

@@ -5,11 +5,14 @@
  * say to each other is in control/upgrade_message.h. Control thread, in its
  * loop.
  *
- *      NONE ──▶ GREETING ──▶ ESTATE ──▶ LEDGER ──▶ FREEZING ──▶ MOVING
- *        ▲          │           │          │          │           │
- *        └──────────┴───────────┴──────────┴──────────┴───────────┤
- *              it fails: all goes on as it was                    ▼
- *                                              LEFT ◀── COMMITTING
+ *      NONE ──▶ GREETING ──▶ ESTATE ──▶ LEDGER ──▶ ANNOUNCING
+ *        ▲          │           │          │           │
+ *        ├──────────┴───────────┴──────────┴───────────┤
+ *        │     it fails: all goes on as it was         ▼
+ *        └────────────────────────────── MOVING ◀── FREEZING
+ *                                           │
+ *                                           ▼
+ *                                      COMMITTING ──▶ LEFT
  *
  * Until the new process has said STARTED everything is this one's, and it goes
  * on if the other one ends, says so, or is silent for 10 s. Afterwards only
@@ -38,6 +41,7 @@ enum upgrade_phase {
     UPGRADE_GREETING,
     UPGRADE_ESTATE,
     UPGRADE_LEDGER,
+    UPGRADE_ANNOUNCING, /* from here on workers are asked for something */
     UPGRADE_FREEZING,
     UPGRADE_MOVING,
     UPGRADE_COMMITTING,
@@ -89,7 +93,7 @@ static inline bool upgrade_under_way(const struct upgrade *upgrade)
 /* Gives it up. Harmless if none is under way. */
 void upgrade_abandon(struct upgrade *upgrade, const char *reason);
 
-/* A worker has reported REPORT_FROZEN or REPORT_THAWED. */
+/* A worker has reported _ANNOUNCED, _FROZEN or _THAWED. */
 void upgrade_reported(struct upgrade *upgrade, const struct report *report);
 
 /* Nothing is left here. True: the new process knows all, or is gone. False: it

@@ -10,6 +10,9 @@
  *                                                   configuration and sockets
  *      the ledger ..., LEDGER_END        ──▶        a NEXT for each message
  *                                        ◀──  PREPARED
+ *      SESSIONS, ANNOUNCED ...,
+ *      ANNOUNCED_END                     ──▶        a NEXT for each message
+ *                                        ◀──  PREPARED
  *      freezes
  *      the ledger ..., SESSIONS,
  *      BYTES, SESSION ..., SESSIONS_END  ──▶        a NEXT for each message
@@ -22,7 +25,8 @@
  *      GOODBYE                           ──▶
  *
  * Until STARTED the old process has everything and can go on. If the new one
- * cannot, it says FAILED at any time before.
+ * cannot, it says FAILED at any time before. Connections are announced if the
+ * new one has said in HELLO that they may be.
  */
 #ifndef EVPROXY_CONTROL_UPGRADE_MESSAGE_H
 #define EVPROXY_CONTROL_UPGRADE_MESSAGE_H
@@ -55,6 +59,8 @@ enum {
     UPGRADE_SESSIONS_END = 10 | RECORD_CRITICAL,
     UPGRADE_COMMIT = 11 | RECORD_CRITICAL,
     UPGRADE_GOODBYE = 12,
+    UPGRADE_ANNOUNCED = 13 | RECORD_CRITICAL,
+    UPGRADE_ANNOUNCED_END = 14 | RECORD_CRITICAL,
 
     UPGRADE_NEXT = 0x40 | RECORD_CRITICAL,
     UPGRADE_PREPARED = 0x41 | RECORD_CRITICAL,
@@ -68,7 +74,8 @@ enum {
  * others are in control/hello. */
 #define UPGRADE_HELLO_LEAST (2 | RECORD_CRITICAL)
 
-/* Of SESSIONS: how many there are, and their descriptors. */
+/* Of SESSIONS: how many there are, and the descriptors that travel with them.
+ */
 enum {
     UPGRADE_SESSIONS_COUNT = 1,
     UPGRADE_SESSIONS_DESCRIPTORS = 2,

@@ -21,6 +21,7 @@ struct upgrade_cursor {
     uint32_t session;
     unsigned direction; /* of the bytes; DIRECTIONS: all are sent */
     uint32_t bytes;
+    uint32_t places; /* of the workers before it */
 };
 
 /* Lists the sockets of the current generation and of HTTP, as handed_collect.
@@ -38,15 +39,15 @@ bool upgrade_write_estate(size_t *at, const struct names *names,
 
 #define UPGRADE_SUMMARY_BYTES 64 /* at most */
 
-/* Of all workers, which are frozen: how many sessions there are, which it
- * answers, and descriptors. */
+/* How many sessions all workers have announced or frozen, which it answers, and
+ * how many descriptors travel with them. */
 uint32_t upgrade_write_summary(struct workers *workers,
                                struct record_writer *writer);
 
-/* Goes on with the frozen sessions. True: all are written, and there is room
- * for an empty record. */
+/* Goes on with the sessions that are announced or frozen, in records of that
+ * tag. True: all are written, and there is room for an empty record. */
 bool upgrade_write_sessions(struct upgrade_cursor *cursor,
-                            struct workers *workers,
+                            struct workers *workers, unsigned tag,
                             struct record_writer *writer,
                             struct channel_message *message);
 

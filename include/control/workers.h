@@ -51,8 +51,9 @@ void workers_reset_evenly(struct workers *workers, uint64_t deadline_ns);
 /* Upstreams have a new reset_ns: their older connections are reset. */
 void workers_sweep(struct workers *workers);
 
-/* As those of proxy/worker.h, for all. The first two answer how many reports
+/* As those of proxy/worker.h, for all. All but the last answer how many reports
  * follow: fewer than there are workers if there is no memory. */
+unsigned workers_announce(struct workers *workers);
 unsigned workers_freeze(struct workers *workers);
 unsigned workers_thaw(struct workers *workers);
 void workers_depart(struct workers *workers);

@@ -179,4 +179,7 @@ void sock_close(struct sock *sock);
 /* Closes with a reset: bytes that the peer has not received are lost. */
 void sock_reset(struct sock *sock);
 
+/* Closes the descriptor alone: the connection goes on elsewhere. */
+void sock_disown(struct sock *sock);
+
 #endif

@@ -40,6 +40,8 @@ enum {
                                        short read from it before a hang-up does
                                        not prove that the queue is empty. */
     SOCK_OPTION_MULTIPATH = 1 << 4, /* Multipath TCP */
+    SOCK_OPTION_SHARED = 1 << 5,    /* another process may have the open file
+                                       too, so that closing ours ends nothing */
 };
 
 /* tls: who reads and writes the records; see tls.h. */

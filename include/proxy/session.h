@@ -165,6 +165,11 @@ void session_count_nameless(struct plane *plane, struct session *session);
 void session_log_end(const struct plane *plane, const struct session *session,
                      enum cause cause);
 
+/* Closes the socket of one side, with a FIN or a reset. If another process may
+ * have the open file, it is no longer watched for us either. */
+void session_close_side(struct plane *plane, struct session *session,
+                        enum direction side, bool fin);
+
 /* Ends the session with its one cause. Every end leads here. */
 void session_close(struct plane *plane, struct session *session,
                    enum cause cause);

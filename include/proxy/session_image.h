@@ -65,4 +65,27 @@ struct session *
 session_arrive_frozen(struct plane *plane,
                       const struct session_image *image) WARN_UNUSED;
 
+/*
+ * The same in two steps, the second of which is short.
+ *
+ * session_place watches the sockets of a session that may arrive, which goes on
+ * elsewhere until it is frozen there: only its service, client and sockets need
+ * be known. The session is frozen, nothing is counted, and its upstream is
+ * NULL. NULL with errno: the descriptors of the sockets are closed.
+ *
+ * session_fill gives it the rest of the image, whose sockets' descriptors are
+ * not used. -1 with errno: session_depart is due, as it is for a place that is
+ * never filled. It owns the descriptors of pipes in any case.
+ */
+struct session *session_place(struct plane *plane,
+                              const struct session_image *image) WARN_UNUSED;
+int session_fill(struct plane *plane, struct session *session,
+                 const struct session_image *image) WARN_UNUSED;
+
+/* Describes an established session for session_place, without stopping it. From
+ * now on its end is one for whoever else has its open files. False: it cannot
+ * move, see session_freeze. */
+bool session_announce(struct session *session,
+                      struct session_image *image) WARN_UNUSED;
+
 #endif

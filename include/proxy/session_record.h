@@ -14,14 +14,17 @@
 #include "proxy/session_image.h"
 
 #define SESSION_RECORD_FDS_MAX   6
-#define SESSION_RECORD_BYTES_MAX 640
+#define SESSION_RECORD_BYTES_MAX 656
+#define SESSION_RECORD_NO_PLACE  UINT64_MAX
 
 /* Services and upstreams have numbers that both processes know. */
 struct session_record {
     struct session_image image; /* without service, upstream and blocks */
     uint64_t service;
     uint64_t upstream;
-    uint32_t fd_count;
+    uint64_t place;    /* in which the descriptors of its sockets are already;
+                          SESSION_RECORD_NO_PLACE: they travel with it */
+    uint32_t fd_count; /* that travel with it */
 };
 
 /* Writes a record with that tag. Answers how many descriptors are its own, and

@@ -83,6 +83,7 @@ enum report_type {
     REPORT_UPSTREAM_FAILED, /* fail_threshold took the upstream out */
     REPORT_DRAINED,         /* no session is left, and none is accepted */
     REPORT_BEAT,            /* the answer to worker_beat */
+    REPORT_ANNOUNCED,       /* to worker_announce */
     REPORT_FROZEN,          /* to worker_freeze */
     REPORT_THAWED,          /* to worker_thaw */
     REPORT_TAKEN,           /* to worker_take */
@@ -97,7 +98,7 @@ struct report {
     struct generation *generation; /* of REPORT_GENERATION_DONE */
     struct upstream *upstream;     /* of REPORT_UPSTREAM_FAILED */
     struct handover_batch *batch;  /* of REPORT_TAKEN; the receiver's */
-    bool failed;                   /* of REPORT_FROZEN: no memory */
+    bool failed;                   /* of _ANNOUNCED and _FROZEN: no memory */
     uint64_t frozen_ns;            /* of REPORT_FROZEN: when it began */
 };
 

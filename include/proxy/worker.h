@@ -48,8 +48,9 @@ void worker_beat(struct worker *worker);
 struct handover;
 struct handover_batch;
 
-/* Answered by REPORT_FROZEN; then worker_handover is the control thread's until
- * it calls one of the next two. -1: no memory. */
+/* Answered by REPORT_ANNOUNCED and REPORT_FROZEN; then worker_handover is the
+ * control thread's until it calls the next one. -1: no memory. */
+int worker_announce(struct worker *worker) WARN_UNUSED;
 int worker_freeze(struct worker *worker) WARN_UNUSED;
 struct handover *worker_handover(struct worker *worker);
 

@@ -293,6 +293,7 @@ static void on_report(struct loop *loop, struct report *report)
     case REPORT_BEAT:
         workers_answered(&daemon->workers, report->worker);
         break;
+    case REPORT_ANNOUNCED:
     case REPORT_FROZEN:
     case REPORT_THAWED:
         upgrade_reported(&daemon->upgrade, report);

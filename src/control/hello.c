@@ -15,6 +15,7 @@ enum {
     TAG_STARTED_NS = 7,
     TAG_RELOADED = 8,
     TAG_REFUSED = 9,
+    TAG_ANNOUNCES = 10,
 };
 
 struct number {
@@ -31,6 +32,7 @@ static const struct number numbers[] = {
     {TAG_STARTED_NS, offsetof(struct hello, started_ns), UINT64_MAX},
     {TAG_RELOADED, offsetof(struct hello, reloaded), UINT64_MAX},
     {TAG_REFUSED, offsetof(struct hello, refused), UINT64_MAX},
+    {TAG_ANNOUNCES, offsetof(struct hello, announces), 1},
 };
 
 struct hello hello_of(const struct generation *generation,

@@ -41,7 +41,7 @@ const char *session_taker_freeze(struct session_taker *taker)
 /* Numbers of sessions that were not taken up stay in the old process. */
 static void end_batch(struct session_taker *taker, struct handover_batch *batch)
 {
-    for (uint32_t i = 0; i < batch->count; i++) {
+    for (uint32_t i = 0; i < batch->count && !batch->announced; i++) {
         struct handover_arrival *arrival = &batch->list[i];
         uint32_t *stay;
 
@@ -106,8 +106,19 @@ void session_taker_start(struct session_taker *taker)
         mailbox_post(&taker->loop->mailbox,
                      container_of(link, struct message, link));
     }
+    session_taker_free(taker);
+}
+
+void session_taker_free(struct session_taker *taker)
+{
+    for (size_t i = 0; i < taker->place_count; i++) {
+        free(taker->places[i]);
+    }
+    free(taker->places);
     free(taker->batches);
     free(taker->stays);
+    taker->places = NULL;
+    taker->place_count = 0;
     taker->batches = NULL;
     taker->stays = NULL;
 }
@@ -160,17 +171,30 @@ const char *session_taker_add_bytes(struct session_taker_bytes *bytes,
     return NULL;
 }
 
-/* The place for one more session of the worker that has the fewest. */
-static struct handover_arrival *next_arrival(struct session_taker *taker)
+/* The next entry of the worker's batch. NULL: no memory. */
+static struct handover_arrival *next_arrival(struct session_taker *taker,
+                                             unsigned worker, bool announced)
 {
-    struct handover_batch **batch =
-        &taker->batches[taker->count % taker->workers->count];
+    struct handover_batch **batch = &taker->batches[worker];
 
-    if (*batch == NULL) {
-        *batch = calloc(1, sizeof(**batch) +
-                               BATCH_MAX * sizeof(struct handover_arrival));
+    if (*batch != NULL &&
+        ((*batch)->count == BATCH_MAX || (*batch)->announced != announced)) {
+        if (worker_take(taker->workers->list[worker], *batch) < 0) {
+            return NULL;
+        }
+        taker->due++;
+        *batch = NULL;
     }
-    return *batch == NULL ? NULL : &(*batch)->list[(*batch)->count++];
+    if (*batch == NULL) {
+        *batch = malloc(sizeof(**batch) +
+                        BATCH_MAX * sizeof(struct handover_arrival));
+        if (*batch == NULL) {
+            return NULL;
+        }
+        (*batch)->announced = announced;
+        (*batch)->count = 0;
+    }
+    return &(*batch)->list[(*batch)->count++];
 }
 
 /* False: this process lacks its service or its upstream. */
@@ -206,7 +230,7 @@ static bool take_bytes(struct session_taker *taker, struct session_image *image)
     return true;
 }
 
-static void drop(struct session_image *image)
+static void drop(const struct session_image *image)
 {
     session_image_close(image);
     for (enum direction i = UP; i < DIRECTIONS; i++) {
@@ -229,35 +253,104 @@ static const char *let_stay(struct session_taker *taker,
     return NULL;
 }
 
+/* The session of a record, with its descriptors and its bytes. */
+static const char *read_session(struct session_taker *taker,
+                                const struct record *record,
+                                struct channel_message *in,
+                                struct session_record *session)
+{
+    if (!session_record_read(record, session) ||
+        session->fd_count > in->fd_count ||
+        !take_bytes(taker, &session->image)) {
+        return malformed;
+    }
+    session_record_set_fds(session, in->fds);
+    in->fd_count -= session->fd_count;
+    memmove(in->fds, in->fds + session->fd_count,
+            in->fd_count * sizeof(in->fds[0]));
+    return NULL;
+}
+
+/* Gives the session to a worker. */
+static const char *add_arrival(struct session_taker *taker,
+                               const struct session_record *session,
+                               struct handover_place *place, unsigned worker,
+                               bool announced)
+{
+    struct handover_arrival *arrival = next_arrival(taker, worker, announced);
+
+    if (arrival == NULL) {
+        drop(&session->image);
+        return out_of_memory;
+    }
+    *arrival = (struct handover_arrival){
+        .image = session->image,
+        .place = place,
+        .service = (uint32_t)session->service,
+        .number = taker->count,
+    };
+    return NULL;
+}
+
+const char *session_taker_announced(struct session_taker *taker,
+                                    const struct record *record,
+                                    struct channel_message *in)
+{
+    unsigned worker = (unsigned)(taker->place_count % taker->workers->count);
+    struct handover_place **place;
+    struct session_record session;
+    const char *error = read_session(taker, record, in, &session);
+
+    if (error != NULL) {
+        return error;
+    }
+    if (session.fd_count != DIRECTIONS ||
+        session.place != SESSION_RECORD_NO_PLACE) {
+        drop(&session.image);
+        return malformed;
+    }
+    place = array_push(&taker->places, &taker->place_count, sizeof(*place));
+    if (place != NULL) {
+        *place = calloc(1, sizeof(**place));
+    }
+    if (place == NULL || *place == NULL) {
+        drop(&session.image);
+        return out_of_memory;
+    }
+    (*place)->worker = worker;
+    if (!find_places(taker, &session)) { /* nor will it be found later */
+        drop(&session.image);
+        return NULL;
+    }
+    return add_arrival(taker, &session, *place, worker, true);
+}
+
 const char *session_taker_take(struct session_taker *taker,
                                const struct record *record,
                                struct channel_message *in)
 {
+    unsigned worker = taker->count % taker->workers->count;
+    struct handover_place *place = NULL;
     struct session_record session;
-    struct handover_arrival *arrival;
+    const char *error = read_session(taker, record, in, &session);
 
-    if (!session_record_read(record, &session) ||
-        session.fd_count > in->fd_count || !take_bytes(taker, &session.image)) {
-        return malformed;
+    if (error != NULL) {
+        return error;
     }
-    session_record_set_fds(&session, in->fds);
-    in->fd_count -= session.fd_count;
-    memmove(in->fds, in->fds + session.fd_count,
-            in->fd_count * sizeof(in->fds[0]));
+    if (session.place != SESSION_RECORD_NO_PLACE) {
+        if (session.place >= taker->place_count) {
+            drop(&session.image);
+            return malformed;
+        }
+        place = taker->places[session.place];
+        worker = place->worker;
+    }
     if (!find_places(taker, &session)) {
         return let_stay(taker, &session.image);
     }
-    arrival = next_arrival(taker);
-    if (arrival == NULL) {
-        drop(&session.image);
-        return out_of_memory;
-    }
-    *arrival = (struct handover_arrival){
-        .image = session.image,
-        .service = (uint32_t)session.service,
-        .number = taker->count++,
-    };
-    return NULL;
+    error = add_arrival(taker, &session, place, worker, false);
+    taker->count++;
+    return error;
 }
 
 const char *session_taker_flush(struct session_taker *taker)

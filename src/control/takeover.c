@@ -77,7 +77,11 @@ static const char *say_word(struct takeover *takeover, unsigned tag)
 static const char *say_hello(struct takeover *takeover)
 {
     struct record_writer writer = upgrade_message_writer(&takeover->out);
-    const struct hello hello = {EVPROXY_VERSION, .least = UPGRADE_FORMAT_LEAST};
+    const struct hello hello = {
+        EVPROXY_VERSION,
+        .least = UPGRADE_FORMAT_LEAST,
+        .announces = 1,
+    };
 
     hello_write(&writer, &hello);
     return say(takeover, &writer);
@@ -137,6 +141,18 @@ static const char *flush(struct takeover *takeover)
                : session_taker_flush(&takeover->taker);
 }
 
+/* 1: the message ends what is read; 0: it does not; -1: it is malformed. All
+ * sessions end twice if they are announced. */
+static int is_last(const struct takeover *takeover, unsigned last)
+{
+    struct record_reader reader = upgrade_message_reader(&takeover->in);
+    int result = record_find(reader, last);
+
+    return result == 0 && last == UPGRADE_SESSIONS_END
+               ? record_find(reader, UPGRADE_ANNOUNCED_END)
+               : result;
+}
+
 /* Reads messages until a record with that tag has come, and answers each with
  * NEXT but the last: at once, so that the old process writes the next one
  * meanwhile. */
@@ -149,7 +165,7 @@ static const char *read_until(struct takeover *takeover, unsigned last,
     do {
         error = hear(takeover);
         if (error == NULL) {
-            done = record_find(upgrade_message_reader(&takeover->in), last);
+            done = is_last(takeover, last);
             error = done < 0   ? protocol_error
                     : done > 0 ? NULL
                                : say_word(takeover, UPGRADE_NEXT);
@@ -296,6 +312,14 @@ static const char *read_session(struct takeover *takeover,
         return session_taker_add_bytes(&taker->bytes[DOWN], record);
     case UPGRADE_SESSION:
         return session_taker_take(taker, record, &takeover->in);
+    case UPGRADE_ANNOUNCED:
+        return session_taker_announced(taker, record, &takeover->in);
+    case UPGRADE_ANNOUNCED_END:
+        if (takeover->announced) {
+            return protocol_error;
+        }
+        takeover->announced = true;
+        return NULL;
     case UPGRADE_SESSIONS_END:
         return NULL;
     default:
@@ -369,15 +393,22 @@ static const char *await_commit(struct takeover *takeover)
     return result == 0 ? NULL : failed("no COMMIT has come", errno);
 }
 
-const char *takeover_move(struct takeover *takeover, struct health *health)
+static const char *read_sessions(struct takeover *takeover)
 {
     const char *error = say_word(takeover, UPGRADE_PREPARED);
 
     if (error == NULL) {
         error = read_until(takeover, UPGRADE_SESSIONS_END, read_session);
     }
-    if (error == NULL) {
-        error = session_taker_await(&takeover->taker);
+    return error == NULL ? session_taker_await(&takeover->taker) : error;
+}
+
+const char *takeover_move(struct takeover *takeover, struct health *health)
+{
+    const char *error = read_sessions(takeover);
+
+    if (error == NULL && takeover->announced) { /* they have their places */
+        error = read_sessions(takeover);
     }
     if (error == NULL) {
         error = say_stays(takeover);

@@ -1,9 +1,9 @@
 #include "control/upgrade.h"
 
 #include "base/log.h"
+#include "control/upgrade_log.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/param.h>
@@ -56,17 +56,6 @@ static void read_words(struct upgrade *upgrade)
 
 /* ---- failure ---- */
 
-static void report_failure(struct upgrade *upgrade, const char *reason)
-{
-    char quoted[LOG_QUOTED_MAX(LAST_WORDS_MAX)];
-    char said[LOG_QUOTED_MAX(LAST_WORDS_MAX)];
-
-    log_write(LOG_ERROR, "upgrade failed version=%s reason=\"%s\" words=\"%s\"",
-              upgrade->new.version[0] == '\0' ? "-" : upgrade->new.version,
-              log_escape(reason, quoted, sizeof(quoted)),
-              log_escape(last_words_line(&upgrade->words), said, sizeof(said)));
-}
-
 static void close_all(struct upgrade *upgrade)
 {
     wheel_disarm(&upgrade->loop->wheel, &upgrade->timer);
@@ -95,7 +84,7 @@ static bool has_started(struct upgrade *upgrade)
 /* The new process is killed first: it must not move a byte any more. */
 void upgrade_abandon(struct upgrade *upgrade, const char *reason)
 {
-    bool frozen = upgrade->phase >= UPGRADE_FREEZING;
+    bool asked = upgrade->phase >= UPGRADE_ANNOUNCING;
 
     if (!upgrade_under_way(upgrade)) {
         return;
@@ -104,16 +93,17 @@ void upgrade_abandon(struct upgrade *upgrade, const char *reason)
     if (has_started(upgrade)) {
         /* What it had taken over has ended with it. The service manager starts
          * the service anew. */
-        report_failure(upgrade, "it ended at once after it had taken over");
+        upgrade_log_failed(&upgrade->new, &upgrade->words,
+                           "it ended at once after it had taken over");
         (void)log_stop();
         _exit(1);
     }
     read_words(upgrade);
-    report_failure(upgrade, reason);
+    upgrade_log_failed(&upgrade->new, &upgrade->words, reason);
     close_all(upgrade);
     ledger_close(&upgrade->ledger);
     upgrade->phase = UPGRADE_NONE;
-    if (frozen) {
+    if (asked) {
         upgrade->due += workers_thaw(upgrade->workers);
     }
     upgrade->ended(upgrade->arg, false);
@@ -128,11 +118,6 @@ static void fail_by_errno(struct upgrade *upgrade, const char *what)
 }
 
 /* ---- the beginning ---- */
-
-static void refuse(const char *reason)
-{
-    log_write(LOG_ERROR, "upgrade refused reason=\"%s\"", reason);
-}
 
 /* -1 with errno. */
 static int open_all(struct upgrade *upgrade)
@@ -178,22 +163,18 @@ static void greet(struct upgrade *upgrade)
 
 void upgrade_begin(struct upgrade *upgrade)
 {
-    char quoted[LOG_QUOTED_MAX(PATH_MAX)];
-
     if (upgrade->phase != UPGRADE_NONE || upgrade->due > 0) {
-        refuse("another one is under way");
+        upgrade_log_refused("another one is under way");
         return;
     }
     if (!generations_distributed(&upgrade->changes->generations)) {
-        refuse("the last reload is not complete yet");
+        upgrade_log_refused("the last reload is not complete yet");
         return;
     }
-    log_write(LOG_INFO, "upgrading version=%s path=%s", EVPROXY_VERSION,
-              log_quote(spawn_path(), quoted, sizeof(quoted)));
+    upgrade_log_begin(spawn_path());
     upgrade->words = (struct last_words){.count = 0};
     upgrade->at = upgrade->stay = 0;
     upgrade->new.version[0] = 0;
-    upgrade->sessions = (struct session_sender){.count = 0};
     upgrade->phase = UPGRADE_GREETING;
     if (open_all(upgrade) < 0) {
         fail_by_errno(upgrade, "cannot start it");
@@ -238,19 +219,36 @@ static void send_ledger(struct upgrade *upgrade)
     if (ledger_write(&upgrade->ledger, &writer)) {
         writer.size += RECORD_HEADER_BYTES;
         record_put(&writer, UPGRADE_LEDGER_END, NULL, 0);
-        upgrade->phase = UPGRADE_FREEZING;
+        upgrade->phase = UPGRADE_ANNOUNCING;
+        upgrade->sessions = (struct session_sender){.announces = true};
     }
     send_message(upgrade, &writer);
 }
 
-static void freeze(struct upgrade *upgrade)
+static void await_workers(struct upgrade *upgrade, unsigned count)
 {
-    unsigned count = workers_freeze(upgrade->workers);
-
-    upgrade->frozen_ns = UINT64_MAX;
     upgrade->due += count;
     if (count < upgrade->workers->count) {
         upgrade_abandon(upgrade, "out of memory");
+    }
+}
+
+static void freeze(struct upgrade *upgrade)
+{
+    upgrade->phase = UPGRADE_FREEZING;
+    upgrade->frozen_ns = UINT64_MAX;
+    upgrade->sessions = (struct session_sender){.announces = false};
+    await_workers(upgrade, workers_freeze(upgrade->workers));
+}
+
+/* The new process is ready for connections: all of them, or what is announced.
+ */
+static void prepared(struct upgrade *upgrade)
+{
+    if (upgrade->new.announces && !upgrade->sessions.complete) {
+        await_workers(upgrade, workers_announce(upgrade->workers));
+    } else {
+        freeze(upgrade);
     }
 }
 
@@ -281,11 +279,8 @@ static void depart(struct upgrade *upgrade)
     uint32_t moved = upgrade->sessions.count - upgrade->stay;
 
     systemd_main_process(upgrade->systemd, upgrade->process.pid);
-    log_write(LOG_INFO,
-              "handed over version=%s pid=%ld connections=%" PRIu32
-              " left=%" PRIu32,
-              upgrade->new.version, (long)upgrade->process.pid, moved,
-              shared_active(&upgrade->workers->shared) - moved);
+    upgrade_log_left(&upgrade->new, upgrade->process.pid, moved,
+                     shared_active(&upgrade->workers->shared) - moved);
     upgrade->phase = UPGRADE_LEFT;
     upgrade->message.count = 0;
     upgrade->sender = (struct ledger_sender){
@@ -338,6 +333,7 @@ static bool follow_next(struct upgrade *upgrade)
     case UPGRADE_LEDGER:
         send_ledger(upgrade);
         return true;
+    case UPGRADE_ANNOUNCING:
     case UPGRADE_MOVING:
         if (!session_sender_answered(&upgrade->sessions)) {
             return false;
@@ -364,7 +360,9 @@ static bool is_expected(const struct upgrade *upgrade, unsigned tag)
     case UPGRADE_HELLO:
         return upgrade->phase == UPGRADE_GREETING;
     case UPGRADE_PREPARED:
-        return upgrade->phase == UPGRADE_FREEZING && upgrade->due == 0;
+        return upgrade->phase == UPGRADE_ANNOUNCING && upgrade->due == 0 &&
+               (!session_sender_begun(&upgrade->sessions) ||
+                session_sender_done(&upgrade->sessions));
     case UPGRADE_STAYS:
     case UPGRADE_READY:
         return upgrade->phase == UPGRADE_MOVING &&
@@ -394,7 +392,7 @@ static bool follow(const struct record *record, void *arg)
     case UPGRADE_NEXT:
         return follow_next(upgrade);
     case UPGRADE_PREPARED:
-        freeze(upgrade);
+        prepared(upgrade);
         return true;
     case UPGRADE_STAYS:
         return upgrade_let_stay(upgrade->workers, record, &upgrade->stay);
@@ -453,14 +451,14 @@ static void follow_end(struct upgrade *upgrade)
 
 void upgrade_reported(struct upgrade *upgrade, const struct report *report)
 {
-    bool frozen = report->message.type == REPORT_FROZEN;
-
     upgrade->due--;
-    if (frozen) {
+    if (report->message.type == REPORT_FROZEN) {
         upgrade->frozen_ns = MIN(upgrade->frozen_ns, report->frozen_ns);
     }
-    if (frozen && report->failed) {
+    if (report->failed) {
         upgrade_abandon(upgrade, "out of memory");
+    } else if (upgrade->phase == UPGRADE_ANNOUNCING && upgrade->due == 0) {
+        send_sessions(upgrade);
     } else if (upgrade->phase == UPGRADE_FREEZING && upgrade->due == 0) {
         upgrade->phase = UPGRADE_MOVING;
         send_sessions(upgrade);

@@ -73,12 +73,12 @@ bool upgrade_write_estate(size_t *at, const struct names *names,
 
 /* ---- sessions ---- */
 
-static unsigned count_fds(const struct session_image *image)
+static unsigned count_fds(const struct handover_session *session)
 {
-    unsigned count = DIRECTIONS;
+    unsigned count = session->place == HANDOVER_NO_PLACE ? DIRECTIONS : 0;
 
     for (enum direction i = UP; i < DIRECTIONS; i++) {
-        count += image->relay[i].pipe.read_fd >= 0 ? 2 : 0;
+        count += session->image.relay[i].pipe.read_fd >= 0 ? 2 : 0;
     }
     return count;
 }
@@ -95,7 +95,7 @@ uint32_t upgrade_write_summary(struct workers *workers,
 
         sessions += handover->count;
         for (uint32_t j = 0; j < handover->count; j++) {
-            fds += count_fds(&handover->list[j].image);
+            fds += count_fds(&handover->list[j]);
         }
     }
     record_put_number(writer, UPGRADE_SESSIONS_COUNT, sessions);
@@ -143,14 +143,18 @@ static bool write_bytes(struct upgrade_cursor *cursor,
 
 /* False: it does not fit, or only a part of it. */
 static bool write_session(struct upgrade_cursor *cursor,
-                          const struct session_image *image,
+                          const struct handover_session *session, unsigned tag,
                           struct record_writer *writer,
                           struct channel_message *message)
 {
+    const struct session_image *image = &session->image;
     const struct session_record record = {
         .image = *image,
         .service = image->service->state->number,
         .upstream = image->upstream->number,
+        .place = session->place == HANDOVER_NO_PLACE
+                     ? SESSION_RECORD_NO_PLACE
+                     : (uint64_t)cursor->places + session->place,
     };
 
     if (!write_bytes(cursor, image, writer) ||
@@ -158,14 +162,14 @@ static bool write_session(struct upgrade_cursor *cursor,
         message->fd_count + SESSION_RECORD_FDS_MAX > CHANNEL_FDS_MAX) {
         return false;
     }
-    message->fd_count += session_record_write(writer, UPGRADE_SESSION, &record,
+    message->fd_count += session_record_write(writer, tag, &record,
                                               message->fds + message->fd_count);
     cursor->direction = 0;
     return true;
 }
 
 bool upgrade_write_sessions(struct upgrade_cursor *cursor,
-                            struct workers *workers,
+                            struct workers *workers, unsigned tag,
                             struct record_writer *writer,
                             struct channel_message *message)
 {
@@ -180,11 +184,12 @@ bool upgrade_write_sessions(struct upgrade_cursor *cursor,
             worker_handover(workers->list[cursor->worker]);
 
         if (cursor->session == handover->count) {
+            cursor->places += handover->announced;
             cursor->worker++;
             cursor->session = 0;
             continue;
         }
-        fits = write_session(cursor, &handover->list[cursor->session].image,
+        fits = write_session(cursor, &handover->list[cursor->session], tag,
                              writer, message);
         cursor->session += fits;
     }

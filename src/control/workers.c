@@ -140,6 +140,17 @@ void workers_sweep(struct workers *workers)
     }
 }
 
+unsigned workers_announce(struct workers *workers)
+{
+    unsigned count = 0;
+
+    while (count < workers->count &&
+           worker_announce(workers->list[count]) == 0) {
+        count++;
+    }
+    return count;
+}
+
 unsigned workers_freeze(struct workers *workers)
 {
     unsigned count = 0;

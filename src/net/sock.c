@@ -243,7 +243,21 @@ void sock_close(struct sock *sock)
     if (!(sock->ready & SOCK_RESET)) {
         (void)sock_finish(sock);
     }
+    if (sock->options & SOCK_OPTION_SHARED) {
+        sock_shutdown(sock);
+    }
     close_descriptor(sock);
+}
+
+/* A connection that is dissolved is reset by the kernel, whoever has its open
+ * file; a unix one is not. */
+static void dissolve(struct sock *sock)
+{
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+    if (connect(sock->fd, &nobody, sizeof(nobody)) < 0) {
+        shutdown(sock->fd, SHUT_RDWR);
+    }
 }
 
 void sock_reset(struct sock *sock)
@@ -253,6 +267,14 @@ void sock_reset(struct sock *sock)
     if (sock->fd >= 0) {
         setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     }
+    if (sock->options & SOCK_OPTION_SHARED) {
+        dissolve(sock);
+    }
+    close_descriptor(sock);
+}
+
+void sock_disown(struct sock *sock)
+{
     close_descriptor(sock);
 }
 

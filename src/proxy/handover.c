@@ -11,42 +11,101 @@
 
 /* ---- the sessions that are here ---- */
 
-static void freeze_sessions(struct plane *plane, struct handover *handover)
+static bool open_list(struct plane *plane, struct handover *handover)
 {
+    *handover = (struct handover){
+        .list = calloc(plane->sessions.lent + 1, sizeof(*handover->list))};
+    return handover->list != NULL;
+}
+
+/* The next entry of the list is the session's. */
+static struct handover_session *enter(struct handover *handover,
+                                      struct session *session)
+{
+    struct handover_session *entry = &handover->list[handover->count++];
+
+    entry->session = session;
+    entry->instance = session->instance[CLIENT];
+    entry->index = session->index;
+    entry->place = HANDOVER_NO_PLACE;
+    return entry;
+}
+
+bool handover_announce(struct plane *plane, struct handover *handover)
+{
+    struct session_image image;
     struct session *session;
+
+    if (!open_list(plane, handover)) {
+        return false;
+    }
+    for (uint32_t i = 0; (session = pool_next(&plane->sessions, &i)) != NULL;
+         i++) {
+        if (session_announce(session, &image)) {
+            enter(handover, session)->image = image;
+        }
+    }
+    handover->announced = handover->count;
+    return true;
+}
+
+/* Both lists are in the order of indexes. */
+static void find_place(struct handover_session *entry,
+                       const struct handover *announced, uint32_t *at)
+{
+    const struct handover_session *list = announced->list;
+
+    while (*at < announced->count && list[*at].index < entry->index) {
+        ++*at;
+    }
+    if (*at < announced->count && list[*at].index == entry->index &&
+        list[*at].instance == entry->instance) {
+        entry->place = *at;
+    }
+}
+
+static void freeze_sessions(struct plane *plane, struct handover *handover,
+                            const struct handover *announced)
+{
+    struct session_image image;
+    struct session *session;
+    uint32_t at = 0;
 
     for (uint32_t i = 0; (session = pool_next(&plane->sessions, &i)) != NULL;
          i++) {
-        struct handover_session *entry = &handover->list[handover->count];
+        if (session_freeze(plane, session, &image)) {
+            struct handover_session *entry = enter(handover, session);
 
-        if (session_freeze(plane, session, &entry->image)) {
-            entry->session = session;
-            handover->count++;
+            entry->image = image;
+            find_place(entry, announced, &at);
         }
     }
+    handover->announced = announced->announced;
 }
 
 bool handover_freeze(struct plane *plane, struct handover *handover)
 {
+    const struct handover announced = *handover;
     struct listener *listener = NULL;
+    struct handover frozen;
 
-    *handover = (struct handover){
-        .list = calloc(plane->sessions.lent + 1, sizeof(*handover->list))};
-    if (handover->list == NULL) {
+    if (!open_list(plane, &frozen)) {
         return false;
     }
     plane->frozen = true;
     while ((listener = listener_next(plane, listener)) != NULL) {
         listener_unwatch(plane, listener);
     }
-    freeze_sessions(plane, handover);
+    freeze_sessions(plane, &frozen, &announced);
+    free(announced.list);
+    *handover = frozen;
     return true;
 }
 
 static void free_list(struct handover *handover)
 {
     free(handover->list);
-    *handover = (struct handover){NULL, 0};
+    *handover = (struct handover){.list = NULL};
 }
 
 /* Those that wait for the end of a shortage are watched after it. */
@@ -69,7 +128,12 @@ static void thaw_sessions(struct plane *plane)
 
     for (uint32_t i = 0; (session = pool_next(&plane->sessions, &i)) != NULL;
          i++) {
-        if (session->phase == SESSION_FROZEN) {
+        if (session->phase != SESSION_FROZEN) {
+            continue;
+        }
+        if (session->upstream == NULL) { /* its place was in vain */
+            session_depart(plane, session);
+        } else {
             session_thaw(plane, session);
         }
     }
@@ -139,15 +203,36 @@ static void leave_upstream(struct upstream *upstream, bool finished)
     }
 }
 
-static bool take(struct plane *plane, struct session_image *image)
+/* In its place, or in one that it gets now. */
+static bool arrive(struct plane *plane, struct handover_place *place,
+                   const struct session_image *image)
 {
-    if (!admission_restore(plane, image->service, &image->client,
+    struct session *session;
+
+    if (place == NULL) {
+        return session_arrive_frozen(plane, image) != NULL;
+    }
+    session = place->session;
+    place->session = NULL;
+    if (session_fill(plane, session, image) < 0) {
+        session_depart(plane, session);
+        return false;
+    }
+    return true;
+}
+
+static bool take(struct plane *plane, struct handover_arrival *arrival)
+{
+    struct session_image *image = &arrival->image;
+
+    if ((arrival->place != NULL && arrival->place->session == NULL) ||
+        !admission_restore(plane, image->service, &image->client,
                            &image->in_source)) {
         session_image_close(image);
         return false;
     }
     enter_upstream(image->upstream, image->finished);
-    if (session_arrive_frozen(plane, image) != NULL) {
+    if (arrive(plane, arrival->place, image)) {
         return true;
     }
     leave_upstream(image->upstream, image->finished);
@@ -159,7 +244,13 @@ static bool take(struct plane *plane, struct session_image *image)
 void handover_take(struct plane *plane, struct handover_batch *batch)
 {
     for (uint32_t i = 0; i < batch->count; i++) {
-        batch->list[i].taken = take(plane, &batch->list[i].image);
+        struct handover_arrival *arrival = &batch->list[i];
+
+        if (batch->announced) {
+            arrival->place->session = session_place(plane, &arrival->image);
+        } else {
+            arrival->taken = take(plane, arrival);
+        }
     }
 }
 

@@ -279,6 +279,21 @@ static bool forget_note(struct plane *plane, struct session *session)
            loop_guard_forget(&plane->shared->loops, upstream, session->note);
 }
 
+void session_close_side(struct plane *plane, struct session *session,
+                        enum direction side, bool fin)
+{
+    struct sock *sock = &session->sock[side];
+
+    if (sock->options & SOCK_OPTION_SHARED) {
+        poller_remove(&plane->loop.poller, sock->fd);
+    }
+    if (fin) {
+        sock_close(sock);
+    } else {
+        sock_reset(sock);
+    }
+}
+
 void session_close(struct plane *plane, struct session *session,
                    enum cause cause)
 {
@@ -302,11 +317,7 @@ void session_close(struct plane *plane, struct session *session,
     session_log_end(plane, session, cause);
     fin = !session_leave_phase(plane, session) && fin;
     for (enum direction i = UP; i < DIRECTIONS; i++) {
-        if (fin) {
-            sock_close(&session->sock[i]);
-        } else {
-            sock_reset(&session->sock[i]);
-        }
+        session_close_side(plane, session, i, fin);
     }
     if (session->finished) {
         upstream_leave_finished(session->upstream);

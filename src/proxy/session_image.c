@@ -6,14 +6,39 @@
 #include <errno.h>
 #include <unistd.h>
 
+static bool can_move(const struct session *session)
+{
+    return session->phase == SESSION_RELAY &&
+           !sock_is_tls(&session->sock[CLIENT]) &&
+           !sock_is_tls(&session->sock[UPSTREAM]);
+}
+
+bool session_announce(struct session *session, struct session_image *image)
+{
+    const struct relay_image nothing = {.pipe = {-1, -1, 0}};
+
+    if (!can_move(session)) {
+        return false;
+    }
+    *image = (struct session_image){
+        .service = session->service,
+        .upstream = session->upstream,
+        .client = session->client,
+        .relay = {nothing, nothing},
+    };
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        session->sock[i].options |= SOCK_OPTION_SHARED;
+        image->sock[i] = session->sock[i];
+    }
+    return true;
+}
+
 bool session_freeze(struct plane *plane, struct session *session,
                     struct session_image *image)
 {
     struct tunnel tunnel;
 
-    if (session->phase != SESSION_RELAY ||
-        sock_is_tls(&session->sock[CLIENT]) ||
-        sock_is_tls(&session->sock[UPSTREAM])) {
+    if (!can_move(session)) {
         return false;
     }
     tunnel = session_tunnel(plane, session);
@@ -52,10 +77,10 @@ static void drop_relays(struct plane *plane, struct session *session)
     (void)tunnel_drop(&tunnel);
 }
 
-static void close_both(struct session *session)
+static void disown_both(struct session *session)
 {
-    sock_close(&session->sock[CLIENT]);
-    sock_close(&session->sock[UPSTREAM]);
+    sock_disown(&session->sock[CLIENT]);
+    sock_disown(&session->sock[UPSTREAM]);
 }
 
 /* Duplicates of the descriptors go on elsewhere, so closing ours does not end
@@ -65,7 +90,7 @@ void session_depart(struct plane *plane, struct session *session)
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         poller_remove(&plane->loop.poller, session->sock[i].fd);
     }
-    close_both(session);
+    disown_both(session);
     drop_relays(plane, session);
     session_release(plane, session);
 }
@@ -115,34 +140,50 @@ static int restore_relays(struct plane *plane, struct session *session,
     return result;
 }
 
-void session_image_close(const struct session_image *image)
-{
-    for (enum direction i = UP; i < DIRECTIONS; i++) {
-        const struct pipe *pipe = &image->relay[i].pipe;
-
-        close(image->sock[i].fd);
-        if (pipe->read_fd >= 0) {
-            close(pipe->read_fd);
-            close(pipe->write_fd);
-        }
-    }
-}
-
 static struct session *create(struct plane *plane,
                               const struct session_image *image)
 {
-    struct session *session;
-
     if (plane->draining || !plane_knows(plane, image->service->generation)) {
         errno = ESTALE;
         return NULL;
     }
-    session = session_create(plane, image->service, &image->client);
-    if (session == NULL) {
-        return NULL;
+    return session_create(plane, image->service, &image->client);
+}
+
+struct session *session_place(struct plane *plane,
+                              const struct session_image *image)
+{
+    struct session *session = create(plane, image);
+    int error = errno;
+
+    if (session != NULL) {
+        session->sock[CLIENT] = image->sock[CLIENT];
+        session->sock[UPSTREAM] = image->sock[UPSTREAM];
+        if (watch_both(plane, session) == 0) {
+            session_enter(plane, session, SESSION_FROZEN);
+            return session;
+        }
+        error = errno;
+        disown_both(session);
+        session_release(plane, session);
+    } else {
+        close(image->sock[CLIENT].fd);
+        close(image->sock[UPSTREAM].fd);
     }
-    session->sock[CLIENT] = image->sock[CLIENT];
-    session->sock[UPSTREAM] = image->sock[UPSTREAM];
+    errno = error;
+    return NULL;
+}
+
+int session_fill(struct plane *plane, struct session *session,
+                 const struct session_image *image)
+{
+    bool throttled;
+    int result;
+
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        session->sock[i].ready |= image->sock[i].ready;
+        session->sock[i].options |= image->sock[i].options;
+    }
     session->upstream = image->upstream;
     session->accepted = true; /* counted where the session began */
     session->in_service = true;
@@ -151,33 +192,51 @@ static struct session *create(struct plane *plane,
     session->note = image->note;
     session->born_ns = image->born_ns;
     session->connect_us = image->connect_us;
-    return session;
+    throttled = session_make_throttle(session);
+    result = restore_relays(plane, session, image);
+    return throttled ? result : -1;
+}
+
+static void close_pipes(const struct session_image *image)
+{
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        const struct pipe *pipe = &image->relay[i].pipe;
+
+        if (pipe->read_fd >= 0) {
+            close(pipe->read_fd);
+            close(pipe->write_fd);
+        }
+    }
+}
+
+void session_image_close(const struct session_image *image)
+{
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        if (image->sock[i].fd >= 0) {
+            close(image->sock[i].fd);
+        }
+    }
+    close_pipes(image);
 }
 
 struct session *session_arrive_frozen(struct plane *plane,
                                       const struct session_image *image)
 {
-    struct session *session = create(plane, image);
-    bool throttled;
+    struct session *session = session_place(plane, image);
     int error;
 
     if (session == NULL) {
         error = errno;
-        session_image_close(image);
+        close_pipes(image);
         errno = error;
         return NULL;
     }
-    throttled = session_make_throttle(session);
-    if (restore_relays(plane, session, image) < 0 || !throttled ||
-        watch_both(plane, session) < 0) {
+    if (session_fill(plane, session, image) < 0) {
         error = errno;
-        close_both(session);
-        drop_relays(plane, session);
-        session_release(plane, session);
+        session_depart(plane, session);
         errno = error;
         return NULL;
     }
-    session_enter(plane, session, SESSION_FROZEN);
     return session;
 }
 

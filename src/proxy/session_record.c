@@ -13,6 +13,7 @@ enum session_tag {
     TAG_CONNECT_US = 8,
     TAG_SOCK = 9 | RECORD_CRITICAL,   /* twice: ready, options */
     TAG_RELAY = 10 | RECORD_CRITICAL, /* twice */
+    TAG_PLACE = 11 | RECORD_CRITICAL,
 };
 
 enum sock_tag {
@@ -64,12 +65,14 @@ static void write_relay(struct record_writer *writer,
     record_end(writer, begun);
 }
 
-static unsigned list_fds(const struct session_image *image,
+static unsigned list_fds(const struct session_record *session,
                          int fds[SESSION_RECORD_FDS_MAX])
 {
+    const struct session_image *image = &session->image;
     unsigned count = 0;
 
-    for (enum direction i = UP; i < DIRECTIONS; i++) {
+    for (enum direction i = UP;
+         i < DIRECTIONS && session->place == SESSION_RECORD_NO_PLACE; i++) {
         fds[count++] = image->sock[i].fd;
     }
     for (enum direction i = UP; i < DIRECTIONS; i++) {
@@ -92,6 +95,9 @@ unsigned session_record_write(struct record_writer *writer, unsigned tag,
 
     record_put_number(writer, TAG_SERVICE, session->service);
     record_put_number(writer, TAG_UPSTREAM, session->upstream);
+    if (session->place != SESSION_RECORD_NO_PLACE) {
+        record_put_number(writer, TAG_PLACE, session->place);
+    }
     record_put_number(writer, TAG_CLIENT_FAMILY, image->client.family);
     record_put_number(writer, TAG_CLIENT_PORT, image->client.port);
     record_put(writer, TAG_CLIENT_IP, image->client.ip,
@@ -106,7 +112,7 @@ unsigned session_record_write(struct record_writer *writer, unsigned tag,
         write_relay(writer, &image->relay[i]);
     }
     record_end(writer, begun);
-    return list_fds(image, fds);
+    return list_fds(session, fds);
 }
 
 /* ---- reading ---- */
@@ -189,6 +195,8 @@ static bool read_part(const struct record *part, void *arg)
         return READ_NUMBER(part, session->service);
     case TAG_UPSTREAM:
         return READ_NUMBER(part, session->upstream);
+    case TAG_PLACE:
+        return record_number(part, UINT32_MAX, &session->place);
     case TAG_CLIENT_FAMILY:
         return READ_NUMBER(part, image->client.family);
     case TAG_CLIENT_PORT:
@@ -220,11 +228,17 @@ bool session_record_read(const struct record *record,
     struct progress progress = {.session = session};
 
     *session = (struct session_record){
-        .service = UINT64_MAX, .upstream = UINT64_MAX, .fd_count = 2};
+        .service = UINT64_MAX,
+        .upstream = UINT64_MAX,
+        .place = SESSION_RECORD_NO_PLACE,
+    };
     if (!record_each(record_enter(record), read_part, &progress)) {
         return false;
     }
+    session->fd_count =
+        session->place == SESSION_RECORD_NO_PLACE ? DIRECTIONS : 0;
     for (enum direction i = UP; i < DIRECTIONS; i++) {
+        session->image.sock[i].fd = -1;
         session->fd_count += session->image.relay[i].pipe.read_fd >= 0 ? 2 : 0;
     }
     return progress.socks == DIRECTIONS && progress.relays == DIRECTIONS;
@@ -234,7 +248,8 @@ void session_record_set_fds(struct session_record *session, const int *fds)
 {
     struct session_image *image = &session->image;
 
-    for (enum direction i = UP; i < DIRECTIONS; i++) {
+    for (enum direction i = UP;
+         i < DIRECTIONS && session->place == SESSION_RECORD_NO_PLACE; i++) {
         image->sock[i].fd = *fds++;
     }
     for (enum direction i = UP; i < DIRECTIONS; i++) {

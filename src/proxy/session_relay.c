@@ -40,7 +40,7 @@ static void linger(struct plane *plane, struct session *session,
     enum direction left = direction_other(gone);
 
     (void)session_leave_phase(plane, session);
-    sock_close(&session->sock[gone]);
+    session_close_side(plane, session, gone, true);
     if (gone == UPSTREAM) {
         finish_upstream(session);
     }

@@ -17,6 +17,7 @@ enum command_type {
     COMMAND_SWEEP,
     COMMAND_BEAT,
     COMMAND_STOP,
+    COMMAND_ANNOUNCE,
     COMMAND_FREEZE,
     COMMAND_THAW,
     COMMAND_DEPART,
@@ -45,13 +46,15 @@ struct worker {
     struct message sweep;
     struct message beat;
     struct message stop;
+    struct message announce;
     struct message freeze;
     struct message thaw;
     struct message depart;
-    /* Allocated by the control thread before it posts freeze or thaw. */
+    /* Allocated by the control thread before it posts one of those. */
+    struct report *announced;
     struct report *frozen;
     struct report *thawed;    /* NULL: no memory */
-    struct handover handover; /* what the freeze has left */
+    struct handover handover; /* what the last of them has left */
     pthread_t thread;
 };
 
@@ -67,6 +70,16 @@ static void answer_beat(const struct plane *plane)
 static struct worker *worker_of(struct reactor *reactor)
 {
     return container_of(reactor, struct worker, reactor);
+}
+
+static void announce(struct worker *worker)
+{
+    struct report *report = worker->announced;
+
+    worker->announced = NULL;
+    report->failed =
+        !handover_announce(&worker->reactor.plane, &worker->handover);
+    shared_report(worker->reactor.plane.shared, report);
 }
 
 static void freeze(struct worker *worker)
@@ -132,6 +145,9 @@ static void on_command(struct loop *loop, struct message *message)
     case COMMAND_STOP:
         loop_stop(loop);
         break;
+    case COMMAND_ANNOUNCE:
+        announce(worker_of(reactor));
+        break;
     case COMMAND_FREEZE:
         freeze(worker_of(reactor));
         break;
@@ -187,6 +203,7 @@ struct worker *worker_start(unsigned number, struct shared *shared)
         .sweep.type = COMMAND_SWEEP,
         .beat.type = COMMAND_BEAT,
         .stop.type = COMMAND_STOP,
+        .announce.type = COMMAND_ANNOUNCE,
         .freeze.type = COMMAND_FREEZE,
         .thaw.type = COMMAND_THAW,
         .depart.type = COMMAND_DEPART,
@@ -255,6 +272,17 @@ void worker_beat(struct worker *worker)
     post(worker, &worker->beat);
 }
 
+int worker_announce(struct worker *worker)
+{
+    worker->announced =
+        report_create(REPORT_ANNOUNCED, worker->reactor.plane.number);
+    if (worker->announced == NULL) {
+        return -1;
+    }
+    post(worker, &worker->announce);
+    return 0;
+}
+
 int worker_freeze(struct worker *worker)
 {
     worker->frozen = report_create(REPORT_FROZEN, worker->reactor.plane.number);
@@ -310,6 +338,7 @@ void worker_join(struct worker *worker)
     pthread_join(worker->thread, NULL);
     reactor_close(&worker->reactor);
     free(worker->handover.list);
+    free(worker->announced);
     free(worker->frozen);
     free(worker->thawed);
     free(worker);

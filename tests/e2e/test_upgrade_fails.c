@@ -2,6 +2,7 @@
  * Upgrades that fail: whatever ends, stops or is wrong at any step, connections
  * go on in a process that is left, and no byte is lost.
  */
+#include "delay.h"
 #include "expect.h"
 #include "next_binary.h"
 #include "proc.h"
@@ -21,8 +22,11 @@
 #include <unistd.h>
 
 /* Messages that each process sends, in an upgrade as short as this one. */
-#define NEW_SENDS 6
-#define OLD_SENDS 6
+#define NEW_SENDS 8
+#define OLD_SENDS 8
+
+/* The one that says that it has places for all connections. */
+#define PLACES_SEND 5
 
 /* ---- binaries that are none ---- */
 
@@ -258,6 +262,31 @@ static void a_new_process_that_hangs_frozen_is_killed(void **state)
     fixture_close(&steps.fixture);
 }
 
+/* It has a place for the connection, and the open files with it. */
+static void an_end_does_not_wait_for_a_new_process_that_hangs(void **state)
+{
+    struct stopwatch watch;
+    struct steps steps;
+
+    (void)state;
+    if (test_slow()) {
+        skip_because("a slow run preloads nothing");
+    }
+    begin_step(&steps, "new", PLACES_SEND, "before", "hang");
+    proxy_mark(steps.fixture.proxy);
+    watch = stopwatch_start();
+    proxy_signal(steps.fixture.proxy, SIGUSR2);
+    expect_bytes_of_both(&steps);
+    wait_sleep(500);
+    socket_reset(steps.pair.upstream);
+    expect_reset(steps.pair.client);
+    stopwatch_expect(&watch, 500, 8000); /* it is killed after 10 s */
+    proxy_line(steps.fixture.proxy,
+               "^upgrade failed .*\"it was silent for 10 s\"");
+    stats_await_cause(steps.fixture.proxy, "upstream_reset", 1);
+    fixture_close(&steps.fixture);
+}
+
 static void spoil(const char *role, unsigned n, const char *how,
                   const char *regex)
 {
@@ -314,6 +343,7 @@ int main(void)
         TEST(the_old_process_goes_on_if_the_new_one_is_killed),
         TEST(the_new_process_goes_on_once_it_has_all),
         TEST(a_new_process_that_hangs_frozen_is_killed),
+        TEST(an_end_does_not_wait_for_a_new_process_that_hangs),
         TEST(a_message_that_ends_too_early_is_refused),
         TEST(a_record_that_ends_too_early_is_refused),
         TEST(a_program_that_does_not_answer_is_killed),

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ENDS_MAX    8
 #define LETTERS_MAX 6 /* that wait at an end; Linux has 11 */
@@ -114,23 +115,43 @@ uint32_t courier_poll(const struct file *file)
            (gone || other(end)->count < LETTERS_MAX ? (uint32_t)EPOLLOUT : 0);
 }
 
-static void put_fds(struct letter *letter, const struct msghdr *message)
+/* The descriptors of a message: how many. */
+static unsigned fds_of(const struct msghdr *message, const int **fds)
 {
     struct cmsghdr *part = CMSG_FIRSTHDR(message);
-    const int *fds;
+    unsigned count = 0;
 
-    letter->fd_count = 0;
-    if (part == NULL) {
-        return;
+    if (part != NULL) {
+        *fds = (const int *)CMSG_DATA(part);
+        count = (unsigned)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        assert(count <= FDS_MAX);
     }
-    fds = (const int *)CMSG_DATA(part);
-    letter->fd_count = (unsigned)((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    assert(letter->fd_count <= FDS_MAX);
-    for (unsigned i = 0; i < letter->fd_count; i++) {
-        struct file *file = file_at(fds[i]);
+    return count;
+}
 
-        assert(file != NULL);
-        letter->shares[i] = file_share(file);
+/* Standard input is open in every process, and a terminal here. */
+static bool all_open(const struct msghdr *message)
+{
+    const int *fds = NULL;
+    unsigned count = fds_of(message, &fds);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (fds[i] != STDIN_FILENO && file_at(fds[i]) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void put_fds(struct letter *letter, const struct msghdr *message)
+{
+    const int *fds = NULL;
+
+    letter->fd_count = fds_of(message, &fds);
+    for (unsigned i = 0; i < letter->fd_count; i++) {
+        letter->shares[i] = fds[i] == STDIN_FILENO
+                                ? (struct file_share){.kind = FILE_EVENT}
+                                : file_share(file_at(fds[i]));
     }
 }
 
@@ -141,6 +162,10 @@ ssize_t courier_send(struct file *file, const struct msghdr *message)
 
     errno = EPIPE;
     if (!to->open) {
+        return -1;
+    }
+    errno = EBADF;
+    if (!all_open(message)) {
         return -1;
     }
     errno = ENOBUFS;

@@ -197,6 +197,19 @@ int stream_shutdown(struct stream *stream)
     return 0;
 }
 
+void stream_dissolve(struct stream *stream)
+{
+    if (stream->state == STREAM_OPEN) {
+        kernel_trace("reset    from stream %lu, which is dissolved",
+                     stream->number);
+        send_reset(stream);
+        stream->out.read = stream->out.written;
+        stream->state = STREAM_CLOSED;
+        stream->recv_shut = stream->send_shut = true;
+        stream_wake(stream, 0);
+    }
+}
+
 void stream_abort(struct stream *stream)
 {
     stream->linger_reset = true;

@@ -92,6 +92,9 @@ void stream_close(struct stream *stream);
 /* With a reset, and what was not delivered is lost. */
 void stream_abort(struct stream *stream);
 
+/* tcp_disconnect: a reset for the other end, whoever holds this one. */
+void stream_dissolve(struct stream *stream);
+
 uint32_t stream_poll(struct stream *stream);
 
 /* Results and errno as of the system calls. */

@@ -12,6 +12,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* Turns that a freeze waits at most. */
+#define FREEZE_LATE 120
+
 struct succession scene;
 
 static void must(bool it)
@@ -69,7 +72,9 @@ void succession_end_new(void)
 
     for (uint32_t i = 0; (session = pool_next(&scene.to->sessions, &i)) != NULL;
          i++) {
-        if (session->phase == SESSION_FROZEN) {
+        if (session->phase == SESSION_FROZEN && session->upstream == NULL) {
+            session_depart(scene.to, session);
+        } else if (session->phase == SESSION_FROZEN) {
             depart_one(scene.to, session);
         }
     }
@@ -110,6 +115,14 @@ CALL(struct handover *, worker_handover, struct worker *worker)
     return &scene.handover;
 }
 
+CALL(int, worker_announce, struct worker *worker)
+{
+    must(is_old(worker));
+    scene.announced = report_create(REPORT_ANNOUNCED, 0);
+    scene.announce_due = scene.announced != NULL;
+    return scene.announce_due ? 0 : -1;
+}
+
 CALL(int, worker_freeze, struct worker *worker)
 {
     struct report *report = report_create(REPORT_FROZEN, 0);
@@ -120,6 +133,9 @@ CALL(int, worker_freeze, struct worker *worker)
     if (is_old(worker)) {
         scene.frozen = report;
         scene.freeze_due = true;
+        scene.freeze_turn =
+            scene.turn +
+            (kernel_chance(12) ? (unsigned)kernel_below(FREEZE_LATE) : 0);
     } else { /* it has no sessions of its own */
         mailbox_post(&scene.new_loop.mailbox, &report->message);
     }
@@ -188,6 +204,13 @@ CALL(int, worker_take, struct worker *worker, struct handover_batch *batch)
     return 0;
 }
 
+static void announce(void)
+{
+    scene.announce_due = false;
+    scene.announced->failed = !handover_announce(scene.from, &scene.handover);
+    mailbox_post(&scene.old_loop.mailbox, &scene.announced->message);
+}
+
 static void freeze(void)
 {
     scene.freeze_due = false;
@@ -236,7 +259,7 @@ static void take(void)
 
 static void thaw_new(void)
 {
-    struct handover none = {NULL, 0};
+    struct handover none = {.list = NULL};
     struct file *file;
 
     scene.thaw_due = false;
@@ -253,10 +276,15 @@ unsigned succession_work(void)
 {
     unsigned count = 0;
 
-    if (scene.freeze_due && kernel_chance(2)) {
+    if (scene.announce_due && kernel_chance(2)) {
+        announce();
+    }
+    if (scene.freeze_due && scene.turn >= scene.freeze_turn &&
+        kernel_chance(2)) {
         freeze();
     }
-    if (scene.thaw_old_due && !scene.freeze_due && kernel_chance(2)) {
+    if (scene.thaw_old_due && !scene.announce_due && !scene.freeze_due &&
+        kernel_chance(2)) {
         thaw_old();
     }
     if (scene.depart_due && kernel_chance(2)) {
@@ -273,7 +301,7 @@ unsigned succession_work(void)
 /* ---- small messages ------------------------------------------------------ */
 
 CALL(bool, upgrade_write_sessions, struct upgrade_cursor *cursor,
-     struct workers *workers, struct record_writer *writer,
+     struct workers *workers, unsigned tag, struct record_writer *writer,
      struct channel_message *message)
 {
     size_t size = writer->size;
@@ -281,7 +309,8 @@ CALL(bool, upgrade_write_sessions, struct upgrade_cursor *cursor,
 
     writer->size = writer->used + SESSION_RECORD_BYTES_MAX + 1024 +
                    (kernel_chance(2) ? kernel_below(4096) : 0);
-    complete = __real_upgrade_write_sessions(cursor, workers, writer, message);
+    complete =
+        __real_upgrade_write_sessions(cursor, workers, tag, writer, message);
     writer->size = size;
     return complete;
 }

@@ -52,16 +52,18 @@ struct succession {
     struct takeover takeover;
     struct generations generations; /* of the new process */
     struct names names;
-    int pid_fd;      /* of the new process, as the old one has it */
-    int channel;     /* the new process's end */
-    bool freeze_due; /* commands to the old process's worker */
+    int pid_fd;        /* of the new process, as the old one has it */
+    int channel;       /* the new process's end */
+    bool announce_due; /* commands to the old process's worker */
+    bool freeze_due;
+    unsigned freeze_turn; /* not before: others may take ended ones' records */
     bool thaw_old_due;
     bool depart_due;
     bool thaw_due; /* to the new one's */
     struct handover_batch *takes[TAKES_MAX];
     struct report *answers[TAKES_MAX];
     unsigned take_count;
-    struct report *frozen, *thawed_old, *thawed;
+    struct report *announced, *frozen, *thawed_old, *thawed;
 };
 
 extern struct succession scene;

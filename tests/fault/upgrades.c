@@ -15,9 +15,8 @@
 /* Of events, timers and messages in the old process's loop. */
 enum { KIND_UPGRADE = 1 };
 
-/* A tag that no version has, and that of sessions. */
-#define PLAIN   0x7001
-#define SESSION (9 | RECORD_CRITICAL)
+/* A tag that no version has. */
+#define PLAIN 0x7001
 
 static struct upgrades_count count;
 
@@ -204,8 +203,7 @@ static void free_new(void)
     if (taker->batches != NULL && taker->batches[0] != NULL) {
         handover_free_batch(taker->batches[0]);
     }
-    free(taker->batches);
-    free(taker->stays);
+    session_taker_free(taker);
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         free(taker->bytes[i].bytes);
     }
@@ -262,7 +260,7 @@ static void make_newer(unsigned char *bytes, size_t *size, size_t most)
     while (record_next(&reader, &record) > 0) {
         size_t begun;
 
-        if (record.tag != SESSION) {
+        if (record.tag != UPGRADE_SESSION && record.tag != UPGRADE_ANNOUNCED) {
             record_put(&writer, record.tag, record.value, record.count);
             continue;
         }
@@ -362,7 +360,7 @@ static void finish(void)
 {
     while (upgrade_under_way(&scene.upgrade) || scene.upgrade.due > 0 ||
            scene.depart_due || scene.thaw_old_due || scene.thaw_due ||
-           scene.freeze_due) {
+           scene.announce_due || scene.freeze_due) {
         turn();
     }
     fail_memory_odds(0);

@@ -133,6 +133,10 @@ CALL(int, connect, int fd, const struct sockaddr *address, socklen_t length)
     if (stream == NULL) {
         return __real_connect(fd, address, length);
     }
+    if (address->sa_family == AF_UNSPEC) {
+        stream_dissolve(stream);
+        return (int)wrap_traced("dissolve", fd, 0);
+    }
     memcpy(&to.u, address, length);
     if (wrap_may_fail(EADDRNOTAVAIL)) {
         return (int)wrap_traced("connect", fd, -1);
@@ -298,16 +302,21 @@ CALL(int, shutdown, int fd, int how)
     return (int)wrap_traced("shutdown", fd, stream_shutdown(stream));
 }
 
-/* Of all commands only duplication has an effect. */
+/* Of all commands only duplication has an effect, and F_GETFD may be asked of
+ * any number. */
 CALL(int, fcntl, int fd, int command, ...)
 {
-    struct file *file = wrap_file(fd);
+    struct file *file;
     va_list args;
     long value;
 
     va_start(args, command);
     value = va_arg(args, long);
     va_end(args);
+    if (command == F_GETFD && kernel_running() && fd >= FILE_FD_FIRST) {
+        return file_at(fd) != NULL ? 0 : wrap_failed(EBADF);
+    }
+    file = wrap_file(fd);
     if (file == NULL) {
         return __real_fcntl(fd, command, value);
     }

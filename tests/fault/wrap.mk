@@ -5,7 +5,7 @@ FAULT_CALLS := recv send read write ioctl socket bind listen connect accept4 \
                getrandom pipe2 fcntl splice recvmmsg sendmmsg sendmsg \
                recvmsg socketpair poll stat lstat unlink mmap
 # What an upgrade does to processes and to threads: see succession.h.
-FAULT_CALLS += spawn spawn_kill spawn_reap worker_freeze worker_thaw \
+FAULT_CALLS += spawn spawn_kill spawn_reap worker_announce worker_freeze worker_thaw \
                worker_depart worker_take worker_handover health_streak \
                upgrade_write_sessions ledger_write health_restore_streak \
                http_server_leave listeners_disown

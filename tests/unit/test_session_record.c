@@ -37,6 +37,7 @@ static struct session_record make(void)
             },
         .service = 8,
         .upstream = 9,
+        .place = SESSION_RECORD_NO_PLACE,
     };
 
     return session;
@@ -86,6 +87,28 @@ static void a_session_is_read_as_written(void **state)
     assert_int_equal(read.upstream, 9);
 }
 
+static void sockets_in_a_place_do_not_travel(void **state)
+{
+    unsigned char bytes[SESSION_RECORD_BYTES_MAX];
+    struct record_writer writer = {bytes, sizeof(bytes), 0, false};
+    struct session_record session = make(), read;
+    int fds[SESSION_RECORD_FDS_MAX];
+
+    (void)state;
+    session.place = 70000;
+    assert_int_equal(session_record_write(&writer, TAG, &session, fds), 2);
+    assert_int_equal(fds[0], 12);
+    assert_int_equal(fds[1], 13);
+    read_back(bytes, writer.used, &read);
+    assert_int_equal(read.place, 70000);
+    assert_int_equal(read.fd_count, 2);
+    session_record_set_fds(&read, fds);
+    assert_int_equal(read.image.sock[CLIENT].fd, -1);
+    assert_int_equal(read.image.sock[UPSTREAM].fd, -1);
+    assert_int_equal(read.image.relay[DOWN].pipe.read_fd, 12);
+    assert_int_equal(read.image.relay[DOWN].pipe.write_fd, 13);
+}
+
 static void the_largest_session_fits(void **state)
 {
     unsigned char bytes[SESSION_RECORD_BYTES_MAX];
@@ -95,6 +118,7 @@ static void the_largest_session_fits(void **state)
 
     (void)state;
     session.service = session.upstream = UINT64_MAX;
+    session.place = UINT32_MAX;
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         session.image.sock[i].ready = session.image.sock[i].options = 255;
         session.image.relay[i] = (struct relay_image){
@@ -107,8 +131,7 @@ static void the_largest_session_fits(void **state)
             .pipe = {1, 2, UINT32_MAX},
         };
     }
-    assert_int_equal(session_record_write(&writer, TAG, &session, fds),
-                     SESSION_RECORD_FDS_MAX);
+    (void)session_record_write(&writer, TAG, &session, fds);
     assert_false(writer.failed);
 }
 
@@ -172,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_session_is_read_as_written),
+        cmocka_unit_test(sockets_in_a_place_do_not_travel),
         cmocka_unit_test(the_largest_session_fits),
         cmocka_unit_test(unknown_parts_are_skipped_and_critical_ones_refused),
         cmocka_unit_test(hostile_sessions_do_no_harm),

@@ -49,12 +49,13 @@ static bool has_parts(unsigned in, unsigned tag)
     case 0:
         return tag == UPGRADE_HELLO || tag == UPGRADE_NAME ||
                tag == UPGRADE_SOCKET || tag == UPGRADE_SESSIONS ||
-               tag == UPGRADE_SESSION || tag == UPGRADE_COMMIT ||
-               tag == LEDGER_PROCESS || tag == LEDGER_SERVICE ||
-               tag == LEDGER_UPSTREAM;
+               tag == UPGRADE_SESSION || tag == UPGRADE_ANNOUNCED ||
+               tag == UPGRADE_COMMIT || tag == LEDGER_PROCESS ||
+               tag == LEDGER_SERVICE || tag == LEDGER_UPSTREAM;
     case UPGRADE_NAME:
         return tag == SRV;
     case UPGRADE_SESSION:
+    case UPGRADE_ANNOUNCED:
         return tag == SOCK || tag == RELAY;
     default:
         return false;
