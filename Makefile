@@ -5,7 +5,7 @@
 # make fuzz       the parsers against any bytes, FUZZ_SECONDS=60 each; clang
 # make interop    real programs through it: nginx, redis, ssh, iperf3, ...
 # make systemd    the installed unit under a real systemd; as root
-# make bench      evproxy and its peers side by side; bench-full, bench-200k
+# make bench      evproxy and its peers side by side; bench-full, -200k, -1m
 # make ktls       with TLS=1: the kernel's TLS, in a virtual machine
 # make toolchains with each compiler that is installed: gcc, clang, musl, arm64
 # make check      format, floors, circles, sizes, headers, documents, samples
@@ -201,15 +201,17 @@ $(BUILD)/bench/gostdnet: tests/bench/peers/gostdnet/main.go
 	$(call say,GO)cd $(<D) && CGO_ENABLED=0 go build -buildvcs=false \
 	    -o $(abspath $@) .
 
-.PHONY: bench bench-full bench-200k ktls
+.PHONY: bench bench-full bench-200k bench-1m ktls
 bench bench-full: $(BUILD)/evproxy $(BENCH_TOOLS)
 	@BENCH_COMMAND='make $@$(if $(BENCH_ARGS), BENCH_ARGS="$(BENCH_ARGS)")' \
 	    tests/bench/bench.py --out $(BENCH_OUT) \
 	    --path $(BUILD) --path $(BUILD)/bench \
 	    $(if $(filter bench-full,$@),--full -r 5 -s 6 --noise 0.1) \
 	    $(BENCH_ARGS)
-bench-200k: $(BUILD)/evproxy $(BENCH_TOOLS)
-	@tests/bench/vm/bench-200k.sh $(BUILD)/evproxy $(BUILD)/bench \
+bench-200k bench-1m: $(BUILD)/evproxy $(BENCH_TOOLS)
+	@$(and $(filter %-1m,$@),N=1000000 MEMORY=19000 GAPS='1499 1500' HOLD=1560 \
+	    LIMIT=14400) \
+	    tests/bench/vm/bench-200k.sh $(BUILD)/evproxy $(BUILD)/bench \
 	    $(BENCH_OUT)
 ktls: $(BUILD)/evproxy $(BENCH_TOOLS) $(filter %/test_tls %/test_tls_ends,$(E2E))
 	@tests/bench/vm/ktls.sh $(BUILD)/evproxy $(BUILD)/bench $(BENCH_OUT) \

@@ -11,6 +11,10 @@
 #   RATE     new connections a second, at most (3000)
 #   MEMORY   of the machine, in MB (16384; only what it uses is allocated)
 #   KERNEL   the kernel's path (the newest in /boot)
+#   GAPS     each sends a message after a random time within it, in seconds
+#            ("100 400"), for as long as
+#   HOLD     so many seconds (60): above the second of GAPS, all of them send one
+#   LIMIT    seconds until the machine is given up (3600)
 #
 # For each N a run without a proxy is made once and kept. The memory of a proxy,
 # user and kernel together, is the difference to it. Emulation is slow: 200,000
@@ -30,8 +34,9 @@ memory=${MEMORY:-16384}
 # them are used. These addresses are enough for a million connections.
 addresses=64
 idle_s=20
-hold_s=60
-limit_s=3600
+hold_s=${HOLD:-60}
+read -r min_gap_s max_gap_s <<<"${GAPS:-100 400}"
+limit_s=${LIMIT:-3600}
 kernel=${KERNEL:-$(find /boot -name 'vmlinuz-*' 2>/dev/null | tail -n 1)}
 peers=${PEERS:-}
 
@@ -69,6 +74,7 @@ with_servers() {
             for ((i = 1; i <= addresses; i++)); do
                 case $1 in
                 *.cfg) echo "    server s$i 127.0.1.$i:7000" ;;
+                *.ini) echo "upstream = 127.0.1.$i:7000" ;;
                 *) echo "        server 127.0.1.$i:7000;" ;;
                 esac
             done
@@ -87,13 +93,13 @@ payload() {
     "$here/payload.sh" "$work/payload" echo_load
     for file in "$@"; do
         case $file in
-        *.conf | *.cfg) with_servers "$file" >"$work/payload/${file##*/}" ;;
+        *.conf | *.cfg | *.ini) with_servers "$file" >"$work/payload/${file##*/}" ;;
         *) "$here/payload.sh" "$work/payload" "$file" ;;
         esac
     done
     cp "$here/inside.sh" "$work/payload/run.sh"
     cat >"$work/payload/settings" <<TEXT
-N=$n RATE=$rate IDLE_S=$idle_s HOLD_S=$hold_s MINGAP=100 MAXGAP=400
+N=$n RATE=$rate IDLE_S=$idle_s HOLD_S=$hold_s MINGAP=$min_gap_s MAXGAP=$max_gap_s
 SIZE=800 ADDRESSES=$addresses NAME='$name' COMMAND='$command'
 TEXT
 }
@@ -114,7 +120,8 @@ boot() {
 load_of() {
     case $1 in
     evproxy)
-        payload "$1" "evproxy -l 127.0.0.1:5201 -u $upstreams -w 2" "$evproxy"
+        payload "$1" 'evproxy -c /payload/evproxy.ini' "$evproxy" \
+            "$here/evproxy.ini"
         ;;
     haproxy)
         payload "$1" 'haproxy -db -f /payload/haproxy.cfg' haproxy \
