@@ -4,6 +4,7 @@
 # make asan tsan  the same suite under the sanitizers
 # make fuzz       the parsers against any bytes, FUZZ_SECONDS=60 each; clang
 # make interop    real programs through it: nginx, redis, ssh, iperf3, ...
+# make scale      the recipes of conf/scale-out, in networks of its own; as root
 # make systemd    the installed unit under a real systemd; as root
 # make bench      evproxy and its peers side by side; bench-full, -200k, -1m
 # make ktls       with TLS=1: the kernel's TLS, in a virtual machine
@@ -159,6 +160,10 @@ interop: $(BUILD)/evproxy $(BUILD)/bench/netload \
          $(BUILD)/tests/e2e/test_upgrade_versions
 	@EVPROXY=$(BUILD)/evproxy NETLOAD=$(BUILD)/bench/netload \
 	    tests/interop/run.sh
+
+.PHONY: scale
+scale: $(BUILD)/evproxy
+	@EVPROXY=$(BUILD)/evproxy tests/scale/run.sh
 
 .PHONY: systemd
 systemd: $(BUILD)/evproxy

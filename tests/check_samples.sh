@@ -44,7 +44,7 @@ elif ! command -v openssl >/dev/null; then
 fi
 
 status=0
-for file in conf/*.ini; do
+for file in conf/*.ini conf/scale-out/*/*.ini; do
     checked=$folder/${file##*/}
     if uses_tls "$file"; then
         if [ $with_tls = no ]; then
