@@ -163,7 +163,8 @@ interop: $(BUILD)/evproxy $(BUILD)/bench/netload \
 
 .PHONY: scale
 scale: $(BUILD)/evproxy
-	@EVPROXY=$(BUILD)/evproxy tests/scale/run.sh
+	@EVPROXY=$(BUILD)/evproxy SCHEMAS=$(abspath build/schemas) \
+	    tests/scale/run.sh
 
 .PHONY: systemd
 systemd: $(BUILD)/evproxy

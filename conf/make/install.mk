@@ -5,13 +5,16 @@ INSTALLED := 755,$(BUILD)/evproxy,sbin/evproxy \
   644,conf/evproxy.8,share/man/man8/evproxy.8 \
   644,conf/evproxy.ini.5,share/man/man5/evproxy.ini.5 \
   644,conf/evproxy-metrics.7,share/man/man7/evproxy-metrics.7 \
+  644,conf/evproxy-scale.7,share/man/man7/evproxy-scale.7 \
   644,conf/prometheus-alerts.yml,share/evproxy/prometheus-alerts.yml \
   644,conf/grafana-dashboard.json,share/evproxy/grafana-dashboard.json \
   644,conf/evproxy.bash,share/bash-completion/completions/evproxy \
   644,conf/evproxy.vim,share/vim/vimfiles/syntax/evproxy.vim \
   644,conf/evproxy-detect.vim,share/vim/vimfiles/ftdetect/evproxy.vim \
   $(foreach file,$(wildcard conf/example-*.ini) conf/evproxy.socket,\
-    644,$(file),share/doc/evproxy/examples/$(notdir $(file)))
+    644,$(file),share/doc/evproxy/examples/$(notdir $(file))) \
+  $(foreach file,$(wildcard conf/scale-out/*/*),\
+    $(if $(filter %.sh %.nft,$(file)),755,644),$(file),$(file:conf/%=share/doc/evproxy/examples/%))
 UNIT_FILE := $(DESTDIR)$(PREFIX)/lib/systemd/system/evproxy.service
 # The configuration that is installed where there is none.
 INITIAL ?= conf/evproxy.ini

@@ -98,10 +98,12 @@ cp "$folder"/*.deb "$root/packages"
 check 'dpkg installs both' inside sh -c 'dpkg -i /packages/*.deb'
 check 'the binary runs, with TLS' inside sh -c 'evproxy -V | grep -w tls'
 check 'manuals, compressed' there usr/share/man/man8/evproxy.8.gz \
-    usr/share/man/man5/evproxy.ini.5.gz usr/share/man/man7/evproxy-metrics.7.gz
+    usr/share/man/man5/evproxy.ini.5.gz usr/share/man/man7/evproxy-metrics.7.gz \
+    usr/share/man/man7/evproxy-scale.7.gz
 check 'copyright, changelog, examples' there usr/share/doc/evproxy/copyright \
     usr/share/doc/evproxy/changelog.gz \
-    usr/share/doc/evproxy/examples/example-web.ini
+    usr/share/doc/evproxy/examples/example-web.ini \
+    usr/share/doc/evproxy/examples/scale-out/anycast/announce.sh
 check 'the unit is enabled' there \
     etc/systemd/system/multi-user.target.wants/evproxy.service
 check 'the unit names the binary that is there' inside grep -q \

@@ -53,7 +53,9 @@ start_in() {
 
 # end NETWORK-NAME [SIGNAL]: what start_in has started
 end() {
-    kill "-${2:-TERM}" "${pid[$1]}" && wait "${pid[$1]}" 2>/dev/null
+    kill "-${2:-TERM}" "${pid[$1]}"
+    wait "${pid[$1]}" 2>/dev/null
+    unset "pid[$1]"
 }
 
 # network NAME ADDRESS/BITS...: a network with a cable, eth0, to the switch

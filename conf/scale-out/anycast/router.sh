@@ -13,4 +13,5 @@ for host in 11 12 13; do
 done
 ip rule add pref 1001 lookup 100
 
+# It takes an entry for each connection: net.netfilter.nf_conntrack_max.
 nft -f "$(dirname "$0")/pin.nft"
