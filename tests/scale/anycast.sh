@@ -59,7 +59,7 @@ make_files() {
     } >"$dir/host12.ini"
     {
         grep -v '^upstream' $recipe/evproxy.ini
-        grep '^upstream' $recipe/evproxy.ini | sort -t . -k 4.3
+        grep '^upstream' $recipe/evproxy.ini | sort -R --random-source="$0"
     } >"$dir/host13.ini"
 }
 
@@ -75,6 +75,11 @@ hops_are() {
     found=$(hops)
     echo "new connections go to: $found, not $*"
     [ "$found" = "$*" ]
+}
+
+# known NUMBER: the router has a way to that host for its old connections
+known() {
+    at router ip route show table "$1" | grep "^$service via 198.51.100.$1 "
 }
 
 # state WORD [HOST [FIELD]]: a figure of the watching clients, 0 if there is none
@@ -203,8 +208,7 @@ check "$held connections are held again" start_watch
 count_anew
 kill -TERM "${pid[host12-evproxy]}"
 check 'a host drains: it gets no new connections' within 15 hops_are 11 13
-check 'the router still knows it' \
-    at router ip route get $service mark 12 from 198.18.0.1 iif eth1
+check 'the router still knows the way to it' known 12
 no_refused() {
     cat "$dir/watch/state"
     tail -n 5 "$dir/clients-watch.log"
@@ -223,13 +227,11 @@ check "$many clients: the same servers while it drains" \
 echo 198.51.100.12 >"$dir/watch/close"
 wait "${pid[host12-evproxy]}"
 report $? 'evproxy ends with status 0 after its last connection'
-check 'the address is withdrawn' within 15 \
-    fails at router ip route get $service mark 12 from 198.18.0.1 iif eth1 oif none
+check 'the router knows the way to it no longer' within 15 fails known 12
 start_in host12 evproxy "$EVPROXY" -c "$dir/host12.ini"
 check 'it starts and is announced' within 30 hops_are 11 12 13
 check 'no connection has broken in all that' none_broken 11 13
 check 'and no new one has failed' no_refused
-
 end clients-watch
 
 # A process dies, and the router is without pin.nft: the hash has other bounds

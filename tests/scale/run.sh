@@ -23,7 +23,7 @@ trap 'exit 1' INT TERM
 for name in "$@"; do
     : >"$logs/$name"
     (
-        timeout -k 10 150 "./$name.sh" >>"$logs/$name" 2>&1
+        timeout -k 10 240 "./$name.sh" >>"$logs/$name" 2>&1
         echo $? >"$logs/$name.status"
     ) &
     if [ "${V:-0}" = 1 ]; then
