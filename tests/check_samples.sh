@@ -22,7 +22,7 @@ uses_tls() {
 
 # of_this_machine FILE: its text with addresses and files that are here
 of_this_machine() {
-    sed -E -e "s#^(listen *= *)[^ /]*:([0-9]+)#\1127.77.0.2:\2#" \
+    sed -E -e "s#^(tls_ticket_keys *= *)/.*#\1$folder/any.tickets#" -e "s#^(listen *= *)[^ /]*:([0-9]+)#\1127.77.0.2:\2#" \
         -e "/^listen/s#([:-])([0-9]{1,4})\b#\12\2#g" \
         -e "s#^($pem *= *)/.*#\1$folder/any.pem#" "$1"
 }
@@ -32,6 +32,7 @@ make_certificate() {
         openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=any.example \
             -keyout "$folder/any.key" -out "$folder/any.pem" 2>/dev/null
         cat "$folder/any.key" >>"$folder/any.pem"
+        head -c 160 /dev/urandom >"$folder/any.tickets"
     fi
 }
 

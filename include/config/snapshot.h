@@ -204,7 +204,8 @@ struct config_service {
     size_t tls_key_count;
     struct config_file tls_client_ca;
     enum config_tls_version tls_min_version; /* with clients */
-    char **tls_alpn; /* protocols, the preferred one first */
+    struct config_file tls_ticket_keys; /* none: the process makes its own */
+    char **tls_alpn;                    /* protocols, the preferred one first */
     size_t tls_alpn_count;
     bool upstream_tls;
     struct config_file upstream_tls_ca; /* none: those that the system trusts;

@@ -18,6 +18,7 @@
 struct ssl_method_st;
 struct ssl_ctx_st;
 struct ssl_session_st;
+struct tls_ticket_set;
 
 #define TLS_PROTOCOL_BYTES_MAX 255 /* RFC 7301, section 3.1 */
 
@@ -26,6 +27,8 @@ struct tls_context {
     unsigned char *protocols; /* ALPN, as in a ClientHello; NULL: none */
     size_t protocols_bytes;
     struct tls_identities identities;         /* of a server */
+    struct tls_ticket_set *ticket_keys;       /* of a server; NULL: the keys of
+                                                 the process */
     struct ssl_session_st *_Atomic *sessions; /* of a client: of each upstream
                                                  the last one, or NULL. Any
                                                  thread takes and stores it. */

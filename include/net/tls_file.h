@@ -29,6 +29,7 @@ enum tls_fault {
     TLS_FAULT_CERTIFICATE,
     TLS_FAULT_KEY,
     TLS_FAULT_CA,
+    TLS_FAULT_TICKET_KEYS,
 };
 
 struct tls_fault_report {
@@ -41,6 +42,10 @@ struct tls_fault_report {
  * path: the file, or NULL. */
 void tls_file_report(struct tls_fault_report *report, enum tls_fault fault,
                      const char *path);
+
+/* Puts a sentence of ours into OpenSSL's queue. */
+void tls_file_raise(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
 
 /* The bytes of a file, which BIO_free wipes. NULL, with the reason in OpenSSL's
  * queue. */

@@ -6,7 +6,8 @@
  * a wildcard; the first ones if no name matches.
  *
  * Sessions are resumed by tickets alone, so none is stored here. All contexts
- * share the keys of tickets (tls_ticket), so a reload ends no session.
+ * share the keys of tickets (tls_ticket) unless they have a file of their own,
+ * so a reload ends no session.
  */
 #ifndef EVPROXY_NET_TLS_SERVER_H
 #define EVPROXY_NET_TLS_SERVER_H
@@ -30,7 +31,8 @@ struct tls_server_options {
     bool only_1_3;
     char *const *alpn; /* protocols, the preferred one first */
     size_t alpn_count;
-    const char *scope; /* sessions are resumed within one scope only */
+    const char *ticket_keys; /* a file; NULL: the keys of the process */
+    const char *scope;       /* sessions are resumed within one scope only */
 };
 
 /* NULL, with a report. Control thread. */

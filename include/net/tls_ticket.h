@@ -1,8 +1,12 @@
 /*
- * tls_ticket: the random keys that encrypt session tickets (RFC 5077). All
- * contexts and threads share them. They are rotated, so that a stolen key reads
- * few sessions (section 5.5). A rotated key decrypts for a second lifetime, and
- * its clients get a new ticket.
+ * tls_ticket: the keys that encrypt session tickets (RFC 5077).
+ *
+ * Those of the process are random, and shared by all contexts and threads. They
+ * are rotated, so that a stolen key reads few sessions (section 5.5). A rotated
+ * key decrypts for a second lifetime, and its clients get a new ticket.
+ *
+ * Those of a file are for machines that resume each other's sessions. Their
+ * age is not known here: whoever writes the file rotates them.
  */
 #ifndef EVPROXY_NET_TLS_TICKET_H
 #define EVPROXY_NET_TLS_TICKET_H
@@ -10,9 +14,11 @@
 #include "base/base.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+struct tls_fault_report;
 
 /* How long a key encrypts. */
 #define TLS_TICKET_LIFETIME_S 7200
@@ -51,7 +57,35 @@ enum tls_ticket tls_ticket_find(const struct tls_ticket_keys *keys,
                                 const unsigned char *name, uint64_t now_ns,
                                 struct tls_ticket_key *key);
 
-/* Makes a server's context use the keys of the process. Control thread. */
-void tls_ticket_use(struct ssl_ctx_st *context);
+/* Keys of a file: the first one encrypts, all decrypt. Never changed. */
+struct tls_ticket_set {
+    size_t count;
+    struct tls_ticket_key keys[];
+};
+
+/* Of one key in the file: its name, then the keys of the MAC and the cipher, as
+ * in nginx's files. */
+#define TLS_TICKET_KEY_BYTES 80
+
+/* A client names a key, and the search takes time. */
+#define TLS_TICKET_KEYS_MAX 64
+
+/* NULL, with a report. Control thread. */
+struct tls_ticket_set *
+tls_ticket_set_load(const char *path,
+                    struct tls_fault_report *report) WARN_UNUSED;
+
+/* Wipes the keys. Harmless for NULL. */
+void tls_ticket_set_destroy(struct tls_ticket_set *set);
+
+/* As tls_ticket_find. */
+enum tls_ticket tls_ticket_set_find(const struct tls_ticket_set *set,
+                                    const unsigned char *name,
+                                    struct tls_ticket_key *key);
+
+/* Makes a server's context use the keys of a set, which outlives it, or with
+ * NULL those of the process. Control thread. */
+void tls_ticket_use(struct ssl_ctx_st *context,
+                    const struct tls_ticket_set *set);
 
 #endif

@@ -257,6 +257,7 @@ static void check_client_tls(struct draft *draft, size_t index)
 
     check_needs(draft, index, "tls_key", ends_here, needs);
     check_needs(draft, index, "tls_client_ca", ends_here, needs);
+    check_needs(draft, index, "tls_ticket_keys", ends_here, needs);
     check_needs(draft, index, "tls_min_version",
                 ends_here || service->tls_min_version == CONFIG_TLS_1_2, needs);
     check_needs(draft, index, "tls_alpn", ends_here || service->upstream_tls,

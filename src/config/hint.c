@@ -193,6 +193,8 @@ static const struct word keys[] = {
     {"crt", "tls_certificate"},
     {"ssl_certificate_key", "tls_key"},
     {"ssl_protocols", "tls_min_version"},
+    {"ssl_session_ticket_key", "tls_ticket_keys"},
+    {"tls-ticket-keys", "tls_ticket_keys"},
     {"send-proxy", "proxy_protocol"},
     {"proxy_bind", "source_address"},
     {"source", "source_address"},

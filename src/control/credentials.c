@@ -32,6 +32,10 @@ static void add_error(const struct config_service *config,
         config_errors_add(errors, config->tls_client_ca.line,
                           "tls_client_ca: %s", report->text);
         break;
+    case TLS_FAULT_TICKET_KEYS:
+        config_errors_add(errors, config->tls_ticket_keys.line,
+                          "tls_ticket_keys: %s", report->text);
+        break;
     default:
         config_errors_add(errors, config->line, "[service %s]: %s",
                           config->name, report->text);
@@ -51,6 +55,7 @@ static int make_server(const struct config_service *config,
         .only_1_3 = config->tls_min_version == CONFIG_TLS_1_3,
         .alpn = config->tls_alpn,
         .alpn_count = config->tls_alpn_count,
+        .ticket_keys = config->tls_ticket_keys.path,
         .scope = config->name,
     };
     struct tls_fault_report report = {.text = "out of memory"};
@@ -155,6 +160,7 @@ static bool is_hidden(const char *path)
 static bool has_hidden(const struct config_service *config)
 {
     bool hidden = is_hidden(config->tls_client_ca.path) ||
+                  is_hidden(config->tls_ticket_keys.path) ||
                   is_hidden(config->upstream_tls_ca.path);
 
     for (size_t i = 0; i < config->tls_certificate_count; i++) {

@@ -1,6 +1,7 @@
 #include "net/tls_context.h"
 
 #include "net/ktls.h"
+#include "net/tls_ticket.h"
 
 #include <openssl/ssl.h>
 #include <stdatomic.h>
@@ -103,6 +104,7 @@ void tls_context_destroy(struct tls_context *context)
     free(context->sessions);
     tls_identities_fini(&context->identities);
     SSL_CTX_free(context->start);
+    tls_ticket_set_destroy(context->ticket_keys);
     free(context->protocols);
     free(context);
 }

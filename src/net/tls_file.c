@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,17 @@ void tls_file_report(struct tls_fault_report *report, enum tls_fault fault,
     report->text = sentence;
 }
 
+void tls_file_raise(const char *format, ...)
+{
+    char sentence[256];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(sentence, sizeof(sentence), format, arguments);
+    va_end(arguments);
+    ERR_raise_data(FILE_ERRORS, 1, "%s", sentence);
+}
+
 BIO *tls_file_open(const char *path)
 {
     const char *why;
@@ -53,7 +65,7 @@ BIO *tls_file_open(const char *path)
     ERR_clear_error();
     bytes = file_read(path, TLS_FILE_MIB, &count, &why);
     if (bytes == NULL) {
-        ERR_raise_data(FILE_ERRORS, 1, "%s", why);
+        tls_file_raise("%s", why);
         return NULL;
     }
     bio = BIO_new(BIO_s_secmem());
@@ -110,7 +122,7 @@ static BIO *open_for(const char *path, bool key)
     const char *why = bio == NULL ? NULL : wrong_content(bio, key);
 
     if (why != NULL) {
-        ERR_raise_data(FILE_ERRORS, 1, "%s", why);
+        tls_file_raise("%s", why);
         BIO_free(bio);
         bio = NULL;
     }

@@ -64,7 +64,7 @@ static SSL_CTX *new_ssl_ctx(struct tls_context *context,
     SSL_CTX_set_num_tickets(made, 1);
     SSL_CTX_set_tlsext_servername_callback(made, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(made, context);
-    tls_ticket_use(made);
+    tls_ticket_use(made, context->ticket_keys);
     tls_session_limit_tickets(made);
     return made;
 }
@@ -160,6 +160,13 @@ struct tls_context *tls_server_create(const struct tls_server_options *options,
     *report = (struct tls_fault_report){.fault = TLS_FAULT_OTHER};
     if (context == NULL) {
         goto fail;
+    }
+    if (options->ticket_keys != NULL) {
+        context->ticket_keys =
+            tls_ticket_set_load(options->ticket_keys, report);
+        if (context->ticket_keys == NULL) {
+            goto fail;
+        }
     }
     for (size_t i = 0; i < options->pair_count; i++) {
         if (add_pair(context, options, i, report) < 0) {

@@ -2,13 +2,16 @@
 
 #include "base/base.h"
 #include "base/clock.h"
+#include "net/tls_file.h"
 
+#include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LIFETIME_NS (TLS_TICKET_LIFETIME_S * NS_PER_S)
@@ -97,6 +100,80 @@ static enum tls_ticket copy_named(const unsigned char *name,
     return found;
 }
 
+/* ---- the keys of a file ---- */
+
+static void read_key(struct tls_ticket_key *key, const char *bytes)
+{
+    memcpy(key->name, bytes, sizeof(key->name));
+    bytes += sizeof(key->name);
+    memcpy(key->mac, bytes, sizeof(key->mac));
+    memcpy(key->cipher, bytes + sizeof(key->mac), sizeof(key->cipher));
+}
+
+static struct tls_ticket_set *read_set(const char *bytes, size_t count)
+{
+    struct tls_ticket_set *set =
+        calloc(1, sizeof(*set) + count * sizeof(*set->keys));
+
+    for (size_t i = 0; set != NULL && i < count; i++) {
+        read_key(&set->keys[i], bytes + i * TLS_TICKET_KEY_BYTES);
+        set->count++;
+    }
+    return set;
+}
+
+struct tls_ticket_set *tls_ticket_set_load(const char *path,
+                                           struct tls_fault_report *report)
+{
+    BIO *bio = tls_file_open(path);
+    struct tls_ticket_set *set = NULL;
+    char *bytes;
+    long size;
+
+    if (bio == NULL) {
+        tls_file_report(report, TLS_FAULT_TICKET_KEYS, path);
+        return NULL;
+    }
+    size = BIO_get_mem_data(bio, &bytes);
+    if (size <= 0 || size % TLS_TICKET_KEY_BYTES != 0) {
+        tls_file_raise("it has %ld bytes; keys have %d each, as openssl rand "
+                       "makes them",
+                       size, TLS_TICKET_KEY_BYTES);
+    } else if (size > TLS_TICKET_KEYS_MAX * TLS_TICKET_KEY_BYTES) {
+        tls_file_raise("it has more than %d keys", TLS_TICKET_KEYS_MAX);
+    } else {
+        set = read_set(bytes, (size_t)size / TLS_TICKET_KEY_BYTES);
+    }
+    BIO_free(bio);
+    if (set == NULL) {
+        tls_file_report(report, TLS_FAULT_TICKET_KEYS, path);
+    }
+    return set;
+}
+
+void tls_ticket_set_destroy(struct tls_ticket_set *set)
+{
+    if (set != NULL) {
+        OPENSSL_cleanse(set->keys, set->count * sizeof(*set->keys));
+        free(set);
+    }
+}
+
+enum tls_ticket tls_ticket_set_find(const struct tls_ticket_set *set,
+                                    const unsigned char *name,
+                                    struct tls_ticket_key *key)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (memcmp(name, set->keys[i].name, TLS_TICKET_NAME_BYTES) == 0) {
+            *key = set->keys[i];
+            return i == 0 ? TLS_TICKET_GOOD : TLS_TICKET_OLD;
+        }
+    }
+    return TLS_TICKET_UNKNOWN;
+}
+
+/* ---- tickets ---- */
+
 static bool set_mac(EVP_MAC_CTX *mac, struct tls_ticket_key *key)
 {
     OSSL_PARAM params[] = {
@@ -111,10 +188,9 @@ static bool set_mac(EVP_MAC_CTX *mac, struct tls_ticket_key *key)
 }
 
 static bool encrypt(unsigned char *name, unsigned char *iv,
-                    EVP_CIPHER_CTX *cipher, struct tls_ticket_key *key)
+                    EVP_CIPHER_CTX *cipher, const struct tls_ticket_key *key)
 {
-    if (!copy_current(key) ||
-        RAND_bytes(iv, EVP_CIPHER_get_iv_length(shared.cipher)) != 1) {
+    if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(shared.cipher)) != 1) {
         return false;
     }
     memcpy(name, key->name, TLS_TICKET_NAME_BYTES);
@@ -134,14 +210,18 @@ static bool needs_new_ticket(const SSL *ssl, enum tls_ticket found)
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
                      EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypting)
 {
+    const struct tls_ticket_set *set =
+        SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     enum tls_ticket found = TLS_TICKET_GOOD;
     struct tls_ticket_key key;
     bool good;
 
     if (encrypting) {
-        good = encrypt(name, iv, cipher, &key);
+        good = set == NULL ? copy_current(&key) : (key = set->keys[0], true);
+        good = good && encrypt(name, iv, cipher, &key);
     } else {
-        found = copy_named(name, &key);
+        found = set == NULL ? copy_named(name, &key)
+                            : tls_ticket_set_find(set, name, &key);
         if (found == TLS_TICKET_UNKNOWN) {
             return 0;
         }
@@ -156,10 +236,12 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
     return needs_new_ticket(ssl, found) ? 2 : 1;
 }
 
-void tls_ticket_use(struct ssl_ctx_st *context)
+void tls_ticket_use(struct ssl_ctx_st *context,
+                    const struct tls_ticket_set *set)
 {
     if (shared.cipher == NULL) {
         shared.cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     }
+    SSL_CTX_set_app_data(context, (void *)set);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
 }

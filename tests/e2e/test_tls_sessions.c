@@ -15,32 +15,6 @@
 #include <openssl/ssl.h>
 #include <stdio.h>
 
-/* A session that can be resumed, from one connection; to be freed. */
-static SSL_SESSION *session_from(const struct fixture *fixture,
-                                 const struct tls_options *client)
-{
-    struct pair pair = tls_pair_connect(fixture, client);
-
-    pair_ping(&pair);
-    SSL_SESSION *session = tls_socket_session(pair.client);
-    assert_true(SSL_SESSION_is_resumable(session));
-    pair_close(&pair);
-    return session;
-}
-
-static void expect_resumed(const struct fixture *fixture,
-                           const struct tls_options *client,
-                           SSL_SESSION *session, bool resumed)
-{
-    struct tls_options with_session = *client;
-
-    with_session.session = session;
-    struct pair pair = tls_pair_connect(fixture, &with_session);
-    assert_int_equal(SSL_session_reused(tls_socket_ssl(pair.client)), resumed);
-    pair_ping(&pair);
-    pair_close(&pair);
-}
-
 static void sessions_are_resumed(void **state)
 {
     struct fixture fixture;
@@ -49,12 +23,12 @@ static void sessions_are_resumed(void **state)
     tls_fixture_open(&fixture, "workers = 2", "");
     for (unsigned i = 0; i < TLS_VERSIONS; i++) {
         struct tls_options client = tls_fixture_client(tls_versions[i]);
-        SSL_SESSION *session = session_from(&fixture, &client);
+        SSL_SESSION *session = tls_fixture_session(&fixture, &client);
 
         for (unsigned turn = 0; turn < 6; turn++) {
             client.byte_by_byte = turn == 5;
             client.coalesce = turn == 4;
-            expect_resumed(&fixture, &client, session, true);
+            tls_fixture_expect_resumed(&fixture, &client, session, true);
         }
         SSL_SESSION_free(session);
     }
@@ -72,8 +46,8 @@ static void sessions_with_client_certificates_are_resumed(void **state)
         struct tls_options client = tls_fixture_client(tls_versions[i]);
 
         client.identity = &mine;
-        SSL_SESSION *session = session_from(&fixture, &client);
-        expect_resumed(&fixture, &client, session, true);
+        SSL_SESSION *session = tls_fixture_session(&fixture, &client);
+        tls_fixture_expect_resumed(&fixture, &client, session, true);
         SSL_SESSION_free(session);
     }
     fixture_close(&fixture);
@@ -87,10 +61,10 @@ static void sessions_outlast_a_reload(void **state)
     tls_fixture_open(&fixture, "", "");
     for (unsigned i = 0; i < TLS_VERSIONS; i++) {
         struct tls_options client = tls_fixture_client(tls_versions[i]);
-        SSL_SESSION *session = session_from(&fixture, &client);
+        SSL_SESSION *session = tls_fixture_session(&fixture, &client);
 
         tls_fixture_reload(&fixture, "");
-        expect_resumed(&fixture, &client, session, true);
+        tls_fixture_expect_resumed(&fixture, &client, session, true);
         SSL_SESSION_free(session);
     }
     fixture_close(&fixture);
@@ -113,7 +87,7 @@ static void a_session_does_not_stand_for_a_certificate(void **state)
     tls_fixture_reload(&fixture, service);
     for (unsigned i = 0; i < TLS_VERSIONS; i++) {
         struct tls_options client = tls_fixture_client(tls_versions[i]);
-        SSL_SESSION *session = session_from(&fixture, &client);
+        SSL_SESSION *session = tls_fixture_session(&fixture, &client);
         struct fixture other = fixture;
 
         other.front = strict;
@@ -121,7 +95,7 @@ static void a_session_does_not_stand_for_a_certificate(void **state)
         tls_expect_connect_refused(&strict, &client, NULL);
         stats_await(fixture.proxy, "strict", NULL, "ended_tls_error", i + 1);
         client.identity = &mine;
-        expect_resumed(&other, &client, session, false);
+        tls_fixture_expect_resumed(&other, &client, session, false);
         SSL_SESSION_free(session);
     }
     fixture_close(&fixture);
@@ -137,7 +111,7 @@ static void expect_session_ended(const char *before, const char *after,
 
         client.identity = identity;
         tls_fixture_open(&fixture, "", before);
-        client.session = session_from(&fixture, &client);
+        client.session = tls_fixture_session(&fixture, &client);
         tls_fixture_reload(&fixture, after);
         tls_expect_connect_refused(&fixture.front, &client, NULL);
         stats_await_cause(fixture.proxy, "tls_error", 1);

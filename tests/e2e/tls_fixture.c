@@ -5,6 +5,7 @@
 #include "test.h"
 #include "tls_socket.h"
 
+#include <openssl/ssl.h>
 #include <stdio.h>
 
 const int tls_versions[TLS_VERSIONS] = {TLS1_2_VERSION, TLS1_3_VERSION};
@@ -86,6 +87,40 @@ struct pair tls_pair_connect_narrow(const struct fixture *fixture,
     tls_socket_start_client(pair.client, client);
     pair.upstream = socket_accept(fixture->listener);
     return pair;
+}
+
+SSL_SESSION *tls_fixture_session(const struct fixture *fixture,
+                                 const struct tls_options *client)
+{
+    struct pair pair = tls_pair_connect(fixture, client);
+
+    pair_ping(&pair);
+    SSL_SESSION *session = tls_socket_session(pair.client);
+    assert_true(SSL_SESSION_is_resumable(session));
+    pair_close(&pair);
+    return session;
+}
+
+SSL_SESSION *tls_fixture_resume(const struct fixture *fixture,
+                                const struct tls_options *client,
+                                SSL_SESSION *session, bool resumed)
+{
+    struct tls_options with_session = *client;
+
+    with_session.session = session;
+    struct pair pair = tls_pair_connect(fixture, &with_session);
+    assert_int_equal(SSL_session_reused(tls_socket_ssl(pair.client)), resumed);
+    pair_ping(&pair);
+    SSL_SESSION *now = tls_socket_session(pair.client);
+    pair_close(&pair);
+    return now;
+}
+
+void tls_fixture_expect_resumed(const struct fixture *fixture,
+                                const struct tls_options *client,
+                                SSL_SESSION *session, bool resumed)
+{
+    SSL_SESSION_free(tls_fixture_resume(fixture, client, session, resumed));
 }
 
 void tls_fixture_expect_certificate(const struct fixture *fixture,

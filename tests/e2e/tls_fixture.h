@@ -9,6 +9,8 @@
 #include "pair.h"
 #include "tls_options.h"
 
+#include <stdbool.h>
+
 #define TLS_VERSIONS 2
 
 /* 1.2 and 1.3, as OpenSSL numbers them. */
@@ -35,6 +37,19 @@ struct pair tls_pair_connect(const struct fixture *fixture,
                              const struct tls_options *client);
 struct pair tls_pair_connect_narrow(const struct fixture *fixture,
                                     const struct tls_options *client);
+
+/* A session that can be resumed, from one connection; to be freed. */
+SSL_SESSION *tls_fixture_session(const struct fixture *fixture,
+                                 const struct tls_options *client);
+
+/* A new client that has the session resumes it, or makes a full handshake.
+ * Answers the session that it has then, to be freed. */
+SSL_SESSION *tls_fixture_resume(const struct fixture *fixture,
+                                const struct tls_options *client,
+                                SSL_SESSION *session, bool resumed);
+void tls_fixture_expect_resumed(const struct fixture *fixture,
+                                const struct tls_options *client,
+                                SSL_SESSION *session, bool resumed);
 
 /* A new client is shown the certificate of that common name. */
 void tls_fixture_expect_certificate(const struct fixture *fixture,

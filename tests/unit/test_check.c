@@ -110,6 +110,8 @@ static void some_tls_keys_need_others(void **state)
     assert_line_refused("tls_key = a", "tls_key needs tls_certificate");
     assert_line_refused("tls_client_ca = a",
                         "tls_client_ca needs tls_certificate");
+    assert_line_refused("tls_ticket_keys = a",
+                        "tls_ticket_keys needs tls_certificate");
     assert_line_refused("tls_min_version = 1.3",
                         "tls_min_version needs tls_certificate");
     assert_line_refused("upstream_tls_ca = a",
@@ -175,6 +177,7 @@ static void udp_has_no_tls(void **state)
     assert_not_for_udp("tls_certificate = a");
     assert_not_for_udp("tls_key = a");
     assert_not_for_udp("tls_client_ca = a");
+    assert_not_for_udp("tls_ticket_keys = a");
     assert_not_for_udp("tls_min_version = 1.3");
     assert_not_for_udp("tls_alpn = h2");
     assert_not_for_udp("upstream_tls = yes");

@@ -226,7 +226,8 @@ static void every_tls_key_is_read(void **state)
                                                "tls_alpn = h2 ,http/1.1\n"
                                                "upstream_tls = yes\n"
                                                "upstream_tls_ca = /up\n"
-                                               "upstream_tls_name = a.b\n");
+                                               "upstream_tls_name = a.b\n"
+                                               "tls_ticket_keys = /keys\n");
     const struct config_service *service = &config->services[0];
 
     (void)state;
@@ -240,6 +241,8 @@ static void every_tls_key_is_read(void **state)
     assert_string_equal(service->tls_client_ca.path, "/ca");
     assert_int_equal(service->tls_client_ca.line, 8);
     assert_int_equal(service->tls_min_version, CONFIG_TLS_1_3);
+    assert_string_equal(service->tls_ticket_keys.path, "/keys");
+    assert_int_equal(service->tls_ticket_keys.line, 14);
     assert_int_equal(service->tls_alpn_count, 2);
     assert_string_equal(service->tls_alpn[0], "h2");
     assert_string_equal(service->tls_alpn[1], "http/1.1");
