@@ -29,6 +29,10 @@ struct holder {
 void holder_find(const struct endpoint *endpoint, int type,
                  struct holder *holder);
 
+/* How many sockets of that address this process has, and how many others. */
+void holder_count(const struct endpoint *endpoint, int type, size_t *own,
+                  size_t *others);
+
 #define HOLDER_TEXT_MAX 48
 
 /* " by NAME (pid N)", or "" if it is unseen. */

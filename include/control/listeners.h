@@ -4,8 +4,10 @@
  *
  * An address has a socket for each worker, so that the kernel distributes new
  * connections. All are bound before the first one listens; else that one would
- * get all early connections. A unix path has one socket, of which each worker
- * has a descriptor.
+ * get all early connections. The first one claims the address (see net/listen),
+ * so that no other process has it, not even another evproxy; only what this
+ * process has in the way is shared. A unix path has one socket, of which each
+ * worker has a descriptor.
  *
  * Sockets that the service manager passed on are used instead. Of a stream's
  * each worker has a duplicate of one. A socket for datagrams belongs to one

@@ -16,22 +16,26 @@ struct listen_options {
     bool freebind;  /* the machine need not have the address */
     bool multipath; /* Multipath TCP, where the kernel has it; see
                        listen_is_multipath. Not of datagrams and paths */
+    bool shares;    /* see below */
 };
 
 /*
- * A non-blocking socket bound to the endpoint with SO_REUSEPORT; it does not
- * listen yet. An IPv6 endpoint of all addresses takes IPv4 too, and becomes
- * IPv4 on a machine without IPv6. For a unix path, a socket file that nobody
- * answers on is removed first. -1 with errno.
+ * A non-blocking socket bound to the endpoint; it does not listen yet. An IPv6
+ * endpoint of all addresses takes IPv4 too, and becomes IPv4 on a machine
+ * without IPv6. For a unix path, a socket file that nobody answers on is
+ * removed first. -1 with errno.
  *
  * The kernel lets sockets share a port only if they belong to one user. So a
  * process that is going to be another user gives them to that one: the owner.
+ *
+ * The first socket of an address does not share it, and claims it so from every
+ * other process: bind(2), and for TCP also listen(2), fail with EADDRINUSE
+ * while somebody listens there, whoever that is. No moment is left in which two
+ * processes could both have it. Connections of a listener that is closed do not
+ * count. After its claim listen_share lets the others in, which share.
  */
 int listen_bind(const struct endpoint *endpoint,
                 const struct listen_options *options) WARN_UNUSED;
-
-/* The same without SO_REUSEPORT: no other process shares the address. */
-int listen_bind_alone(const struct endpoint *endpoint, uid_t owner) WARN_UNUSED;
 
 /* As listen_bind for datagrams, which arrive from now on. */
 int listen_bind_datagram(const struct endpoint *endpoint,
@@ -41,10 +45,11 @@ int listen_bind_datagram(const struct endpoint *endpoint,
  * datagram that has not come yet. */
 void listen_adopt_datagram(int fd, const struct endpoint *endpoint);
 
-/*
- * 0 if a socket of that type (SOCK_STREAM, SOCK_DGRAM) can be bound to the IP
- * endpoint, else -1 with errno. Nothing is taken from sockets that are there:
- * one for datagrams does not share the port, since it would get some of theirs.
+/* Lets later sockets of this user share the address: SO_REUSEPORT. */
+void listen_share(int fd);
+
+/* 0 if a socket of that type (SOCK_STREAM, SOCK_DGRAM) can claim the IP
+ * endpoint, else -1 with errno. Nothing is taken from sockets that are there.
  */
 int listen_probe(const struct endpoint *endpoint, int type,
                  const struct listen_options *options) WARN_UNUSED;

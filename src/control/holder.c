@@ -232,6 +232,21 @@ void holder_find(const struct endpoint *endpoint, int type,
     }
 }
 
+void holder_count(const struct endpoint *endpoint, int type, size_t *own,
+                  size_t *others)
+{
+    struct sockets sockets;
+
+    find_sockets(&sockets, endpoint, type);
+    *own = 0;
+    for (size_t i = 0; i < sockets.count; i++) {
+        const struct sockets one = {.count = 1, .inodes = {sockets.inodes[i]}};
+
+        *own += has_socket("self", &one);
+    }
+    *others = sockets.count - *own;
+}
+
 const char *holder_format(const struct holder *holder,
                           char text[HOLDER_TEXT_MAX])
 {

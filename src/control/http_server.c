@@ -291,6 +291,7 @@ static int open_listener(struct http_listener *listener,
                          const struct endpoint *endpoint,
                          const struct listeners_origin *origin)
 {
+    const struct listen_options alone = {.owner = origin->owner};
     size_t count = inherited_count(origin->inherited, SOCK_STREAM, endpoint);
     const struct handed_socket *handed = NULL;
 
@@ -302,7 +303,7 @@ static int open_listener(struct http_listener *listener,
     listener->fd = handed != NULL ? handed->fd
                    : count > 0
                        ? take_inherited(endpoint, origin->inherited, count)
-                       : listen_bind_alone(endpoint, origin->owner);
+                       : listen_bind(endpoint, &alone);
     if (listener->fd < 0) {
         return -1;
     }

@@ -1,6 +1,7 @@
 #include "control/listeners.h"
 
 #include "base/log.h"
+#include "control/claims.h"
 #include "net/listen.h"
 #include "proxy/socket_options.h"
 
@@ -91,38 +92,31 @@ static void close_all(struct listen_socket *listen, unsigned workers)
     release(listen);
 }
 
-static int bind_one(const struct listen_socket *listen, uid_t owner, unsigned i)
-{
-    struct listen_options options;
-
-    if (i > 0 && is_unix(&listen->endpoint)) {
-        return fcntl(listen->fds[0], F_DUPFD_CLOEXEC, 0);
-    }
-    options = (struct listen_options){.owner = owner,
-                                      .freebind = listen->freebind,
-                                      .multipath = listen->multipath};
-    return is_udp(listen) ? listen_bind_datagram(&listen->endpoint, &options)
-                          : listen_bind(&listen->endpoint, &options);
-}
-
-static int bind_all(const struct listen_socket *listen, uid_t owner,
-                    unsigned workers)
-{
-    for (unsigned i = 0; i < workers; i++) {
-        listen->fds[i] = bind_one(listen, owner, i);
-        if (listen->fds[i] < 0) {
-            return -1;
-        }
-        if (i == 0) {
-            remember_path(set_of(listen), &listen->endpoint);
-        }
-    }
-    return 0;
-}
-
 static int type_of(const struct listen_socket *listen)
 {
     return is_udp(listen) ? SOCK_DGRAM : SOCK_STREAM;
+}
+
+static int bind_all(const struct claims *claims,
+                    const struct listen_socket *listen, unsigned workers)
+{
+    listen->fds[0] = claims_bind(claims, listen);
+    if (listen->fds[0] < 0) {
+        return -1;
+    }
+    remember_path(set_of(listen), &listen->endpoint);
+    if (is_udp(listen)) {
+        listen_share(listen->fds[0]);
+    }
+    for (unsigned i = 1; i < workers; i++) {
+        listen->fds[i] = is_unix(&listen->endpoint)
+                             ? fcntl(listen->fds[0], F_DUPFD_CLOEXEC, 0)
+                             : claims_bind_next(claims, listen);
+        if (listen->fds[i] < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 /* Each socket must have a worker, or what comes to it would wait for ever. */
@@ -191,8 +185,9 @@ static bool take_handed(struct listen_socket *listen, struct handed *handed,
     return found;
 }
 
-static int open_address(struct listen_socket *listen,
-                        const struct listeners_origin *origin, unsigned workers)
+static int open_address(const struct claims *claims,
+                        const struct listeners_origin *origin,
+                        struct listen_socket *listen, unsigned workers)
 {
     struct listener_set *set =
         calloc(1, sizeof(*set) + workers * sizeof(set->fds[0]));
@@ -214,17 +209,18 @@ static int open_address(struct listen_socket *listen,
     }
     listen->inherited = count > 0;
     return count > 0 ? take_inherited(listen, origin->inherited, count, workers)
-                     : bind_all(listen, origin->owner, workers);
+                     : bind_all(claims, listen, workers);
 }
 
-static int listen_all(const struct listen_socket *listen, unsigned workers)
+static int listen_from(const struct listen_socket *listen, unsigned first,
+                       unsigned workers)
 {
     struct sock_options options = socket_options_of(listen->service->config);
 
     if (is_udp(listen)) {
-        return 0; /* datagrams arrive as soon as it is bound */
+        return 0;
     }
-    for (unsigned i = 0; i < workers; i++) {
+    for (unsigned i = first; i < workers; i++) {
         if (listen->fds[i] >= 0 && listen_start(listen->fds[i], &options) < 0) {
             return -1;
         }
@@ -258,21 +254,30 @@ int listeners_open(struct generation *wanted, const struct generation *running,
                    const struct listeners_origin *origin,
                    const struct listen_socket **failed)
 {
+    struct claims claims = {.wanted = wanted,
+                            .running = running,
+                            .handed = origin->handed,
+                            .owner = origin->owner};
     struct listen_socket *listens = wanted->listens;
     size_t i;
     int error;
 
     assert(plan->listen_count == wanted->listen_count);
     for (i = 0; i < plan->listen_count; i++) {
+        /* What is bound for TCP and does not listen is in nobody's way. */
+        claims.count = is_udp(&listens[i]) ? i : 0;
         if (plan->listens[i].action == RELOAD_KEEP) {
             share(&listens[i], &running->listens[plan->listens[i].old_index]);
-        } else if (open_address(&listens[i], origin, wanted->workers) < 0) {
+        } else if (open_address(&claims, origin, &listens[i], wanted->workers) <
+                   0) {
             goto fail;
         }
     }
     for (i = 0; i < plan->listen_count; i++) {
+        claims.count = i;
         if (plan->listens[i].action == RELOAD_OPEN &&
-            listen_all(&listens[i], wanted->workers) < 0) {
+            (claims_listen(&claims, &listens[i]) < 0 ||
+             listen_from(&listens[i], 1, wanted->workers) < 0)) {
             goto fail;
         }
     }
@@ -311,7 +316,8 @@ static void update_options(const struct listen_socket *listen,
     struct sock_options then = socket_options_of(before->service->config);
     char text[ADDR_TEXT_MAX], quoted[LOG_QUOTED_MAX(ADDR_TEXT_MAX)];
 
-    if (!socket_options_equal(&now, &then) && listen_all(listen, workers) < 0) {
+    if (!socket_options_equal(&now, &then) &&
+        listen_from(listen, 0, workers) < 0) {
         log_write(LOG_WARN, "listen address=%s error=\"%s\"",
                   log_quote(endpoint_format(&listen->endpoint, text), quoted,
                             sizeof(quoted)),

@@ -44,29 +44,48 @@ static bool is_pardoned(int error, const struct holder *holder, bool as_service)
     }
 }
 
-/* False: an error was added, in that line. */
+/* 0, or what a start would fail with. To find the holder takes long where
+ * thousands of ports are open. So whoever has one port of a range has those
+ * that only sockets of our user have. Datagrams would come to a socket that
+ * shares.
+ */
+static int probe_ip(const struct endpoint *endpoint, int type,
+                    const struct listen_options *options, struct holder *holder)
+{
+    struct listen_options shared = *options;
+
+    if (listen_probe(endpoint, type, options) == 0) {
+        return 0;
+    }
+    if (errno != EADDRINUSE) {
+        return errno;
+    }
+    shared.shares = true;
+    if (holder->kind != HOLDER_OURS ||
+        (type == SOCK_STREAM && listen_probe(endpoint, type, &shared) < 0)) {
+        holder_find(endpoint, type, holder);
+    }
+    return EADDRINUSE;
+}
+
+/* False: an error was added, in that line. The holder is that of the port
+ * before in its range. */
 static bool check_listen(const struct endpoint *endpoint, unsigned line,
                          int type, const struct listen_options *options,
-                         bool as_service, struct config_errors *errors)
+                         bool as_service, struct holder *holder,
+                         struct config_errors *errors)
 {
-    struct holder holder = {.kind = HOLDER_UNKNOWN};
     char text[ADDR_TEXT_MAX], who[HOLDER_TEXT_MAX];
-    int error = 0;
+    int error = endpoint->u.any.sa_family == AF_UNIX
+                    ? probe_unix(endpoint, holder)
+                    : probe_ip(endpoint, type, options, holder);
 
-    if (endpoint->u.any.sa_family == AF_UNIX) {
-        error = probe_unix(endpoint, &holder);
-    } else if (listen_probe(endpoint, type, options) < 0) {
-        error = errno;
-        if (error == EADDRINUSE) {
-            holder_find(endpoint, type, &holder);
-        }
-    }
-    if (error == 0 || is_pardoned(error, &holder, as_service)) {
+    if (error == 0 || is_pardoned(error, holder, as_service)) {
         return true;
     }
     config_errors_add(errors, line, "cannot listen on %s: %s%s",
                       endpoint_format(endpoint, text), strerror(error),
-                      holder_format(&holder, who));
+                      holder_format(holder, who));
     return false;
 }
 
@@ -80,6 +99,7 @@ static void check_ports(const struct config *config, size_t service,
     int type = of->mode == CONFIG_UDP ? SOCK_DGRAM : SOCK_STREAM;
     const struct listen_options options = {.owner = owner,
                                            .freebind = of->freebind};
+    struct holder holder = {.kind = HOLDER_UNKNOWN};
     bool good = true;
 
     for (size_t i = 0; good && i < config_listen_ports(ports); i++) {
@@ -87,7 +107,7 @@ static void check_ports(const struct config *config, size_t service,
 
         if (config_listen_is_first(config, service, &endpoint)) {
             good = check_listen(&endpoint, ports->line, type, &options,
-                                as_service, errors);
+                                as_service, &holder, errors);
         }
     }
 }
@@ -97,10 +117,11 @@ static void check_listens(const struct config *config, uid_t owner,
 {
     const struct config_listen *metrics = &config->metrics_listen;
     const struct listen_options options = {.owner = owner};
+    struct holder holder = {.kind = HOLDER_UNKNOWN};
 
     if (metrics->address.endpoint.length > 0) {
         (void)check_listen(&metrics->address.endpoint, metrics->line,
-                           SOCK_STREAM, &options, as_service, errors);
+                           SOCK_STREAM, &options, as_service, &holder, errors);
     }
     for (size_t i = 0; i < config->service_count; i++) {
         const struct config_service *service = &config->services[i];

@@ -77,12 +77,12 @@ static void report_destination(int fd, int family)
 }
 
 static int bind_socket(int fd, const struct endpoint *endpoint, int type,
-                       bool share)
+                       bool shares)
 {
     if (endpoint->u.any.sa_family != AF_UNIX) {
         /* For datagrams SO_REUSEADDR would let others take the port over. */
         sock_set_int(fd, SOL_SOCKET, SO_REUSEADDR, type == SOCK_STREAM);
-        sock_set_int(fd, SOL_SOCKET, SO_REUSEPORT, share);
+        sock_set_int(fd, SOL_SOCKET, SO_REUSEPORT, shares);
     }
     if (endpoint->u.any.sa_family == AF_INET6) {
         sock_set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY,
@@ -105,7 +105,7 @@ static int bind_socket(int fd, const struct endpoint *endpoint, int type,
 }
 
 static int open_bound(const struct endpoint *endpoint, int type,
-                      const struct listen_options *options, bool share)
+                      const struct listen_options *options)
 {
     struct endpoint local = *endpoint;
     int fd = open_socket(&local, type, options->multipath);
@@ -123,7 +123,7 @@ static int open_bound(const struct endpoint *endpoint, int type,
          * overlaps with this one. */
         (void)!fchown(fd, options->owner, (gid_t)-1);
     }
-    if (bind_socket(fd, &local, type, share) < 0) {
+    if (bind_socket(fd, &local, type, options->shares) < 0) {
         error = errno;
         close(fd);
         errno = error;
@@ -135,20 +135,18 @@ static int open_bound(const struct endpoint *endpoint, int type,
 int listen_bind(const struct endpoint *endpoint,
                 const struct listen_options *options)
 {
-    return open_bound(endpoint, SOCK_STREAM, options, true);
-}
-
-int listen_bind_alone(const struct endpoint *endpoint, uid_t owner)
-{
-    const struct listen_options options = {.owner = owner};
-
-    return open_bound(endpoint, SOCK_STREAM, &options, false);
+    return open_bound(endpoint, SOCK_STREAM, options);
 }
 
 int listen_bind_datagram(const struct endpoint *endpoint,
                          const struct listen_options *options)
 {
-    return open_bound(endpoint, SOCK_DGRAM, options, true);
+    return open_bound(endpoint, SOCK_DGRAM, options);
+}
+
+void listen_share(int fd)
+{
+    sock_set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
 void listen_adopt_datagram(int fd, const struct endpoint *endpoint)
@@ -159,7 +157,7 @@ void listen_adopt_datagram(int fd, const struct endpoint *endpoint)
 int listen_probe(const struct endpoint *endpoint, int type,
                  const struct listen_options *options)
 {
-    int fd = open_bound(endpoint, type, options, type == SOCK_STREAM);
+    int fd = open_bound(endpoint, type, options);
 
     return fd < 0 ? -1 : close(fd);
 }
