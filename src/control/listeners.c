@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "control/claims.h"
+#include "control/private_tmp.h"
 #include "net/listen.h"
 #include "proxy/socket_options.h"
 
@@ -249,6 +250,29 @@ static void check_multipath(const struct generation *generation)
     }
 }
 
+/* A socket that the service manager has passed on was made outside. */
+static void check_private(const struct generation *wanted,
+                          const struct reload_plan *plan)
+{
+    char text[ADDR_TEXT_MAX], quoted[LOG_QUOTED_MAX(ADDR_TEXT_MAX)];
+
+    for (size_t i = 0; i < plan->listen_count; i++) {
+        const struct listen_socket *listen = &wanted->listens[i];
+
+        if (plan->listens[i].action != RELOAD_OPEN || listen->inherited ||
+            !is_unix(&listen->endpoint) ||
+            !private_tmp_hides(PRIVATE_TMP_MOUNTS,
+                               listen->endpoint.u.un.sun_path)) {
+            continue;
+        }
+        log_write(LOG_WARN, "listen address=%s error=\"%s\"",
+                  log_quote(endpoint_format(&listen->endpoint, text), quoted,
+                            sizeof(quoted)),
+                  "no other process sees it: the unit has PrivateTmp=yes; "
+                  "/run/evproxy is visible");
+    }
+}
+
 int listeners_open(struct generation *wanted, const struct generation *running,
                    const struct reload_plan *plan,
                    const struct listeners_origin *origin,
@@ -282,6 +306,7 @@ int listeners_open(struct generation *wanted, const struct generation *running,
         }
     }
     check_multipath(wanted);
+    check_private(wanted, plan);
     return 0;
 
 fail:
