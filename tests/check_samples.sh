@@ -4,7 +4,9 @@
 # Those with TLS are checked by a build with TLS. The certificates and keys that
 # they name do not exist here, so a temporary one replaces them. Nor does this
 # machine have their addresses, so each port is replaced by another of loopback,
-# with a 2 before its number if that is below 10000.
+# with a 2 before its number if that is below 10000. Their user is who runs this.
+#
+# Each key that conf/evproxy.ini names is used in one of the examples.
 #
 #   tests/check_samples.sh EVPROXY
 set -euo pipefail
@@ -17,14 +19,17 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 uses_tls() {
-    grep -qE "^($pem|upstream_tls) *=" "$1"
+    grep -qE "^($pem|(upstream|health)_tls) *=" "$1"
 }
 
 # of_this_machine FILE: its text with addresses and files that are here
 of_this_machine() {
-    sed -E -e "s#^(tls_ticket_keys *= *)/.*#\1$folder/any.tickets#" -e "s#^(listen *= *)[^ /]*:([0-9]+)#\1127.77.0.2:\2#" \
+    sed -E -e "s#^(tls_ticket_keys *= *)/.*#\1$folder/any.tickets#" \
+        -e "s#^(listen *= *)[^ /]*:([0-9]+)#\1127.77.0.2:\2#" \
         -e "/^listen/s#([:-])([0-9]{1,4})\b#\12\2#g" \
-        -e "s#^($pem *= *)/.*#\1$folder/any.pem#" "$1"
+        -e "s#^($pem *= *)/.*#\1$folder/any.pem#" \
+        -e "s#file:/.*#file:$folder/networks#" \
+        -e "s#^(user *= *).*#\1$(id -un)#;s#^(group *= *).*#\1$(id -gn)#" "$1"
 }
 
 make_certificate() {
@@ -44,8 +49,10 @@ elif ! command -v openssl >/dev/null; then
     with_tls=no
 fi
 
+examples=(conf/example-*.ini conf/scale-out/*/*.ini conf/examples/*/*.ini)
+echo 192.0.2.0/24 >"$folder/networks"
 status=0
-for file in conf/*.ini conf/scale-out/*/*.ini; do
+for file in conf/*.ini conf/scale-out/*/*.ini conf/examples/*/*.ini; do
     checked=$folder/${file##*/}
     if uses_tls "$file"; then
         if [ $with_tls = no ]; then
@@ -59,4 +66,11 @@ for file in conf/*.ini conf/scale-out/*/*.ini; do
         status=1
     fi
 done
+
+while read -r key; do
+    if ! grep -qE "^$key *=" "${examples[@]}"; then
+        echo "conf: no example uses '$key'" >&2
+        status=1
+    fi
+done < <(sed -nE 's/^(# )?([a-z_0-9]+) = .*/\2/p' conf/evproxy.ini | sort -u)
 exit $status

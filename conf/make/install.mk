@@ -14,7 +14,9 @@ INSTALLED := 755,$(BUILD)/evproxy,sbin/evproxy \
   $(foreach file,$(wildcard conf/example-*.ini) conf/evproxy.socket,\
     644,$(file),share/doc/evproxy/examples/$(notdir $(file))) \
   $(foreach file,$(wildcard conf/scale-out/*/*),\
-    $(if $(filter %.sh %.nft,$(file)),755,644),$(file),$(file:conf/%=share/doc/evproxy/examples/%))
+    $(if $(filter %.sh %.nft,$(file)),755,644),$(file),$(file:conf/%=share/doc/evproxy/examples/%)) \
+  $(foreach file,$(wildcard conf/examples/migrations/*),\
+    644,$(file),share/doc/evproxy/examples/migrations/$(notdir $(file)))
 UNIT_FILE := $(DESTDIR)$(PREFIX)/lib/systemd/system/evproxy.service
 # The configuration that is installed where there is none.
 INITIAL ?= conf/evproxy.ini

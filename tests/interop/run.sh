@@ -14,7 +14,7 @@ cd "$(dirname "$0")" || exit 1
 
 if [ $# -eq 0 ]; then
     set -- nginx redis ssh iperf3 postgresql proxy_protocol names srv checks \
-        tls udp syscalls metrics page dashboard upgrade \
+        tls udp migrations syscalls metrics page dashboard upgrade \
         downgrade
 fi
 logs=$(mktemp -d)

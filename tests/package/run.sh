@@ -103,7 +103,8 @@ check 'manuals, compressed' there usr/share/man/man8/evproxy.8.gz \
 check 'copyright, changelog, examples' there usr/share/doc/evproxy/copyright \
     usr/share/doc/evproxy/changelog.gz \
     usr/share/doc/evproxy/examples/example-web.ini \
-    usr/share/doc/evproxy/examples/scale-out/anycast/announce.sh
+    usr/share/doc/evproxy/examples/scale-out/anycast/announce.sh \
+    usr/share/doc/evproxy/examples/migrations/galera.ini
 check 'the unit is enabled' there \
     etc/systemd/system/multi-user.target.wants/evproxy.service
 check 'the unit names the binary that is there' inside grep -q \
