@@ -259,6 +259,7 @@ check-samples: $(BUILD)/evproxy
 check-documents: $(BUILD)/tests/check_docs
 	$(call say,)tests/check_manuals.sh
 	@tests/check_links.sh
+	@tests/check_migrate.sh
 	@$< conf/evproxy.ini conf/evproxy.ini.5 README.md
 $(BUILD)/tests/check_docs: %: %.o $(BUILD)/libevproxy.a
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)

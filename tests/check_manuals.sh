@@ -8,4 +8,4 @@ if ! command -v mandoc >/dev/null; then
     exit 0
 fi
 mandoc -T lint -W warning conf/evproxy.8 conf/evproxy.ini.5 \
-    conf/evproxy-metrics.7 conf/evproxy-scale.7
+    conf/evproxy-metrics.7 conf/evproxy-migrate.7 conf/evproxy-scale.7

@@ -5,6 +5,7 @@ INSTALLED := 755,$(BUILD)/evproxy,sbin/evproxy \
   644,conf/evproxy.8,share/man/man8/evproxy.8 \
   644,conf/evproxy.ini.5,share/man/man5/evproxy.ini.5 \
   644,conf/evproxy-metrics.7,share/man/man7/evproxy-metrics.7 \
+  644,conf/evproxy-migrate.7,share/man/man7/evproxy-migrate.7 \
   644,conf/evproxy-scale.7,share/man/man7/evproxy-scale.7 \
   644,conf/prometheus-alerts.yml,share/evproxy/prometheus-alerts.yml \
   644,conf/grafana-dashboard.json,share/evproxy/grafana-dashboard.json \

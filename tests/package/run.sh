@@ -99,7 +99,8 @@ check 'dpkg installs both' inside sh -c 'dpkg -i /packages/*.deb'
 check 'the binary runs, with TLS' inside sh -c 'evproxy -V | grep -w tls'
 check 'manuals, compressed' there usr/share/man/man8/evproxy.8.gz \
     usr/share/man/man5/evproxy.ini.5.gz usr/share/man/man7/evproxy-metrics.7.gz \
-    usr/share/man/man7/evproxy-scale.7.gz
+    usr/share/man/man7/evproxy-scale.7.gz \
+    usr/share/man/man7/evproxy-migrate.7.gz
 check 'copyright, changelog, examples' there usr/share/doc/evproxy/copyright \
     usr/share/doc/evproxy/changelog.gz \
     usr/share/doc/evproxy/examples/example-web.ini \

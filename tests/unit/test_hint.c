@@ -143,6 +143,9 @@ static void keys_of_others_are_answered_with_ours(void **state)
     assert_line_refused("least_conn = yes",
                         "unknown key 'least_conn' in [service web]; here it is "
                         "'balance = leastconn'");
+    assert_line_refused("send-proxy = yes",
+                        "unknown key 'send-proxy' in [service web]; here it is "
+                        "'upstream = ADDRESS proxy_protocol=v1'");
     for (size_t i = 0; i < ARRAY_LEN(theirs); i++) {
         char ours[64];
 

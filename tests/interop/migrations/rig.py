@@ -8,7 +8,7 @@ The move is a rule, so that a file is tested as it stands but for this:
     listen :PORT    127.77.0.N, N being the example's number, in place of any
                     host; names of files are in the folder of the test
     health_interval ten times as often; slow_start and drain_* shortened too
-    health_timeout  5 s, so that a slow machine fails no check
+    health_timeout  2 s, so that a slow machine fails no check
     user, group     those who run the test
 """
 
@@ -69,7 +69,7 @@ def moved(text, host, folder):
         if match and match[1] == "health_timeout":
             continue
         if match and match[1] == "health_check":
-            lines.append("health_timeout = 5s")
+            lines.append("health_timeout = 2s")
         if match:
             line = "%s = %s" % (
                 match[1], moved_value(match[1], match[2], host, folder))
