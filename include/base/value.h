@@ -50,7 +50,7 @@ const char *value_rate(const char *text, uint64_t *out) WARN_UNUSED;
  * is 0. At most 365d. No fractions. */
 const char *value_time(const char *text, uint64_t *out_ns) WARN_UNUSED;
 
-/* "yes" or "no". */
+/* "yes", "on", "true"; "no", "off", "false". */
 const char *value_bool(const char *text, bool *out) WARN_UNUSED;
 
 /* One of count names; *out is its index. The sentence lists the names. */

@@ -207,13 +207,16 @@ const char *value_time(const char *text, uint64_t *out_ns)
 
 const char *value_bool(const char *text, bool *out)
 {
-    bool yes = strcmp(text, "yes") == 0;
+    static const char *const names[] = {"no", "yes",   "off",
+                                        "on", "false", "true"};
 
-    if (!yes && strcmp(text, "no") != 0) {
-        return value_sentence(VALUE_QUOTE " is neither yes nor no", text);
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = i % 2 == 1;
+            return NULL;
+        }
     }
-    *out = yes;
-    return NULL;
+    return value_sentence(VALUE_QUOTE " is neither yes nor no", text);
 }
 
 static const char *choice_sentence(const char *text, const char *const *names,

@@ -1,6 +1,7 @@
 #include "config/draft.h"
 
 #include "base/utf8.h"
+#include "base/value.h"
 #include "config/array.h"
 #include "config/config.h"
 #include "config/hint.h"
@@ -256,6 +257,17 @@ static void report_value(struct draft *draft, const struct key *key,
     free(copy);
 }
 
+/* Whether a build that lacks the key takes the value. */
+static bool is_default(const struct key *key, const char *value)
+{
+    bool wanted, ours;
+
+    return key->default_taken &&
+           (strcmp(value, key->default_text) == 0 ||
+            (value_bool(key->default_text, &ours) == NULL &&
+             value_bool(value, &wanted) == NULL && wanted == ours));
+}
+
 static void set_value(struct draft *draft, const struct key *key, void *fields,
                       unsigned line, const char *value)
 {
@@ -268,7 +280,7 @@ static void set_value(struct draft *draft, const struct key *key, void *fields,
         draft_error(draft, line, "%s: '%.64s': %s", key->name, value, refusal);
     } else if (key->set != NULL) {
         why = key->set(key, fields, value, line);
-    } else if (key->default_taken && strcmp(value, key->default_text) == 0) {
+    } else if (is_default(key, value)) {
         return;
     } else if (key->lack != NULL) {
         why = key->lack;

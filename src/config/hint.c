@@ -41,8 +41,6 @@ static const struct word choices[] = {
     {"warning", "warn"},
     {"notice", "info"},
     {"err", "error"},
-    {"yes", "on"},
-    {"true", "on"},
     {"no", "off"},
     {"false", "off"},
     {"none", "off"},

@@ -19,7 +19,6 @@ static const char *const balances[] = {"source", "roundrobin", "leastconn",
                                        "random", "first"};
 static const char *const health_checks[] = {"off", "tcp", "http", "expect"};
 static const char *const on_downs[] = {"keep", "reset"};
-static const char *const off_on[] = {"off", "on"};
 static const char *const tls_versions[] = {"1.2", "1.3"};
 
 static const char no_tls[] = "this build has no TLS (make TLS=1 builds it in)";
@@ -258,7 +257,7 @@ const struct key key_table[] = {
      .tcp_only = true,
      .help = "take Multipath TCP from clients, and plain TCP as before"},
     {SERVICE("proxy_protocol", proxy_protocol), .default_text = "off",
-     .set = setter_choice, CHOICES(off_on, false), .tcp_only = true,
+     .set = setter_bool, .tcp_only = true,
      .help = "on: a PROXY header, v1 or v2, must come first"},
     {SERVICE_LIST("proxy_protocol_from", proxy_from, proxy_from_count),
      .set = append_networks, .repeatable = true,

@@ -62,6 +62,8 @@ static void a_proxy_header_needs_senders_that_may_send_it(void **state)
     (void)state;
     assert_line_refused("proxy_protocol = on",
                         "proxy_protocol = on needs proxy_protocol_from");
+    assert_line_refused("proxy_protocol = yes",
+                        "proxy_protocol = on needs proxy_protocol_from");
     assert_line_refused("proxy_protocol_from = 10.0.0.0/8, 10.1.0.0/33",
                         "proxy_protocol_from: '10.0.0.0/8, 10.1.0.0/33': "
                         "prefix '33' is not a number between 0 and 32");
@@ -101,6 +103,16 @@ static void udp_has_no_unix_sockets_and_no_headers_of_streams(void **state)
                    7, "listen address :80 is already used in line 3");
     config_destroy(parse_good(SERVICE "mode = udp\nhealth_check = off\n"
                                       "proxy_protocol = off\n"));
+    config_destroy(parse_good(SERVICE "mode = udp\n"
+                                      "proxy_protocol = false\n"));
+}
+
+/* Also where TLS is not built in. */
+static void off_and_false_are_the_default_no(void **state)
+{
+    (void)state;
+    config_destroy(parse_good(SERVICE "upstream_tls = off\n"
+                                      "health_tls = false\n"));
 }
 
 #if EVPROXY_TLS
@@ -196,6 +208,7 @@ int main(void)
         cmocka_unit_test(a_bound_needs_the_source_and_a_number_above_a_share),
         cmocka_unit_test(a_proxy_header_needs_senders_that_may_send_it),
         cmocka_unit_test(udp_has_no_unix_sockets_and_no_headers_of_streams),
+        cmocka_unit_test(off_and_false_are_the_default_no),
 #if EVPROXY_TLS
         cmocka_unit_test(some_tls_keys_need_others),
         cmocka_unit_test(each_certificate_has_a_key_file_or_none_has),

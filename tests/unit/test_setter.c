@@ -41,7 +41,6 @@ static void values_out_of_range_are_refused(void **state)
         "balance = Source",
         "health_check = yes",
         "tcp_fastopen = 1",
-        "access_log = true",
         "mode = sctp",
         "backlog = 1 2",
     };
@@ -72,7 +71,7 @@ static void global_values_out_of_range_are_refused(void **state)
         "buffer_memory = 1025G", "buffer_size = 2K",
         "buffer_size = 2M",      "buffer_size = 5000",
         "buffer_size = 0",       "log_level = trace",
-        "stats_interval = -1",   "access_log = on",
+        "stats_interval = -1",   "access_log = 1",
     };
     char text[256];
 

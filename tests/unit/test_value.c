@@ -246,12 +246,16 @@ static void what_is_no_time_is_refused(void **state)
     }
 }
 
-static void yes_and_no_are_the_only_booleans(void **state)
+static void a_boolean_has_three_words_for_each_value(void **state)
 {
     (void)state;
     check_reads(read_bool, "yes", 1);
     check_reads(read_bool, "no", 0);
-    check_refuses(read_bool, "true", "'true' is neither yes nor no");
+    check_reads(read_bool, "on", 1);
+    check_reads(read_bool, "off", 0);
+    check_reads(read_bool, "true", 1);
+    check_reads(read_bool, "false", 0);
+    check_refuses(read_bool, "1", "'1' is neither yes nor no");
     check_refuses(read_bool, "Yes", "'Yes' is neither yes nor no");
     check_refuses(read_bool, "", "'' is neither yes nor no");
 }
@@ -445,7 +449,7 @@ int main(void)
         cmocka_unit_test(a_rate_is_a_size_each_second),
         cmocka_unit_test(times_are_nanoseconds),
         cmocka_unit_test(what_is_no_time_is_refused),
-        cmocka_unit_test(yes_and_no_are_the_only_booleans),
+        cmocka_unit_test(a_boolean_has_three_words_for_each_value),
         cmocka_unit_test(a_choice_is_one_of_its_names),
         cmocka_unit_test(more_names_than_a_sentence_holds_are_cut),
         cmocka_unit_test(signs_spaces_and_overflow_are_refused_by_all),
