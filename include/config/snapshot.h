@@ -214,6 +214,7 @@ struct config_service {
 
     uint32_t udp_responses;
     uint32_t max_sessions;
+    uint32_t udp_receive_buffer; /* bytes; 0: the kernel's default */
 
     uint64_t tcp_keepalive_ns;
     uint64_t tcp_user_timeout_ns;

@@ -27,6 +27,8 @@ struct handed_socket {
     int type;
     uint32_t owner; /* a worker, or one of the above */
     bool inherited; /* the service manager has the socket too */
+    bool dropped_known;
+    uint32_t dropped; /* of datagrams: as struct listen_socket has it */
     struct endpoint endpoint;
 };
 

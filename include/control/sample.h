@@ -122,6 +122,7 @@ struct sample {
     uint64_t number; /* tells samples apart */
 
     /* How far it is, from the newest generation to the oldest. */
+    size_t listen;          /* in the current one, which comes first */
     size_t generation;      /* index + 1, in held; 0: all are done */
     size_t service;         /* in that generation */
     uint32_t upstream;      /* in that service */

@@ -48,11 +48,22 @@ void listen_adopt_datagram(int fd, const struct endpoint *endpoint);
 /* Lets later sockets of this user share the address: SO_REUSEPORT. */
 void listen_share(int fd);
 
+/* How many datagrams the kernel has dropped at the socket so far, mostly for
+ * want of room, modulo 2^32; 0 if it does not tell. */
+uint32_t listen_dropped(int fd);
+
 /* 0 if a socket of that type (SOCK_STREAM, SOCK_DGRAM) can claim the IP
  * endpoint, else -1 with errno. Nothing is taken from sockets that are there.
  */
 int listen_probe(const struct endpoint *endpoint, int type,
                  const struct listen_options *options) WARN_UNUSED;
+
+/*
+ * Sets how many bytes of datagrams the kernel may queue. It reserves twice as
+ * much, for what it needs itself. Without CAP_NET_ADMIN net.core.rmem_max is
+ * the most. 0: what net.core.rmem_default says.
+ */
+void listen_set_receive_buffer(int fd, uint32_t bytes);
 
 /* Sets the options, which accepted connections inherit, and listens. Called
  * again, it changes them and the backlog. -1 with errno. */

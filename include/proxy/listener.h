@@ -2,7 +2,8 @@
  * listener: the listening sockets of a plane, for TCP and UDP. Each has exactly
  * one owner: the control thread until the plane has applied the generation that
  * names it, this table from then on, until listener_close. The descriptor's
- * number in struct listen_socket means nothing afterwards.
+ * number in struct listen_socket means nothing afterwards. It stays open while
+ * its generation is the current one and the plane neither drains nor departs.
  *
  * The records are allocated by the control thread before the generation is
  * handed over, so that taking a socket cannot fail. A socket that cannot be

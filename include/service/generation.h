@@ -40,9 +40,12 @@ struct listen_socket {
      * keep it open. -1: the worker has none, as fewer sockets for datagrams
      * were inherited. */
     int *fds;
-    bool inherited; /* the service manager has the sockets too */
-    bool freebind;  /* as its services have it: any of them, */
-    bool multipath; /* all of them */
+    uint32_t *dropped; /* of UDP, one for each: the datagrams that the kernel
+                          dropped there which are counted, modulo 2^32; shared
+                          in the same way; control thread */
+    bool inherited;    /* the service manager has the sockets too */
+    bool freebind;     /* as its services have it: any of them, */
+    bool multipath;    /* all of them */
 };
 
 /* One worker's sessions: on a line of its own, as each connection writes it
@@ -61,6 +64,7 @@ struct generation {
     unsigned workers;
     struct list link; /* in the ring of living generations, from the oldest to
                          the newest, without a head; control thread */
+    bool drops_held;  /* see control/kernel_drops.h; control thread */
     unsigned holders; /* workers and the control plane, while they use it; 0
                          until it is handed out; control thread */
     struct generation_sessions *sessions; /* one for each worker, which alone

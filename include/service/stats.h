@@ -75,6 +75,7 @@ enum drop {
     DROP_SEND,    /* the socket took it not at once */
     DROP_GONE,    /* nobody takes datagrams at the upstream */
     DROP_REFUSED, /* its client has no session and was given none */
+    DROP_QUEUE,   /* the kernel's queue at the listener was full */
     DROPS
 };
 

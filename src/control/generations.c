@@ -6,6 +6,7 @@
 #include "control/credentials.h"
 #include "control/descriptors.h"
 #include "control/holder.h"
+#include "control/kernel_drops.h"
 #include "control/listeners.h"
 #include "control/loops.h"
 
@@ -173,6 +174,9 @@ int generations_commit(struct generations *generations, struct workers *workers,
     struct generation *running = generations_current(generations);
     struct generation *next = generations->prepared;
 
+    for (size_t i = 0; i < generations->plan.close_count; i++) {
+        kernel_drops_count(running, generations->plan.closes[i]);
+    }
     if (worker_apply(workers->list[0], next) < 0) {
         return -1;
     }

@@ -11,6 +11,7 @@ enum handed_tag {
     TAG_OWNER = 2 | RECORD_CRITICAL,
     TAG_INHERITED = 3,
     TAG_ENDPOINT = 4 | RECORD_CRITICAL, /* a sockaddr: one machine, one ABI */
+    TAG_DROPPED = 5,
 };
 
 static bool add(struct handed *handed, const struct handed_socket *socket)
@@ -39,6 +40,8 @@ static bool add_listen(struct handed *handed,
     for (unsigned i = 0; i < workers; i++) {
         socket.fd = listen->fds[i];
         socket.owner = i;
+        socket.dropped_known = udp;
+        socket.dropped = udp ? listen->dropped[i] : 0;
         if (socket.fd >= 0 && !add(handed, &socket)) {
             return false;
         }
@@ -93,6 +96,9 @@ void handed_write(const struct handed_socket *socket, unsigned tag,
     record_put_number(writer, TAG_INHERITED, socket->inherited);
     record_put(writer, TAG_ENDPOINT, &socket->endpoint.u,
                socket->endpoint.length);
+    if (socket->dropped_known) {
+        record_put_number(writer, TAG_DROPPED, socket->dropped);
+    }
     record_end(writer, begun);
 }
 
@@ -113,6 +119,10 @@ static bool read_part(const struct record *part, void *arg)
     case TAG_INHERITED:
         return record_number(part, 1, &number) &&
                (socket->inherited = number, true);
+    case TAG_DROPPED:
+        socket->dropped_known = record_number(part, UINT32_MAX, &number);
+        socket->dropped = socket->dropped_known ? (uint32_t)number : 0;
+        return socket->dropped_known;
     case TAG_ENDPOINT:
         if (part->count > sizeof(socket->endpoint.u)) {
             return false;

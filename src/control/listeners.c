@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The sockets of one address; listen_socket.fds points to its fds. */
+/* The sockets of one address; listen_socket.fds points to its fds, and dropped
+ * behind these. */
 struct listener_set {
     unsigned holders;  /* generations that have it */
     dev_t path_device; /* of the socket file, which is removed only if it is */
@@ -46,6 +47,7 @@ static void release(struct listen_socket *listen)
     }
     set = set_of(listen);
     listen->fds = NULL;
+    listen->dropped = NULL;
     if (--set->holders == 0) {
         free(set);
     }
@@ -55,6 +57,7 @@ static void share(struct listen_socket *listen,
                   const struct listen_socket *from)
 {
     listen->fds = from->fds;
+    listen->dropped = from->dropped;
     listen->inherited = from->inherited;
     set_of(listen)->holders++;
 }
@@ -160,6 +163,7 @@ static int take_inherited(const struct listen_socket *listen,
         }
         if (is_udp(listen)) {
             listen_adopt_datagram(listen->fds[i], &listen->endpoint);
+            listen->dropped[i] = listen_dropped(listen->fds[i]);
         }
     }
     return 0;
@@ -180,6 +184,9 @@ static bool take_handed(struct listen_socket *listen, struct handed *handed,
         if (socket != NULL) {
             listen->fds[i] = socket->fd;
             listen->inherited = socket->inherited;
+            listen->dropped[i] = socket->dropped_known
+                                     ? socket->dropped
+                                     : listen_dropped(socket->fd);
             found = true;
         }
     }
@@ -191,7 +198,8 @@ static int open_address(const struct claims *claims,
                         struct listen_socket *listen, unsigned workers)
 {
     struct listener_set *set =
-        calloc(1, sizeof(*set) + workers * sizeof(set->fds[0]));
+        calloc(1, sizeof(*set) + workers * (sizeof(set->fds[0]) +
+                                            sizeof(listen->dropped[0])));
     size_t count = 0;
 
     if (set == NULL) {
@@ -200,6 +208,7 @@ static int open_address(const struct claims *claims,
     set->holders = 1;
     memset(set->fds, 0xff, workers * sizeof(set->fds[0]));
     listen->fds = set->fds;
+    listen->dropped = (uint32_t *)&set->fds[workers];
     if (origin->handed != NULL &&
         take_handed(listen, origin->handed, workers)) {
         return 0;
@@ -213,12 +222,25 @@ static int open_address(const struct claims *claims,
                      : bind_all(claims, listen, workers);
 }
 
+/* Datagrams arrive as soon as it is bound. */
+static void set_receive_buffers(const struct listen_socket *listen,
+                                unsigned workers)
+{
+    for (unsigned i = 0; i < workers; i++) {
+        if (listen->fds[i] >= 0) {
+            listen_set_receive_buffer(
+                listen->fds[i], listen->service->config->udp_receive_buffer);
+        }
+    }
+}
+
 static int listen_from(const struct listen_socket *listen, unsigned first,
                        unsigned workers)
 {
     struct sock_options options = socket_options_of(listen->service->config);
 
     if (is_udp(listen)) {
+        set_receive_buffers(listen, workers);
         return 0;
     }
     for (unsigned i = first; i < workers; i++) {
@@ -334,14 +356,23 @@ void listeners_abandon(struct generation *wanted,
     }
 }
 
+static bool same_options(const struct config_service *a,
+                         const struct config_service *b)
+{
+    struct sock_options one = socket_options_of(a);
+    struct sock_options two = socket_options_of(b);
+
+    return a->mode == CONFIG_UDP
+               ? a->udp_receive_buffer == b->udp_receive_buffer
+               : socket_options_equal(&one, &two);
+}
+
 static void update_options(const struct listen_socket *listen,
                            const struct listen_socket *before, unsigned workers)
 {
-    struct sock_options now = socket_options_of(listen->service->config);
-    struct sock_options then = socket_options_of(before->service->config);
     char text[ADDR_TEXT_MAX], quoted[LOG_QUOTED_MAX(ADDR_TEXT_MAX)];
 
-    if (!socket_options_equal(&now, &then) &&
+    if (!same_options(listen->service->config, before->service->config) &&
         listen_from(listen, 0, workers) < 0) {
         log_write(LOG_WARN, "listen address=%s error=\"%s\"",
                   log_quote(endpoint_format(&listen->endpoint, text), quoted,

@@ -2,6 +2,7 @@
 
 #include "base/direction.h"
 #include "base/log.h"
+#include "control/kernel_drops.h"
 #include "control/machine.h"
 
 #include <inttypes.h>
@@ -179,6 +180,7 @@ void report_write(const struct reporter *reporter)
     const struct generations *generations = reporter->generations;
     struct log_burst burst = {0};
 
+    kernel_drops_count_all(generations_current(generations));
     add_process(&burst, generations, reporter->workers,
                 reporter->loop->now_ns - reporter->started_ns);
     for (size_t i = generations->count; i-- > 0;) {

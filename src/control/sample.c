@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/kernel_drops.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,13 +224,26 @@ static void complete(struct sample *sample, const struct sample_source *source)
     sample->state = SAMPLE_COMPLETE;
 }
 
-/* One service or upstream. */
+/* What the kernel dropped at one address. False: all are read. */
+static bool count_drops(struct sample *sample, const struct generation *current)
+{
+    if (sample->listen >= current->listen_count) {
+        return false;
+    }
+    kernel_drops_count(current, sample->listen++);
+    return true;
+}
+
+/* One address, service or upstream. */
 static void step(struct sample *sample, const struct sample_source *source)
 {
     const struct generation *generation;
     const struct service *service;
     bool done = true;
 
+    if (count_drops(sample, generations_current(source->generations))) {
+        return;
+    }
     if (sample->generation == 0) {
         complete(sample, source);
         return;

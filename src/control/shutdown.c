@@ -1,6 +1,7 @@
 #include "control/shutdown.h"
 
 #include "base/log.h"
+#include "control/kernel_drops.h"
 #include "control/listeners.h"
 #include "control/signals.h"
 
@@ -50,6 +51,7 @@ static void drain(struct shutdown *shutdown)
     shutdown->deadline_ns = now_ns + timeout_ns;
     listeners_unlink(changes_current(shutdown->changes));
     changes_stop(shutdown->changes);
+    kernel_drops_hold(changes_current(shutdown->changes));
     workers_drain(shutdown->workers);
     if (timeout_ns == 0) {
         reset(shutdown);

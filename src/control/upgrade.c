@@ -1,6 +1,7 @@
 #include "control/upgrade.h"
 
 #include "base/log.h"
+#include "control/kernel_drops.h"
 #include "control/upgrade_log.h"
 
 #include <errno.h>
@@ -103,6 +104,7 @@ void upgrade_abandon(struct upgrade *upgrade, const char *reason)
     close_all(upgrade);
     ledger_close(&upgrade->ledger);
     upgrade->phase = UPGRADE_NONE;
+    kernel_drops_resume(changes_current(upgrade->changes));
     if (asked) {
         upgrade->due += workers_thaw(upgrade->workers);
     }
@@ -199,6 +201,7 @@ static void send_estate(struct upgrade *upgrade)
 
 static void begin_estate(struct upgrade *upgrade)
 {
+    kernel_drops_hold(changes_current(upgrade->changes));
     if (upgrade_collect_sockets(
             &upgrade->handed, changes_current(upgrade->changes),
             &upgrade->http->server.listener, upgrade->inherited) < 0 ||

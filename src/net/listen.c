@@ -1,6 +1,7 @@
 #include "net/listen.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -152,6 +153,40 @@ void listen_share(int fd)
 void listen_adopt_datagram(int fd, const struct endpoint *endpoint)
 {
     report_destination(fd, endpoint->u.any.sa_family);
+}
+
+uint32_t listen_dropped(int fd)
+{
+    uint32_t figures[SK_MEMINFO_VARS] = {0};
+    socklen_t length = sizeof(figures);
+
+    /* Linux 4.12; before, all stay 0. */
+    (void)getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures, &length);
+    return figures[SK_MEMINFO_DROPS];
+}
+
+/* What a new socket has. */
+static int default_receive_buffer(void)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int bytes = 0;
+    socklen_t length = sizeof(bytes);
+
+    if (fd >= 0) {
+        (void)getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &length);
+        close(fd);
+    }
+    return bytes / 2; /* it is told without what the kernel adds */
+}
+
+void listen_set_receive_buffer(int fd, uint32_t bytes)
+{
+    int size = bytes > 0 ? (int)bytes : default_receive_buffer();
+
+    if (size > 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0) {
+        sock_set_int(fd, SOL_SOCKET, SO_RCVBUF, size);
+    }
 }
 
 int listen_probe(const struct endpoint *endpoint, int type,

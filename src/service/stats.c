@@ -86,10 +86,8 @@ enum cause failure_cause(enum failure failure)
 }
 
 static const char *const drop_names[] = {
-    [DROP_RATE] = "rate",
-    [DROP_SEND] = "send",
-    [DROP_GONE] = "gone",
-    [DROP_REFUSED] = "refused",
+    [DROP_RATE] = "rate",       [DROP_SEND] = "send",   [DROP_GONE] = "gone",
+    [DROP_REFUSED] = "refused", [DROP_QUEUE] = "queue",
 };
 
 _Static_assert(ARRAY_LEN(drop_names) == DROPS, "one without a name");

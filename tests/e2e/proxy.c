@@ -204,6 +204,14 @@ void proxy_signal(struct proxy *proxy, int signal)
     assert_int_equal(kill(proxy->pid, signal), 0);
 }
 
+void proxy_pause(struct proxy *proxy)
+{
+    siginfo_t info;
+
+    proxy_signal(proxy, SIGSTOP);
+    assert_int_equal(waitid(P_PID, (id_t)proxy->pid, &info, WSTOPPED), 0);
+}
+
 /* ---- an upgrade ---- */
 
 void proxy_follow(struct proxy *proxy)

@@ -63,6 +63,9 @@ void proxy_kill_children(void);
 pid_t proxy_pid(const struct proxy *proxy);
 void proxy_signal(struct proxy *proxy, int signal);
 
+/* Stops all its threads, until SIGCONT. */
+void proxy_pause(struct proxy *proxy);
+
 /* Waits until it has ended, and fails if a sanitizer reported anything. Answers
  * the exit status, -1 if a signal ended it. */
 int proxy_wait(struct proxy *proxy);

@@ -14,7 +14,6 @@
 #include "wait.h"
 
 #include <signal.h>
-#include <sys/wait.h>
 
 /* The connection ends by that cause, so long after begin_ms at the least. */
 static void expect_timeout(const struct fixture *fixture, int client,
@@ -77,15 +76,6 @@ static void no_byte_either_way_is_idle_timeout(void **state)
     fixture_close(&fixture);
 }
 
-/* Stops all threads of it. */
-static void stop_process(const struct proxy *proxy)
-{
-    siginfo_t info;
-
-    assert_int_equal(kill(proxy_pid(proxy), SIGSTOP), 0);
-    assert_int_equal(waitid(P_PID, (id_t)proxy_pid(proxy), &info, WSTOPPED), 0);
-}
-
 /* They came in time, and the process looks late. */
 static void bytes_that_wait_for_a_stopped_process_count(void **state)
 {
@@ -97,7 +87,7 @@ static void bytes_that_wait_for_a_stopped_process_count(void **state)
     for (int i = 0; i < 4; i++) {
         pairs[i] = pair_establish(&fixture);
     }
-    stop_process(fixture.proxy);
+    proxy_pause(fixture.proxy);
     for (int i = 0; i < 4; i++) {
         socket_send_text(pairs[i].client, "u");
         socket_send_text(pairs[i].upstream, "d");
