@@ -80,6 +80,10 @@ void log_burst_end(struct log_burst *burst);
 /* Lines lost so far. */
 uint64_t log_lost(void);
 
+/* Adds those that the processes before have lost, and told of. Before
+ * log_start. */
+void log_go_on(uint64_t lost_before);
+
 /* A buffer for a text of so many bytes, in which no character is an ASCII
  * control character: quotes, and each character as its escape. */
 #define LOG_QUOTED_MAX(bytes) (3 * (bytes) + 3)

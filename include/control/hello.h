@@ -1,7 +1,8 @@
 /*
  * hello: the greeting of each process of an upgrade, as a record
  * (control/upgrade_message.h): its version, and of the old process what the new
- * one must know before it prepares anything. Pure.
+ * one must know before it prepares anything, and its counters. Pure, but for
+ * hello_of.
  */
 #ifndef EVPROXY_CONTROL_HELLO_H
 #define EVPROXY_CONTROL_HELLO_H
@@ -27,11 +28,14 @@ struct hello {
     uint64_t refused;    /* reloads */
     uint64_t announces;  /* of the new process: 1: connections may be announced
                             before the freeze */
+    uint64_t accept_paused;
+    uint64_t log_lost;
 };
 
-/* That of the old process. */
+/* That of the old process, with its counters as they are. */
 struct hello hello_of(const struct generation *generation,
-                      const struct sample_facts *facts);
+                      const struct sample_facts *facts,
+                      const struct shared *shared);
 
 void hello_write(struct record_writer *writer, const struct hello *hello);
 

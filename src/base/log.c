@@ -88,6 +88,12 @@ static void lose(uint64_t lines)
     atomic_fetch_add_explicit(&lost, lines, memory_order_relaxed);
 }
 
+void log_go_on(uint64_t lost_before)
+{
+    lose(lost_before);
+    writer.told += lost_before;
+}
+
 /* ---- a line as text ---- */
 
 /* Answers its bytes, with prefix and newline, and without a final zero. */

@@ -189,6 +189,7 @@ static const char *prepare(struct daemon *daemon, struct config *config,
             return error;
         }
         takeover_configure(takeover, config);
+        log_go_on(takeover->old.log_lost);
         generations->first_number = takeover->old.generation + 1;
         generations->origin.handed = &takeover->handed;
     }
@@ -258,6 +259,8 @@ static void go_on_from(struct daemon *daemon, const struct hello *old)
     }
     facts->started_ns = daemon->started_ns = daemon->reporter.started_ns =
         old->started_ns;
+    atomic_fetch_add_explicit(&daemon->workers.shared.accept_paused,
+                              old->accept_paused, memory_order_relaxed);
     facts->reloads[RELOADED_OK] = old->reloaded;
     facts->reloads[RELOADED_REFUSED] = old->refused;
 }

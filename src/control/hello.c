@@ -1,5 +1,6 @@
 #include "control/hello.h"
 
+#include "base/log.h"
 #include "control/upgrade_message.h"
 
 #include <string.h>
@@ -16,6 +17,8 @@ enum {
     TAG_RELOADED = 8,
     TAG_REFUSED = 9,
     TAG_ANNOUNCES = 10,
+    TAG_ACCEPT_PAUSED = 11,
+    TAG_LOG_LOST = 12,
 };
 
 struct number {
@@ -33,10 +36,13 @@ static const struct number numbers[] = {
     {TAG_RELOADED, offsetof(struct hello, reloaded), UINT64_MAX},
     {TAG_REFUSED, offsetof(struct hello, refused), UINT64_MAX},
     {TAG_ANNOUNCES, offsetof(struct hello, announces), 1},
+    {TAG_ACCEPT_PAUSED, offsetof(struct hello, accept_paused), UINT64_MAX},
+    {TAG_LOG_LOST, offsetof(struct hello, log_lost), UINT64_MAX},
 };
 
 struct hello hello_of(const struct generation *generation,
-                      const struct sample_facts *facts)
+                      const struct sample_facts *facts,
+                      const struct shared *shared)
 {
     return (struct hello){
         .version = EVPROXY_VERSION,
@@ -47,6 +53,9 @@ struct hello hello_of(const struct generation *generation,
         .started_ns = facts->started_ns,
         .reloaded = facts->reloads[RELOADED_OK],
         .refused = facts->reloads[RELOADED_REFUSED],
+        .accept_paused =
+            atomic_load_explicit(&shared->accept_paused, memory_order_relaxed),
+        .log_lost = log_lost(),
     };
 }
 

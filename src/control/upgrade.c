@@ -157,7 +157,8 @@ static void greet(struct upgrade *upgrade)
 {
     struct record_writer writer = upgrade_message_writer(&upgrade->message);
     const struct hello hello =
-        hello_of(changes_current(upgrade->changes), &upgrade->http->facts);
+        hello_of(changes_current(upgrade->changes), &upgrade->http->facts,
+                 &upgrade->workers->shared);
 
     hello_write(&writer, &hello);
     send_message(upgrade, &writer);

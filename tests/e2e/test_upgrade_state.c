@@ -196,6 +196,32 @@ static void times_and_reloads_of_the_process_go_on(void **state)
     fixture_close(&fixture);
 }
 
+static void pauses_of_accepting_go_on(void **state)
+{
+    enum { TIMES = 5 };
+    struct fixture fixture;
+    uint64_t before;
+    int first;
+
+    (void)state;
+    fixture_open(&fixture, "workers = 1\nmax_connections = 1", "");
+    first = pair_connect(&fixture).upstream;
+    for (unsigned i = 1; i <= TIMES; i++) {
+        int next = socket_connect(&fixture.front);
+
+        wait_until(stats_get(fixture.proxy, NULL, NULL, "accept_paused") >= i);
+        socket_reset(first);
+        socket_send_text(next, "x");
+        first = socket_accept(fixture.listener);
+        expect_text(first, "x");
+    }
+    before = stats_get(fixture.proxy, NULL, NULL, "accept_paused");
+    proxy_await_old(proxy_upgrade(fixture.proxy));
+    assert_in_range(stats_get(fixture.proxy, NULL, NULL, "accept_paused"),
+                    before, before + 1);
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +234,7 @@ int main(void)
         TEST(names_keep_their_addresses),
         TEST(metrics_go_on),
         TEST(times_and_reloads_of_the_process_go_on),
+        TEST(pauses_of_accepting_go_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -436,6 +436,25 @@ static void the_writer_keeps_each_thread_s_order(void **state)
     fclose(stream);
 }
 
+static void what_the_process_before_lost_is_counted_and_not_told(void **state)
+{
+    uint64_t before = log_lost();
+    FILE *stream = stream_of(ends[0]);
+    char line[64];
+
+    (void)state;
+    log_open(ends[1], false);
+    log_go_on(7);
+    assert_int_equal(log_lost(), before + 7);
+    assert_int_equal(log_start(), 0);
+    log_write(LOG_INFO, "x");
+    assert_true(log_stop());
+    assert_non_null(fgets(line, sizeof(line), stream));
+    assert_string_equal(line, "x\n");
+    assert_false(has_bytes());
+    fclose(stream);
+}
+
 static void a_full_pipe_that_does_not_block_is_waited_for(void **state)
 {
     uint64_t before = log_lost();
@@ -847,6 +866,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_mix_their_lines_in_a_file),
         WITH(setup_pipe, the_writer_keeps_each_thread_s_order),
         WITH(setup_socket, the_writer_keeps_each_thread_s_order),
+        WITH(setup_pipe, what_the_process_before_lost_is_counted_and_not_told),
         WITH(setup_pipe, a_full_pipe_that_does_not_block_is_waited_for),
         WITH(setup_socket, a_full_pipe_that_does_not_block_is_waited_for),
         WITH(setup_pipe, a_full_pipe_or_socket_holds_up_no_thread),
