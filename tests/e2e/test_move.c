@@ -204,7 +204,7 @@ static struct generation *make_generation(const char *service)
 static void open_sockets(struct listen_socket *socket)
 {
     struct sock_options options = socket_options_of(socket->service->config);
-    const struct listen_options bind = {.owner = geteuid()};
+    const struct listen_options bind = {.owner = geteuid(), .shares = true};
 
     socket->fds = calloc(PLANES, sizeof(int));
     must(socket->fds != NULL);
