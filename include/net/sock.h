@@ -133,6 +133,14 @@ enum io sock_handshake(struct sock *sock) WARN_UNUSED;
 /* Why the last failed handshake of this thread failed. A literal. */
 const char *sock_tls_error(void);
 
+/* Of a client's connection, whose handshake is complete. The pointers are valid
+ * until sock_release_tls. */
+void sock_ask_tls(const struct sock *sock, struct sock_tls *tls);
+
+/* A client's connection, whose handshake is complete, is asked nothing more:
+ * frees what the kernel's TLS does not need. */
+void sock_release_tls(struct sock *sock);
+
 /* Sends the close_notify, which must precede sock_shutdown. IO_OK: it is sent,
  * or none is needed. Else as sock_send. */
 enum io sock_finish(struct sock *sock);

@@ -74,6 +74,24 @@ struct sock {
 
 _Static_assert(sizeof(struct sock) == 8, "a session has two");
 
+/* A common name has at most 64 characters (X.520, ub-common-name). */
+#define SOCK_COMMON_NAME_MAX 256
+
+/* What a client's connection, whose handshake is complete, agreed on, and who
+ * the client is. */
+struct sock_tls {
+    const char *version;           /* "TLSv1.3" */
+    const unsigned char *protocol; /* by ALPN; NULL: none */
+    unsigned protocol_bytes;
+    const char *name; /* that the client asked for; NULL: none */
+    bool shown;       /* the client has a certificate */
+    bool resumed;     /* it was shown in the connection that this one resumes */
+    bool verified;
+    uint16_t common_name_bytes; /* of the certificate; 0: it has none, or one
+                                   that is too long */
+    unsigned char common_name[SOCK_COMMON_NAME_MAX]; /* in UTF-8 */
+};
+
 /* Whether all options are set: by sock_set_options, or inherited from the
  * listener. A unix socket has none to set. */
 static inline bool sock_has_options(const struct sock *sock)

@@ -26,6 +26,7 @@
 #include <stddef.h>
 
 struct tls_context;
+struct sock_tls;
 
 /* Starts TLS on a connected socket, as the server of a client or as the client
  * of an upstream; see struct sock_peer. -1 with ENOMEM. No byte passes before
@@ -40,6 +41,12 @@ int tls_connect(struct sock *sock, const struct tls_context *context,
  * are. tls_handshake stops after TLS_WORK_MAX with IO_BUSY. */
 enum io tls_handshake(struct sock *sock) WARN_UNUSED;
 const char *tls_error(void);
+
+/* As sock_ask_tls and sock_release_tls. */
+void tls_ask(const struct sock *sock, struct sock_tls *tls);
+void tls_release(struct sock *sock);
+
+/* As those of sock. */
 enum io tls_recv(struct sock *sock, void *buffer, size_t size,
                  size_t *count) WARN_UNUSED;
 enum io tls_peek(struct sock *sock, void *buffer, size_t size,

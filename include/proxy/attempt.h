@@ -22,7 +22,7 @@
 #include "proxy/choice.h"
 #include "proxy/deadline.h"
 #include "proxy/handshake.h"
-#include "wire/proxy_header.h"
+#include "proxy/upstream_header.h"
 
 #include <stdbool.h>
 
@@ -42,6 +42,8 @@ struct attempt {
     bool queued : 1;    /* a step of the handshake waits for its turn here,
                            which is not the upstream's time */
     bool abandoned : 1; /* the client was reset and has left bytes */
+    bool sending : 1;   /* connected; a part of the PROXY header is sent */
+    uint32_t sent;      /* sending: so many bytes of it */
 };
 
 /* What an attempt works with; made for the visit. */
@@ -57,6 +59,7 @@ struct attempt_context {
                        note of it */
     const struct proxy_header *header; /* as the client's side sent it; NULL:
                                           none came */
+    const struct preface_bytes *tlvs;  /* for the upstream's; NULL: none */
 };
 
 /* Begins the first attempt. All of these answer any step; STEP_DONE: the

@@ -8,7 +8,8 @@
  *
  * Headers are looked at in the kernel's queue, and a PROXY header is taken out
  * of it only when it is complete. So neither a slow nor a hostile sender costs
- * memory here, and the bytes behind the header are not touched.
+ * memory here, and the bytes behind the header are not touched. The TLVs of a
+ * header are kept until the upstream is connected, which may be told them.
  */
 #ifndef EVPROXY_PROXY_PREFACE_H
 #define EVPROXY_PROXY_PREFACE_H
@@ -25,17 +26,19 @@
  * counts as none; a longer PROXY header is gathered in memory. */
 #define PREFACE_BYTES_MAX (CLIENT_HELLO_MAX + 1024)
 
-/* A PROXY header that is longer than that, while it comes. */
-struct preface_long_header {
+/* Bytes of a PROXY header: a longer one than that, while it comes; then the
+ * TLVs that an upstream is told. */
+struct preface_bytes {
     uint32_t size;  /* bytes it will have */
     uint32_t count; /* bytes it has */
     unsigned char bytes[];
 };
 
 struct preface {
-    const struct listen_socket *listen;      /* where the client came in */
-    struct preface_long_header *long_header; /* NULL: none */
-    struct proxy_header header;              /* if has_header */
+    const struct listen_socket *listen; /* where the client came in */
+    struct preface_bytes *kept;         /* of the header; once it has come, its
+                                           TLVs. NULL: none */
+    struct proxy_header header;         /* if has_header */
     bool has_header;
     bool has_hello; /* a whole ClientHello is in the kernel's queue */
     uint8_t cause;  /* enum cause: of STEP_FAILED */
@@ -61,7 +64,12 @@ enum step preface_read(struct preface *preface, struct sock *client,
                        const struct addr *peer,
                        struct service **service) WARN_UNUSED;
 
-/* Frees what was gathered. The header stays valid. */
+/* TLS has ended here: replaces what TLVs of the header say about TLS with what
+ * is known here. False: no memory. */
+bool preface_add_tls(struct preface *preface,
+                     const struct sock *client) WARN_UNUSED;
+
+/* Frees what was kept. The header stays valid. */
 void preface_end(struct preface *preface);
 
 #endif

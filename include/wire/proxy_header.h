@@ -44,12 +44,17 @@ struct proxy_header {
  * A wrong byte is refused when it arrives, a wrong field when it ends, and
  * wrong TLVs of version 2 when all have arrived, so that a call after each byte
  * is cheap. TLVs must fill the header exactly. A CRC32c among them is checked,
- * and there may be one only; other TLVs are ignored. What follows LOCAL or
- * UNSPEC in version 2 is skipped, as specified, but for a CRC32c where the
- * family's addresses end; what follows UNKNOWN on a line is skipped.
+ * and there may be one only; proxy_header_tlvs finds the others. What follows
+ * LOCAL or UNSPEC in version 2 is skipped, as specified, but for a CRC32c where
+ * the family's addresses end; what follows UNKNOWN on a line is skipped.
  */
 int proxy_header_parse(const uint8_t *bytes, size_t count,
                        struct proxy_header *out) WARN_UNUSED;
+
+/* Where the TLVs of a whole header begin, which proxy_header_parse has read;
+ * its length if there are none. Those of a header without addresses are not
+ * told: its receiver must skip them. */
+size_t proxy_header_tlvs(const uint8_t *bytes, size_t length);
 
 /*
  * Write a header and answer its length; version 1 adds a final zero. If the

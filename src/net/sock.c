@@ -202,6 +202,16 @@ const char *sock_tls_error(void)
     return tls_error();
 }
 
+void sock_ask_tls(const struct sock *sock, struct sock_tls *tls)
+{
+    tls_ask(sock, tls);
+}
+
+void sock_release_tls(struct sock *sock)
+{
+    tls_release(sock);
+}
+
 enum io sock_finish(struct sock *sock)
 {
     return sock_is_tls(sock) ? tls_finish(sock) : IO_OK;

@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/param.h>
 #include <sys/resource.h>
@@ -181,8 +182,6 @@ static void hand_over(struct sock *sock, SSL *ssl)
     bool from_kernel =
         BIO_get_ktls_recv(SSL_get_rbio(ssl)) && !SSL_has_pending(ssl) &&
         (SSL_is_server(ssl) || SSL_version(ssl) < TLS1_3_VERSION);
-    const unsigned char *protocol;
-    unsigned length;
 
     if (to_kernel) {
         sock->tls &= ~SOCK_TLS_WRITE;
@@ -191,11 +190,65 @@ static void hand_over(struct sock *sock, SSL *ssl)
         sock->tls &= ~SOCK_TLS_READ;
         sock->tls |= SOCK_TLS_KERNEL_READ;
     }
+    if (!SSL_is_server(ssl)) {
+        tls_release(sock);
+    }
+}
+
+/* What was agreed on by ALPN is offered to the upstream. */
+void tls_release(struct sock *sock)
+{
+    SSL *ssl = ssl_of(sock);
+    const unsigned char *protocol;
+    unsigned length;
+
+    if (sock->tls & SOCK_TLS_WRITE || !(sock->tls & SOCK_TLS_KERNEL_READ)) {
+        return;
+    }
     SSL_get0_alpn_selected(ssl, &protocol, &length);
-    if (to_kernel && from_kernel && length == 0) {
+    if (length == 0) {
         /* Or OpenSSL would drop the session as broken. */
         SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
         tls_free(sock);
+    }
+}
+
+/* The name is empty if it is too long, or no text. */
+static void ask_common_name(const X509 *x509, struct sock_tls *tls)
+{
+    const X509_NAME *subject = X509_get_subject_name(x509);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    unsigned char *text = NULL;
+    int length;
+
+    if (at < 0) {
+        return;
+    }
+    length = ASN1_STRING_to_UTF8(
+        &text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+    if (length > 0 && length <= SOCK_COMMON_NAME_MAX) {
+        memcpy(tls->common_name, text, (size_t)length);
+        tls->common_name_bytes = (uint16_t)length;
+    }
+    OPENSSL_free(text);
+    ERR_clear_error();
+}
+
+void tls_ask(const struct sock *sock, struct sock_tls *tls)
+{
+    const SSL *ssl = ssl_of(sock);
+    const X509 *x509 = SSL_get0_peer_certificate(ssl);
+
+    *tls = (struct sock_tls){
+        .version = SSL_get_version(ssl),
+        .name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name),
+        .shown = x509 != NULL,
+        .resumed = SSL_session_reused(ssl) == 1,
+        .verified = SSL_get_verify_result(ssl) == X509_V_OK,
+    };
+    SSL_get0_alpn_selected(ssl, &tls->protocol, &tls->protocol_bytes);
+    if (x509 != NULL) {
+        ask_common_name(x509, tls);
     }
 }
 

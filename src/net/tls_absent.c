@@ -85,6 +85,17 @@ const char *tls_error(void)
     return "";
 }
 
+void tls_ask(const struct sock *sock, struct sock_tls *tls)
+{
+    (void)sock;
+    (void)tls;
+}
+
+void tls_release(struct sock *sock)
+{
+    (void)sock;
+}
+
 static enum io never(void)
 {
     errno = ENOSYS;

@@ -22,46 +22,27 @@ static enum step failed(struct attempt *attempt, enum cause cause)
 
 /* ---- connected ---- */
 
-/* What the upstream is told about the client. */
-static struct proxy_header make_header(const struct attempt_context *context)
+/* Sends the PROXY header that the upstream's line asks for. */
+static enum step send_header(struct attempt *attempt,
+                             const struct attempt_context *context)
 {
-    struct proxy_header header = {.source = *context->client_addr};
+    const struct upstream_header what = {
+        .version = choice_line(&attempt->choice)->proxy_protocol,
+        .client = context->client,
+        .client_addr = context->client_addr,
+        .header = context->header,
+        .tlvs = context->tlvs,
+    };
+    enum cause cause = CAUSE_NONE;
+    enum step step;
 
-    if (context->header != NULL) {
-        return *context->header;
+    if (!attempt->sending) {
+        attempt->sent = 0;
     }
-    sock_local(context->client, &header.destination);
-    header.local = header.source.family == AF_UNIX;
-    return header;
-}
-
-/* Sends the PROXY header that the upstream's line asks for. False: the fresh
- * socket did not take it whole. */
-static bool send_header(const struct attempt *attempt,
-                        const struct attempt_context *context)
-{
-    enum config_proxy version = choice_line(&attempt->choice)->proxy_protocol;
-    unsigned char bytes[PROXY_HEADER_V1_MAX]; /* the longer of the two */
-    struct proxy_header header;
-    size_t length;
-    size_t count;
-
-    if (version == PROXY_OFF) {
-        return true;
-    }
-    header = make_header(context);
-    length = version == PROXY_V1
-                 ? proxy_header_format_v1(&header, (char *)bytes)
-                 : proxy_header_format_v2(&header, bytes, false);
-    switch (sock_send(context->upstream, bytes, length, false, &count)) {
-    case IO_OK:
-        return count == length;
-    case IO_ERROR:
-        return true; /* the upstream is gone and may have left bytes: the relay
-                        passes them on */
-    default:
-        return false;
-    }
+    step =
+        upstream_header_send(&what, context->upstream, &attempt->sent, &cause);
+    attempt->sending = step == STEP_WAITS;
+    return step == STEP_FAILED ? failed(attempt, cause) : step;
 }
 
 static int start_tls(const struct choice *choice,
@@ -107,11 +88,16 @@ static bool is_reset(const struct attempt *attempt)
 static enum step connected(struct attempt *attempt,
                            const struct attempt_context *context)
 {
+    enum step step;
+
     if (is_reset(attempt)) {
         return pass_over(attempt, context);
     }
-    if (!send_header(attempt, context)) {
-        return failed(attempt, CAUSE_LOCAL_RESOURCE);
+    if (choice_line(&attempt->choice)->proxy_protocol != PROXY_OFF) {
+        step = send_header(attempt, context);
+        if (step != STEP_DONE) {
+            return step;
+        }
     }
     if (attempt->choice.service->tls_client == NULL) {
         return STEP_DONE;
@@ -297,6 +283,7 @@ static enum step try_next(struct attempt *attempt,
     attempt->queued = false;
     attempt->pausing = false;
     attempt->securing = false;
+    attempt->sending = false;
     if (is_behind(&attempt->choice)) {
         return enter_queue(attempt, context->plane);
     }
@@ -344,6 +331,9 @@ enum step attempt_event(struct attempt *attempt,
     }
     if (!(sock->ready & (SOCK_WRITABLE | SOCK_HANGUP))) {
         return STEP_WAITS;
+    }
+    if (attempt->sending) {
+        return connected(attempt, context);
     }
     if (sock->ready & SOCK_HANGUP) {
         error = sock_error(sock);

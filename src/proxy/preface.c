@@ -1,6 +1,9 @@
 #include "proxy/preface.h"
 
+#include "wire/proxy_tlv.h"
+
 #include <stdlib.h>
+#include <string.h>
 #include <sys/param.h>
 
 bool preface_is_due(const struct listen_socket *listen)
@@ -38,8 +41,8 @@ void preface_begin(struct preface *preface, const struct listen_socket *listen)
 
 void preface_end(struct preface *preface)
 {
-    free(preface->long_header);
-    preface->long_header = NULL;
+    free(preface->kept);
+    preface->kept = NULL;
 }
 
 static enum step failed(struct preface *preface, enum cause cause)
@@ -148,14 +151,93 @@ static enum step read_hello(struct preface *preface, const struct sock *client,
                : failed(preface, CAUSE_DENIED);
 }
 
+/* ---- TLVs ---- */
+
+static struct preface_bytes *bytes_create(size_t size)
+{
+    struct preface_bytes *kept = malloc(sizeof(*kept) + size);
+
+    if (kept != NULL) {
+        kept->size = (uint32_t)size;
+        kept->count = 0;
+    }
+    return kept;
+}
+
+/* Takes what an upstream is told of the TLVs of a whole header. Without any, a
+ * checksum alone asks for one of ours. */
+static bool keep_tlvs(struct preface *preface, const unsigned char *bytes,
+                      size_t length)
+{
+    size_t at = proxy_header_tlvs(bytes, length);
+    struct preface_bytes *kept = NULL;
+    size_t crc_at = 0;
+
+    if (at < length) {
+        kept = bytes_create(length - at);
+        if (kept == NULL || !proxy_tlv_scan(bytes, length, at, &crc_at)) {
+            free(kept);
+            return false;
+        }
+        kept->count =
+            (uint32_t)proxy_tlv_pass(bytes + at, length - at, kept->bytes);
+        if (kept->count == 0 && crc_at == 0) {
+            free(kept);
+            kept = NULL;
+        }
+    }
+    preface_end(preface);
+    preface->kept = kept;
+    return true;
+}
+
+bool preface_add_tls(struct preface *preface, const struct sock *client)
+{
+    const struct preface_bytes *before = preface->kept;
+    size_t count = before == NULL ? 0 : before->count;
+    struct preface_bytes *kept = bytes_create(count + PROXY_TLV_TLS_MAX);
+    struct sock_tls tls;
+    struct proxy_tls told;
+
+    if (kept == NULL) {
+        return false;
+    }
+    sock_ask_tls(client, &tls);
+    told = (struct proxy_tls){
+        .version = tls.version,
+        .protocol = tls.protocol,
+        .protocol_bytes = tls.protocol_bytes,
+        .name = tls.name,
+        .name_bytes = tls.name == NULL ? 0 : strlen(tls.name),
+        .common_name = tls.common_name,
+        .common_name_bytes = tls.common_name_bytes,
+        .shown = tls.shown,
+        .resumed = tls.resumed,
+        .verified = tls.verified,
+    };
+    if (count > 0) {
+        count = proxy_tlv_without_tls(before->bytes, count, kept->bytes);
+    }
+    kept->count =
+        (uint32_t)(count + proxy_tlv_of_tls(&told, kept->bytes + count));
+    preface_end(preface);
+    preface->kept = kept;
+    return true;
+}
+
 /* ---- the PROXY header ---- */
 
+/* A whole header, which may be the one that is kept. */
 static enum step take_header(struct preface *preface, struct sock *client,
                              const struct proxy_header *header,
+                             const unsigned char *bytes, size_t length,
                              const struct addr *peer, struct service **service)
 {
     preface->header = *header;
     preface->has_header = true;
+    if (!keep_tlvs(preface, bytes, length)) {
+        return failed(preface, CAUSE_LOCAL_RESOURCE);
+    }
     /* The ClientHello may have come with it. */
     return preface->listen->named_count == 0
                ? STEP_DONE
@@ -166,7 +248,7 @@ static enum step read_long_header(struct preface *preface, struct sock *client,
                                   const struct addr *peer,
                                   struct service **service)
 {
-    struct preface_long_header *gathered = preface->long_header;
+    struct preface_bytes *gathered = preface->kept;
     struct proxy_header header;
     size_t count;
 
@@ -188,8 +270,8 @@ static enum step read_long_header(struct preface *preface, struct sock *client,
     if (proxy_header_parse(gathered->bytes, gathered->size, &header) <= 0) {
         return failed(preface, CAUSE_BAD_HEADER);
     }
-    preface_end(preface);
-    return take_header(preface, client, &header, peer, service);
+    return take_header(preface, client, &header, gathered->bytes,
+                       gathered->size, peer, service);
 }
 
 /* A header of version 2 may be longer than what the kernel queues. Only those
@@ -201,12 +283,10 @@ static enum step begin_long_header(struct preface *preface, struct sock *client,
 {
     uint32_t size = 16 + (((uint32_t)bytes[14] << 8) | bytes[15]);
 
-    preface->long_header = malloc(sizeof(*preface->long_header) + size);
-    if (preface->long_header == NULL) {
+    preface->kept = bytes_create(size);
+    if (preface->kept == NULL) {
         return failed(preface, CAUSE_LOCAL_RESOURCE);
     }
-    preface->long_header->size = size;
-    preface->long_header->count = 0;
     return read_long_header(preface, client, peer, service);
 }
 
@@ -239,7 +319,8 @@ static enum step read_header(struct preface *preface, struct sock *client,
     if (length < 0 || !consume(client, bytes, (size_t)length)) {
         return failed(preface, CAUSE_BAD_HEADER);
     }
-    return take_header(preface, client, &header, peer, service);
+    return take_header(preface, client, &header, bytes, (size_t)length, peer,
+                       service);
 }
 
 enum step preface_read(struct preface *preface, struct sock *client,
@@ -251,7 +332,7 @@ enum step preface_read(struct preface *preface, struct sock *client,
     if (!(client->ready & SOCK_READABLE)) {
         return STEP_WAITS;
     }
-    if (preface->long_header != NULL) {
+    if (preface->kept != NULL && !preface->has_header) {
         return read_long_header(preface, client, peer, service);
     }
     switch (sock_peek(client, bytes, sizeof(bytes), &count)) {

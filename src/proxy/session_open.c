@@ -42,6 +42,7 @@ static struct attempt_context attempt_of(struct plane *plane,
         .port = port_of(session),
         .note = &session->note,
         .header = preface->has_header ? &preface->header : NULL,
+        .tlvs = preface->kept,
     };
 }
 
@@ -252,6 +253,16 @@ static void client_handshake_event(struct plane *plane, struct session *session)
     }
 }
 
+/* An upstream may be told what the handshake has shown. False: no memory. */
+static bool end_handshake(struct session *session)
+{
+    struct sock *client = &session->sock[CLIENT];
+    bool added = preface_add_tls(&session->opening.preface, client);
+
+    sock_release_tls(client);
+    return added;
+}
+
 static void run_client_handshake(struct plane *plane, struct session *session)
 {
     struct sock *client = &session->sock[CLIENT];
@@ -263,6 +274,10 @@ static void run_client_handshake(struct plane *plane, struct session *session)
         return;
     }
     step = handshake_step(client);
+    if (step == STEP_DONE && !end_handshake(session)) {
+        session_close(plane, session, CAUSE_LOCAL_RESOURCE);
+        return;
+    }
     follow_client(plane, session, step, sock_tls_error());
 }
 

@@ -1,5 +1,7 @@
 #include "wire/proxy_header.h"
 
+#include "wire/proxy_tlv.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +25,6 @@ static const size_t address_bytes[FAMILIES] = {
     [FAMILY_INET6] = 2 * 16 + 2 * 2,
     [FAMILY_UNIX] = 2 * 108,
 };
-
-enum { TLV_CRC32C = 0x03, TLV_HEAD_BYTES = 3, CRC_BYTES = 4 };
 
 /* IPv6 goes through a sockaddr, since that converts IPv4-mapped addresses. */
 static struct addr addr_of(int family, const uint8_t *ip, uint16_t port)
@@ -227,61 +227,6 @@ static size_t read_u16(const uint8_t *bytes)
     return (size_t)bytes[0] << 8 | bytes[1];
 }
 
-/* CRC-32C (Castagnoli), RFC 3720, 12.1, by four bits at a time. */
-static uint32_t crc32c(uint32_t crc, const uint8_t *bytes, size_t count)
-{
-    static const uint32_t table[16] = {
-        0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
-        0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
-        0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
-    };
-
-    crc = ~crc;
-    for (size_t i = 0; i < count; i++) {
-        crc = crc >> 4 ^ table[(crc ^ bytes[i]) & 0xf];
-        crc = crc >> 4 ^ table[(crc ^ bytes[i] >> 4) & 0xf];
-    }
-    return ~crc;
-}
-
-/* 2.2.3: over the whole header, with zeros in place of the checksum. */
-static bool crc_is_valid(const uint8_t *header, size_t count, size_t at)
-{
-    static const uint8_t zeros[CRC_BYTES];
-    size_t after = at + CRC_BYTES;
-    uint32_t crc = crc32c(0, header, at);
-    uint32_t sent = (uint32_t)read_u16(header + at) << 16 |
-                    (uint32_t)read_u16(header + at + 2);
-
-    crc = crc32c(crc, zeros, sizeof(zeros));
-    return crc32c(crc, header + after, count - after) == sent;
-}
-
-/* Where the value of the checksum is, 0 without one; false if the TLVs from at
- * on are malformed. At most one checksum, since the check of each reads the
- * whole header. */
-static bool read_tlvs(const uint8_t *header, size_t count, size_t at,
-                      size_t *crc_at)
-{
-    *crc_at = 0;
-    while (at < count) {
-        size_t value = at + TLV_HEAD_BYTES;
-        size_t length = value <= count ? read_u16(header + at + 1) : 0;
-
-        if (value > count || length > count - value) {
-            return false;
-        }
-        if (header[at] == TLV_CRC32C) {
-            if (length != CRC_BYTES || *crc_at != 0) {
-                return false;
-            }
-            *crc_at = value;
-        }
-        at = value + length;
-    }
-    return true;
-}
-
 static void decode_ip(const uint8_t *at, int family, size_t ip_bytes,
                       struct proxy_header *out)
 {
@@ -345,9 +290,9 @@ static int decode_block(const uint8_t *bytes, size_t length,
     bool local = head_is_local(bytes);
     size_t crc_at;
 
-    if ((!read_tlvs(bytes, length, tlvs_at(bytes, length), &crc_at) &&
+    if ((!proxy_tlv_scan(bytes, length, tlvs_at(bytes, length), &crc_at) &&
          !local) ||
-        (crc_at != 0 && !crc_is_valid(bytes, length, crc_at))) {
+        (crc_at != 0 && !proxy_tlv_crc_is_valid(bytes, length, crc_at))) {
         return -1;
     }
     if (local) {
@@ -386,6 +331,13 @@ int proxy_header_parse(const uint8_t *bytes, size_t count,
     }
     return bytes[0] == signature[0] ? parse_v2(bytes, count, out)
                                     : parse_v1(bytes, count, out);
+}
+
+size_t proxy_header_tlvs(const uint8_t *bytes, size_t length)
+{
+    return bytes[0] != signature[0] || head_is_local(bytes)
+               ? length
+               : tlvs_at(bytes, length);
 }
 
 /* ---- writing ------------------------------------------------------------- */

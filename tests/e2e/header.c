@@ -117,11 +117,16 @@ void header_add_tlv(struct header *header, int type, const void *bytes,
     header_set_length(header);
 }
 
-void header_pad(struct header *header, size_t size)
+void header_fill(struct header *header, int type, size_t size)
 {
     static const unsigned char zeros[HEADER_MAX];
 
-    header_add_tlv(header, HEADER_NOOP, zeros, size - header->size - 3);
+    header_add_tlv(header, type, zeros, size - header->size - 3);
+}
+
+void header_pad(struct header *header, size_t size)
+{
+    header_fill(header, HEADER_NOOP, size);
 }
 
 /* Castagnoli's polynomial, bit by bit (RFC 3720, appendix B.4). */
@@ -147,7 +152,7 @@ void header_add_checksum(struct header *header)
     memcpy(header->bytes + header->size - 4, &crc, sizeof(crc));
 }
 
-struct header *header_v2_with_tlvs(void)
+static struct header *make_with_tlvs(bool padded)
 {
     static const unsigned char ssl[] = {0x07, 0,    0,   0,   0,   0x21, 0,
                                         7,    'T',  'L', 'S', 'v', '1',  '.',
@@ -156,11 +161,23 @@ struct header *header_v2_with_tlvs(void)
 
     header_add_tlv(header, HEADER_ALPN, "h2", 2);
     header_add_tlv(header, HEADER_UNIQUE_ID, "7F000001:1F90", 13);
-    header_add_tlv(header, 0x20, ssl, sizeof(ssl));
-    header_add_tlv(header, HEADER_NOOP, "", 0);
+    header_add_tlv(header, HEADER_SSL, ssl, sizeof(ssl));
+    if (padded) {
+        header_add_tlv(header, HEADER_NOOP, "", 0);
+    }
     header_add_tlv(header, 0xee, "mine", 4);
     header_add_checksum(header);
     return header;
+}
+
+struct header *header_v2_with_tlvs(void)
+{
+    return make_with_tlvs(true);
+}
+
+struct header *header_v2_passed_on(void)
+{
+    return make_with_tlvs(false);
 }
 
 struct header *header_v2_unix(void)

@@ -19,9 +19,11 @@ enum header_command { HEADER_LOCAL = 0x20, HEADER_PROXY = 0x21 };
 enum header_family { HEADER_UNSPEC = 0x00, HEADER_UNIX = 0x31 };
 enum header_tlv {
     HEADER_ALPN = 1,
+    HEADER_AUTHORITY = 2,
     HEADER_CRC32C = 3,
     HEADER_NOOP = 4,
     HEADER_UNIQUE_ID = 5,
+    HEADER_SSL = 0x20,
 };
 
 /* The keys of a service that takes headers from every loopback address. */
@@ -51,6 +53,8 @@ struct header *header_v2(const char *source, unsigned source_port,
 
 /* The same from 192.0.2.7, with TLVs of every kind and a checksum. */
 struct header *header_v2_with_tlvs(void);
+/* As an upstream gets it. */
+struct header *header_v2_passed_on(void);
 
 struct header *header_v2_unix(void);
 
@@ -65,8 +69,9 @@ void header_append(struct header *header, const void *bytes, size_t count);
 void header_add_tlv(struct header *header, int type, const void *bytes,
                     size_t count);
 void header_add_checksum(struct header *header);
-/* A TLV of zeros that makes it so long. */
+/* A TLV of zeros that makes it so long: of padding, or of that type. */
 void header_pad(struct header *header, size_t size);
+void header_fill(struct header *header, int type, size_t size);
 /* After header_append: what was appended becomes a part. */
 void header_set_length(struct header *header);
 

@@ -195,7 +195,6 @@ static void version_2_forwards_what_came(void **state)
     (void)state;
     open_sender(&fixture, &front, "v2", HEADER_TRUSTED);
     out = *header_v2_from("192.0.2.7");
-    expect_forwarded(&fixture, header_v2_with_tlvs(), &out);
     expect_forwarded(&fixture, header_text(HEADER_V1), &out);
     out = *header_v2_from("2001:db8::7");
     expect_forwarded(
@@ -209,6 +208,64 @@ static void version_2_forwards_what_came(void **state)
     out = *header_v2_bare(HEADER_LOCAL, HEADER_UNSPEC);
     expect_forwarded(&fixture, header_text("PROXY UNKNOWN\r\n"), &out);
     expect_forwarded(&fixture, header_v2_unix(), &out);
+    fixture_close(&fixture);
+}
+
+/* In order, without padding, and with a checksum of their own. Without
+ * addresses there are none. */
+static void version_2_passes_tlvs_on(void **state)
+{
+    static struct header in, out;
+    struct loopback front = loopback_new();
+    struct fixture fixture;
+
+    (void)state;
+    open_sender(&fixture, &front, "v2", HEADER_TRUSTED);
+    out = *header_v2_passed_on();
+    expect_forwarded(&fixture, header_v2_with_tlvs(), &out);
+    in = *header_v2_from("2001:db8::7");
+    header_add_tlv(&in, HEADER_ALPN, "h2", 2);
+    header_add_tlv(&in, HEADER_ALPN, "", 0);
+    out = in;
+    header_add_checksum(&out);
+    expect_forwarded(&fixture, &in, &out);
+    in = *header_v2_from("192.0.2.7");
+    out = in;
+    header_add_checksum(&out);
+    header_add_tlv(&in, HEADER_NOOP, "x", 1);
+    expect_forwarded(&fixture, &in, header_v2_from("192.0.2.7"));
+    header_add_checksum(&in);
+    expect_forwarded(&fixture, &in, &out);
+    in = *header_v2_with_tlvs();
+    in.bytes[12] = HEADER_LOCAL;
+    in.size -= 7;
+    header_add_checksum(&in);
+    expect_forwarded(&fixture, &in,
+                     header_v2_bare(HEADER_LOCAL, HEADER_UNSPEC));
+    fixture_close(&fixture);
+}
+
+/* The longest that can be told, also with a checksum in place of the padding;
+ * one more byte has no header. */
+static void the_longest_header_is_passed_on(void **state)
+{
+    static struct header in, out;
+    struct loopback front = loopback_new();
+    struct fixture fixture;
+
+    (void)state;
+    open_sender(&fixture, &front, "v2", HEADER_TRUSTED);
+    in = *header_v2_from("192.0.2.7");
+    header_fill(&in, 0xee, HEADER_MAX - 7);
+    out = in;
+    header_add_checksum(&out);
+    expect_forwarded(&fixture, &in, &out);
+    header_pad(&in, HEADER_MAX);
+    expect_forwarded(&fixture, &in, &out);
+    in = *header_v2_from("192.0.2.7");
+    header_fill(&in, 0xee, HEADER_MAX - 6);
+    header_expect_reset(&fixture, &in);
+    stats_await_cause(fixture.proxy, "bad_header", 1);
     fixture_close(&fixture);
 }
 
@@ -317,6 +374,8 @@ int main(void)
         E2E(a_header_precedes_bytes_that_waited),
         E2E(version_1_forwards_what_came),
         E2E(version_2_forwards_what_came),
+        E2E(version_2_passes_tlvs_on),
+        E2E(the_longest_header_is_passed_on),
         E2E(the_next_upstream_gets_a_header_too),
         E2E(a_header_that_is_forwarded_to_the_next_comes_once),
         E2E(the_last_bytes_of_an_upstream_that_has_gone_arrive),

@@ -19,7 +19,9 @@
 #include "tls_socket.h"
 #include "tls_upstream.h"
 
+#include <openssl/ssl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 enum manner { ALONE, WITH_THE_HELLO, BYTE_BY_BYTE, MANNERS };
@@ -147,6 +149,149 @@ static void an_upstream_may_get_the_header_of_a_client_with_tls(void **state)
     fixture_close(&fixture);
 }
 
+/* ---- what an upstream is told of TLS ---- */
+
+/* PP2_TYPE_SSL: the bits of "client", "verify", the version, and the common
+ * name, "" for none. */
+static void add_ssl(struct header *header, int bits, int verify, int version,
+                    const char *common_name)
+{
+    unsigned char value[64] = {(unsigned char)bits, 0, 0, 0,
+                               (unsigned char)verify};
+    size_t size = 5;
+
+    size += (size_t)sprintf((char *)value + size, "%c%c%cTLSv1.%d", 0x21, 0, 7,
+                            version == TLS1_3_VERSION ? 3 : 2);
+    if (common_name[0] != '\0') {
+        size += (size_t)sprintf((char *)value + size, "%c%c%c%s", 0x22, 0,
+                                (int)strlen(common_name), common_name);
+    }
+    header_add_tlv(header, HEADER_SSL, value, size);
+}
+
+/* A service in whose stead upstreams speak no TLS, but are told of it. */
+static void open_telling(struct fixture *fixture, const char *service)
+{
+    struct loopback front = loopback_new();
+    char lines[1024];
+
+    snprintf(lines, sizeof(lines), "%s%s",
+             tls_fixture_keys(tls_fixture_identity()), service);
+    fixture_open_at(fixture, &front, "proxy_protocol=v2", "", lines);
+}
+
+static struct pair connect_after(const struct fixture *fixture,
+                                 const struct header *header,
+                                 const struct tls_options *client)
+{
+    struct pair pair = {.client = socket_connect(&fixture->front)};
+
+    if (header != NULL) {
+        header_send(pair.client, header);
+    }
+    tls_socket_start_client(pair.client, client);
+    pair.upstream = socket_accept(fixture->listener);
+    return pair;
+}
+
+static void an_upstream_is_told_of_the_name_and_the_protocol(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    open_telling(&fixture, "tls_alpn = h2, http/1.1\n");
+    for (unsigned i = 0; i < TLS_VERSIONS; i++) {
+        struct tls_options client = tls_fixture_client(tls_versions[i]);
+        struct pair pair;
+        struct header *header;
+
+        client.alpn = "http/1.1";
+        pair = connect_after(&fixture, NULL, &client);
+        header = header_of_client(pair.client, "v2");
+        header_add_tlv(header, HEADER_ALPN, "http/1.1", 8);
+        header_add_tlv(header, HEADER_AUTHORITY, "a.example", 9);
+        add_ssl(header, 1, 1, tls_versions[i], "");
+        header_add_checksum(header);
+        header_expect(pair.upstream, header);
+        pair_ping(&pair);
+        pair_close(&pair);
+        client = (struct tls_options){.version = tls_versions[i]};
+        pair = connect_after(&fixture, NULL, &client);
+        header = header_of_client(pair.client, "v2");
+        add_ssl(header, 1, 1, tls_versions[i], "");
+        header_add_checksum(header);
+        header_expect(pair.upstream, header);
+        pair_ping(&pair);
+        pair_close(&pair);
+    }
+    fixture_close(&fixture);
+}
+
+/* Whoever resumes showed the certificate earlier. */
+static void an_upstream_is_told_whose_certificate_was_shown(void **state)
+{
+    struct identity me = identity_for("me", "DNS:me.example");
+    struct fixture fixture;
+
+    (void)state;
+    open_telling(&fixture, tls_fixture_client_ca(identity_authority()));
+    for (unsigned i = 0; i < TLS_VERSIONS; i++) {
+        struct tls_options client = tls_fixture_client(tls_versions[i]);
+
+        client.identity = &me;
+        for (unsigned resumed = 0; resumed < 2; resumed++) {
+            struct pair pair = connect_after(&fixture, NULL, &client);
+            struct header *header = header_of_client(pair.client, "v2");
+
+            header_add_tlv(header, HEADER_AUTHORITY, "a.example", 9);
+            add_ssl(header, resumed ? 5 : 7, 0, tls_versions[i], "me");
+            header_add_checksum(header);
+            header_expect(pair.upstream, header);
+            pair_ping(&pair);
+            SSL_SESSION_free(client.session);
+            client.session = tls_socket_session(pair.client);
+            pair_close(&pair);
+        }
+        SSL_SESSION_free(client.session);
+    }
+    fixture_close(&fixture);
+}
+
+/* Even if it says more than we know; version 1 and a header without addresses
+ * say nothing. */
+static void what_a_header_says_of_tls_that_ends_here_is_replaced(void **state)
+{
+    static struct header out;
+    struct tls_options client = {.version = TLS1_3_VERSION};
+    struct fixture fixture;
+    struct pair pair;
+
+    (void)state;
+    open_telling(&fixture, HEADER_TRUSTED);
+    out = *header_v2_from("192.0.2.7");
+    header_add_tlv(&out, HEADER_UNIQUE_ID, "7F000001:1F90", 13);
+    header_add_tlv(&out, 0xee, "mine", 4);
+    add_ssl(&out, 1, 1, TLS1_3_VERSION, "");
+    header_add_checksum(&out);
+    pair = connect_after(&fixture, header_v2_with_tlvs(), &client);
+    header_expect(pair.upstream, &out);
+    pair_ping(&pair);
+    pair_close(&pair);
+    out = *header_v2_from("192.0.2.7");
+    add_ssl(&out, 1, 1, TLS1_3_VERSION, "");
+    header_add_checksum(&out);
+    pair = connect_after(&fixture, header_text(HEADER_V1), &client);
+    header_expect(pair.upstream, &out);
+    pair_ping(&pair);
+    pair_close(&pair);
+    pair = connect_after(&fixture, header_text("PROXY UNKNOWN\r\n"), &client);
+    header_expect(pair.upstream, header_v2_bare(HEADER_LOCAL, HEADER_UNSPEC));
+    pair_ping(&pair);
+    fixture_close(&fixture);
+}
+
+/* ---- to an upstream that speaks TLS ---- */
+
 /* The upstream speaks TLS, and the client does not. */
 static void expect_sent_in_clear(const char *upstream_options,
                                  const struct header *header)
@@ -171,6 +316,7 @@ static void a_proxy_header_is_sent_in_clear_before_the_handshake(void **state)
     (void)state;
     expect_sent_in_clear("proxy_protocol=v1", header_text(HEADER_V1));
     expect_sent_in_clear("proxy_protocol=v2", header_v2_from("192.0.2.7"));
+    expect_sent_in_clear("proxy_protocol=v2", header_v2_passed_on());
 }
 
 int main(void)
@@ -181,6 +327,9 @@ int main(void)
         E2E(a_handshake_without_the_proxy_header_is_bad_header),
         E2E(garbage_behind_a_proxy_header_is_a_tls_error),
         E2E(an_upstream_may_get_the_header_of_a_client_with_tls),
+        E2E(an_upstream_is_told_of_the_name_and_the_protocol),
+        E2E(an_upstream_is_told_whose_certificate_was_shown),
+        E2E(what_a_header_says_of_tls_that_ends_here_is_replaced),
         E2E(a_proxy_header_is_sent_in_clear_before_the_handshake),
     };
 

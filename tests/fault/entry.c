@@ -169,7 +169,11 @@ static void write_told(struct conn *conn, const struct opening_ends *ends)
 {
     for (unsigned i = 0; i < 2; i++) {
         conn->told[i] = openings[place_of(conn)].told[i];
-        conn->told_bytes[i] = opening_write_told(i + 1, ends, conn->told[i]);
+        conn->told_bytes[i] = opening_write_told(
+            i + 1, ends, openings[place_of(conn)].head,
+            conn->entry == ENTRY_ROUTED ? conn->client_peer.sends.head_bytes
+                                        : 0,
+            conn->told[i]);
     }
 }
 

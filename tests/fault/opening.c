@@ -178,7 +178,8 @@ static uint32_t write_v2_long(const struct opening_ends *ends, uint8_t *bytes)
     struct writer writer = {.bytes = bytes};
     uint32_t length = begin_v2_of(&writer, ends);
 
-    put(&writer, 1, TLV_PRIVATE);
+    /* Padding, so that the header for the upstream fits its first write. */
+    put(&writer, 1, TLV_NOOP);
     put(&writer, 2, size - writer.count - 2);
     memset(bytes + writer.count, 'x', size - writer.count);
     writer.count = size;
@@ -262,10 +263,43 @@ uint32_t opening_write_header(enum opening_header kind,
     }
 }
 
+/* What is passed on of those of a header that came, and a checksum if it has
+ * any. */
+static uint32_t pass_tlvs(const struct opening_ends *ends, const uint8_t *came,
+                          uint32_t came_bytes, uint8_t *bytes)
+{
+    struct writer writer = {.bytes = bytes};
+    uint32_t length = begin_v2_of(&writer, ends);
+    uint32_t before = writer.count;
+    bool summed = false;
+
+    for (uint32_t at = before; at < came_bytes;) {
+        uint32_t size = 3 + ((uint32_t)came[at + 1] << 8 | came[at + 2]);
+
+        if (came[at] == TLV_CRC32C) {
+            summed = true;
+        } else if (came[at] != TLV_NOOP) {
+            put_bytes(&writer, came + at, size);
+        }
+        at += size;
+    }
+    if (summed || writer.count > before) {
+        put_crc(&writer, length, 0);
+    }
+    close_vector(&writer, length, 2);
+    return writer.count;
+}
+
 uint32_t opening_write_told(unsigned version, const struct opening_ends *ends,
+                            const uint8_t *came, uint32_t came_bytes,
                             uint8_t bytes[OPENING_TOLD_MAX])
 {
-    return version == 1 ? write_v1(ends, bytes) : write_v2(ends, bytes);
+    if (version == 1) {
+        return write_v1(ends, bytes);
+    }
+    return ends != NULL && came_bytes > 0 && came[0] == SIGNATURE[0]
+               ? pass_tlvs(ends, came, came_bytes, bytes)
+               : write_v2(ends, bytes);
 }
 
 /* ---- ClientHello ------------------------------------------------------- */

@@ -16,7 +16,7 @@
 
 #define OPENING_HEADER_MAX (24u * 1024)
 #define OPENING_HELLO_MAX  4096u
-#define OPENING_TOLD_MAX   128u
+#define OPENING_TOLD_MAX   (OPENING_HEADER_MAX + 7)
 
 enum opening_header {
     HEADER_V1,
@@ -49,8 +49,10 @@ uint32_t opening_write_hello(enum opening_hello kind, const char *name,
                              uint8_t mark, uint8_t bytes[OPENING_HELLO_MAX]);
 
 /* The header that an upstream is told of them; ends NULL: of a connection
- * without addresses. version: 1 or 2. */
+ * without addresses. version: 1 or 2. came: the header that came, whose TLVs
+ * are in the second. */
 uint32_t opening_write_told(unsigned version, const struct opening_ends *ends,
+                            const uint8_t *came, uint32_t came_bytes,
                             uint8_t bytes[OPENING_TOLD_MAX]);
 
 #endif

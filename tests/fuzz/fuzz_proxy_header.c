@@ -3,8 +3,10 @@
  * for those of the header alone agrees, and what was read can be written.
  */
 #include "wire/proxy_header.h"
+#include "wire/proxy_tlv.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -50,6 +52,34 @@ static void check_written(const struct proxy_header *header)
     assert(same(&back, wanted));
 }
 
+/* What is passed on of its TLVs is read again, and passed on whole. */
+static void check_passed_on(const uint8_t *data, size_t count,
+                            const struct proxy_header *header)
+{
+    size_t at = proxy_header_tlvs(data, count);
+    uint8_t *tlvs = malloc(count - at + 1);
+    uint8_t *made = malloc(count + PROXY_HEADER_V2_MAX + PROXY_TLV_CRC_BYTES);
+    struct proxy_header back;
+    size_t passed, length;
+
+    assert(at <= count && tlvs != NULL && made != NULL);
+    passed = proxy_tlv_pass(data + at, count - at, tlvs);
+    assert(passed <= count - at);
+    length = proxy_header_format_v2(header, made, false);
+    length = proxy_tlv_append(made, length, tlvs, passed);
+    if (length > 0 && addr_is_ip(&header->source)) {
+        assert(proxy_header_parse(made, length, &back) == (int)length);
+        assert(same(&back, header));
+        at = proxy_header_tlvs(made, length);
+        assert(length - at == passed + PROXY_TLV_CRC_BYTES);
+        assert(proxy_tlv_pass(made + at, length - at, made + at) == passed);
+        assert(memcmp(made + at, tlvs, passed) == 0);
+        assert(proxy_tlv_without_tls(tlvs, passed, tlvs) <= passed);
+    }
+    free(tlvs);
+    free(made);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct proxy_header header;
@@ -65,6 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(proxy_header_parse(data, (size_t)answer, &alone) == answer);
         assert(same(&alone, &header));
         check_written(&header);
+        check_passed_on(data, (size_t)answer, &header);
     }
     return 0;
 }

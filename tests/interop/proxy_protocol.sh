@@ -1,6 +1,7 @@
 #!/bin/bash
 # PROXY headers in both directions: from HAProxy and curl to evproxy, from
-# evproxy to nginx and HAProxy. nginx answers with the addresses in the header.
+# evproxy to nginx and HAProxy. nginx answers with the addresses in the header,
+# HAProxy with those and with the unique ID.
 . "${0%/*}/lib.sh"
 need haproxy nginx curl
 
@@ -17,15 +18,17 @@ start_nginx "$plain" "$with_header" <<TEXT
     }
 TEXT
 
-# The first two services receive headers. All but the first send them, to nginx
-# or to HAProxy; relay sends what it received.
+# The first three services receive headers. All but the first send them, to nginx
+# or to HAProxy; relay and relay_id send what they received.
 inlet=$(free_port)
 relay=$(free_port)
+relay_id=$(free_port)
 outlet1=$(free_port)
 outlet2=$(free_port)
 haproxy1=$(free_port)
 haproxy2=$(free_port)
 accepting=$(free_port)
+accepting_id=$(free_port)
 cat >"$dir/evproxy.ini" <<TEXT
 [global]
 access_log = yes
@@ -37,6 +40,11 @@ proxy_protocol_from = 127.0.0.0/8
 [service relay]
 listen = 127.0.0.1:$relay
 upstream = 127.0.0.1:$with_header proxy_protocol=v2
+proxy_protocol = on
+proxy_protocol_from = 127.0.0.0/8
+[service relay_id]
+listen = 127.0.0.1:$relay_id
+upstream = 127.0.0.1:$accepting_id proxy_protocol=v2
 proxy_protocol = on
 proxy_protocol_from = 127.0.0.0/8
 [service outlet1]
@@ -57,7 +65,7 @@ TEXT
 
 # Each frontend of HAProxy sends another kind of header to inlet or to relay;
 # its name says which. The addresses in the header are those of the connection
-# to HAProxy. One more frontend accepts headers and answers the request.
+# to HAProxy. Two more frontends accept headers and answer the request.
 front_of=()
 sender() {
     local name=$1 to=$2 options=$3 port
@@ -66,7 +74,7 @@ sender() {
     cat <<TEXT
 frontend $name
     bind 127.0.0.1:$port
-    unique-id-format %[uuid()]
+    unique-id-format id-of-$name
     default_backend $name
 backend $name
     server evproxy 127.0.0.1:$to $options
@@ -83,6 +91,10 @@ frontend accepting
     mode http
     bind 127.0.0.1:$accepting accept-proxy
     http-request return status 200 content-type text/plain lf-string "%[src] %[dst] %[dst_port]\n"
+frontend accepting_id
+    mode http
+    bind 127.0.0.1:$accepting_id accept-proxy
+    http-request return status 200 content-type text/plain lf-string "%[src] %[fc_pp_unique_id]\n"
 TEXT
     sender v1 "$inlet" send-proxy
     sender v2 "$inlet" send-proxy-v2
@@ -93,11 +105,13 @@ TEXT
     sender relay_v1 "$relay" send-proxy
     sender relay_v2 "$relay" \
         'send-proxy-v2 proxy-v2-options crc32c,unique-id'
+    sender id "$relay_id" 'send-proxy-v2 proxy-v2-options unique-id'
 } >"$dir/haproxy.cfg"
 start haproxy haproxy -db -f "$dir/haproxy.cfg"
 wait_for haproxy "$accepting"
 
-start_services "$inlet" "$relay" "$outlet1" "$outlet2" "$haproxy1" "$haproxy2"
+start_services "$inlet" "$relay" "$relay_id" "$outlet1" "$outlet2" \
+    "$haproxy1" "$haproxy2"
 
 # fetch URL [OPTION...]: prints the answer
 fetch() {
@@ -147,6 +161,11 @@ for ((i = 0; i < ${#front_of[@]}; i += 2)); do
     relay_*)
         check "from HAProxy to nginx, passed on ($name)" answer_is \
             "127.7.0.1 127.0.0.1 $port" \
+            --interface 127.7.0.1 "http://127.0.0.1:$port/"
+        ;;
+    id)
+        check 'the unique ID from HAProxy to HAProxy' answer_is \
+            '127.7.0.1 id-of-id' \
             --interface 127.7.0.1 "http://127.0.0.1:$port/"
         ;;
     *)
