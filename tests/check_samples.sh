@@ -14,7 +14,7 @@ set -euo pipefail
 evproxy=$(realpath "$1")
 cd "$(dirname "$0")/.."
 
-pem='(tls_certificate|tls_key|tls_client_ca|upstream_tls_ca)'
+pem='((upstream_)?tls_(certificate|key)|tls_client_ca|upstream_tls_ca)'
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 

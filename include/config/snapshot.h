@@ -210,6 +210,8 @@ struct config_service {
     bool upstream_tls;
     struct config_file upstream_tls_ca; /* none: those that the system trusts;
                                            off: nobody is verified */
+    struct config_file upstream_tls_certificate; /* shown to upstreams */
+    struct config_file upstream_tls_key;         /* none: in the same file */
     char *upstream_tls_name; /* NULL: the host of the upstream's address */
 
     uint32_t udp_responses;

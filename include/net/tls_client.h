@@ -21,6 +21,7 @@ struct tls_client_options {
     struct tls_trusts *trusts; /* shared by all that are made together */
     const char *ca;            /* authorities; NULL: those of the system */
     bool unverified;           /* certificates are not verified */
+    struct tls_pair pair;      /* shown to upstreams; NULL: none is */
     char *const *alpn;         /* protocols, the preferred one first */
     size_t alpn_count;
     size_t places; /* the number of upstreams */

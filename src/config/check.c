@@ -290,6 +290,10 @@ static void check_upstream_tls(struct draft *draft, size_t index)
     bool on = service->upstream_tls || service->health_tls;
 
     check_needs(draft, index, "upstream_tls_ca", on, needs);
+    check_needs(draft, index, "upstream_tls_certificate", on, needs);
+    check_needs(draft, index, "upstream_tls_key",
+                service->upstream_tls_certificate.path != NULL,
+                "upstream_tls_certificate");
     check_needs(draft, index, "upstream_tls_name", on, needs);
     if (on && !service->upstream_tls_ca.off &&
         accepted_line(draft, index, "upstream_tls_name") == 0) {

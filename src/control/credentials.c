@@ -82,6 +82,27 @@ static int make_server(const struct config_service *config,
     return 0;
 }
 
+/* The same for upstreams. */
+static void add_client_error(const struct config_service *config,
+                             const struct tls_fault_report *report,
+                             struct config_errors *errors)
+{
+    const struct config_file *certificate = &config->upstream_tls_certificate;
+    const struct config_file *key = &config->upstream_tls_key;
+
+    if (report->fault == TLS_FAULT_KEY && key->path != NULL) {
+        config_errors_add(errors, key->line, "upstream_tls_key: %s",
+                          report->text);
+    } else if (report->fault == TLS_FAULT_KEY ||
+               report->fault == TLS_FAULT_CERTIFICATE) {
+        config_errors_add(errors, certificate->line,
+                          "upstream_tls_certificate: %s", report->text);
+    } else {
+        config_errors_add(errors, config->upstream_tls_ca.line,
+                          "upstream_tls_ca: %s", report->text);
+    }
+}
+
 /* A context that trusts whom the service trusts. alpn: protocols to offer. */
 static int make_trusting(const struct config_service *config, char *const *alpn,
                          size_t alpn_count, size_t upstreams,
@@ -92,6 +113,10 @@ static int make_trusting(const struct config_service *config, char *const *alpn,
         .trusts = trusts,
         .ca = config->upstream_tls_ca.path,
         .unverified = config->upstream_tls_ca.off,
+        .pair = {config->upstream_tls_certificate.path,
+                 config->upstream_tls_key.path != NULL
+                     ? config->upstream_tls_key.path
+                     : config->upstream_tls_certificate.path},
         .alpn = alpn,
         .alpn_count = alpn_count,
         .places = upstreams,
@@ -100,8 +125,7 @@ static int make_trusting(const struct config_service *config, char *const *alpn,
 
     *made = tls_client_create(&options, &report);
     if (*made == NULL) {
-        config_errors_add(errors, config->upstream_tls_ca.line,
-                          "upstream_tls_ca: %s", report.text);
+        add_client_error(config, &report, errors);
         return -1;
     }
     return 0;
@@ -129,17 +153,28 @@ static int make_clients(const struct config_service *config, size_t upstreams,
     return 0;
 }
 
+static int check_date(const struct config_file *file, const char *key,
+                      struct config_errors *errors)
+{
+    const char *fault =
+        file->path == NULL ? NULL : tls_file_date_fault(file->path);
+
+    if (fault == NULL) {
+        return 0;
+    }
+    config_errors_add(errors, file->line, "%s: %s", key, fault);
+    return -1;
+}
+
 static int check_dates(const struct config_service *config,
                        struct config_errors *errors)
 {
-    int result = 0;
+    int result = check_date(&config->upstream_tls_certificate,
+                            "upstream_tls_certificate", errors);
 
     for (size_t i = 0; i < config->tls_certificate_count; i++) {
-        const struct config_file *file = &config->tls_certificates[i];
-        const char *fault = tls_file_date_fault(file->path);
-
-        if (fault != NULL) {
-            config_errors_add(errors, file->line, "tls_certificate: %s", fault);
+        if (check_date(&config->tls_certificates[i], "tls_certificate",
+                       errors) < 0) {
             result = -1;
         }
     }
@@ -161,7 +196,9 @@ static bool has_hidden(const struct config_service *config)
 {
     bool hidden = is_hidden(config->tls_client_ca.path) ||
                   is_hidden(config->tls_ticket_keys.path) ||
-                  is_hidden(config->upstream_tls_ca.path);
+                  is_hidden(config->upstream_tls_ca.path) ||
+                  is_hidden(config->upstream_tls_certificate.path) ||
+                  is_hidden(config->upstream_tls_key.path);
 
     for (size_t i = 0; i < config->tls_certificate_count; i++) {
         hidden = hidden || is_hidden(config->tls_certificates[i].path);

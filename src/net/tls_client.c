@@ -61,6 +61,10 @@ static int finish(struct tls_context *context,
     SSL_CTX_set_session_cache_mode(made, SSL_SESS_CACHE_CLIENT |
                                              SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(made, on_session);
+    if (options->pair.certificate != NULL &&
+        tls_file_load_pair(made, &options->pair, report) < 0) {
+        return -1;
+    }
     if (options->unverified) {
         return 0;
     }

@@ -252,9 +252,10 @@ static void keys_of_tls_that_do_not_fit_are_reported_by_line(void **state)
 static void keys_of_tls_are_refused_with_the_way_to_build_it_in(void **state)
 {
     static const char *const keys[] = {
-        "tls_certificate", "tls_key",           "tls_client_ca",
-        "tls_min_version", "tls_alpn",          "upstream_tls",
-        "upstream_tls_ca", "upstream_tls_name", "tls_ticket_keys",
+        "tls_certificate",  "tls_key",           "tls_client_ca",
+        "tls_min_version",  "tls_alpn",          "upstream_tls",
+        "upstream_tls_ca",  "upstream_tls_name", "upstream_tls_certificate",
+        "upstream_tls_key", "tls_ticket_keys",
     };
 
     (void)state;

@@ -209,21 +209,31 @@ static void expect_refused(struct fixture *fixture, const struct fault *fault)
     tls_fixture_expect_certificate(fixture, "server");
 }
 
-/* This path in the place of each of the four files. */
+/* This path in the place of each of the six files. */
 static void expect_path_refused(struct fixture *fixture, const char *path)
 {
     const struct identity *good = tls_fixture_identity();
     char client_ca[256];
     char upstream_ca[256];
+    char upstream_certificate[256];
+    char upstream_key[512];
 
     snprintf(client_ca, sizeof(client_ca), "tls_client_ca = %s", path);
     snprintf(upstream_ca, sizeof(upstream_ca),
              "upstream_tls = yes\nupstream_tls_ca = %s", path);
+    snprintf(upstream_certificate, sizeof(upstream_certificate),
+             "upstream_tls = yes\nupstream_tls_certificate = %s", path);
+    snprintf(upstream_key, sizeof(upstream_key),
+             "upstream_tls = yes\nupstream_tls_certificate = %s\n"
+             "upstream_tls_key = %s",
+             good->certificate, path);
     const struct fault faults[] = {
         make_fault(1, path, good->key, ""),
         make_fault(2, good->certificate, path, ""),
         make_fault(3, good->certificate, good->key, client_ca),
         make_fault(4, good->certificate, good->key, upstream_ca),
+        make_fault(4, good->certificate, good->key, upstream_certificate),
+        make_fault(5, good->certificate, good->key, upstream_key),
     };
     for (unsigned i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
         expect_refused(fixture, &faults[i]);
@@ -264,12 +274,19 @@ static void a_wrong_file_refuses_start_and_reload_by_its_line(void **state)
 /* There is nobody to ask for it. */
 static void a_key_with_a_password_is_refused(void **state)
 {
+    const struct identity *good = tls_fixture_identity();
     struct fixture fixture;
-    struct fault fault =
-        make_fault(2, tls_fixture_identity()->certificate, locked_key(), "");
+    char upstream[512];
+    struct fault fault = make_fault(2, good->certificate, locked_key(), "");
 
     (void)state;
     tls_fixture_open(&fixture, "", "");
+    expect_refused(&fixture, &fault);
+    snprintf(upstream, sizeof(upstream),
+             "upstream_tls = yes\nupstream_tls_certificate = %s\n"
+             "upstream_tls_key = %s",
+             good->certificate, locked_key());
+    fault = make_fault(5, good->certificate, good->key, upstream);
     expect_refused(&fixture, &fault);
     fixture_close(&fixture);
 }

@@ -312,6 +312,55 @@ static void a_session_does_not_stand_for_another_certificate(void **state)
                                             "connect_attempts = 1\n"));
 }
 
+/* ---- a certificate of our own ---- */
+
+/* The lines that show it to upstreams; valid until the next call. */
+static const char *showing(const struct identity *mine, bool key_apart)
+{
+    static char text[1024];
+
+    snprintf(text, sizeof(text),
+             TLS_UPSTREAM_NAMED "upstream_tls_certificate = %s\n",
+             mine->certificate);
+    if (key_apart) {
+        strcat(strcat(strcat(text, "upstream_tls_key = "), mine->key), "\n");
+    }
+    return text;
+}
+
+static void expect_shown(const struct fixture *fixture, const char *name)
+{
+    for (unsigned i = 0; i < TLS_VERSIONS; i++) {
+        struct tls_options upstream = tls_upstream_options(tls_versions[i]);
+        struct pair pair;
+
+        upstream.ca = identity_authority();
+        pair = tls_upstream_pair(fixture, &upstream);
+        assert_string_equal(tls_socket_peer(pair.upstream), name);
+        pair_ping(&pair);
+        pair_close(&pair);
+    }
+}
+
+/* The upstream demands one. A reload reads the file again. */
+static void a_certificate_is_shown_to_an_upstream_that_asks(void **state)
+{
+    struct identity first = identity_for("first", "DNS:first.example");
+    struct identity second = identity_for("second", "DNS:second.example");
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(
+        &fixture, "",
+        tls_upstream_keys(identity_authority(), showing(&first, true)));
+    expect_shown(&fixture, "first");
+    identity_append_key(&second);
+    fixture_reload(&fixture, tls_upstream_keys(identity_authority(),
+                                               showing(&second, false)));
+    expect_shown(&fixture, "second");
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +374,7 @@ int main(void)
         E2E(the_session_of_an_upstream_is_resumed),
         E2E(a_session_may_be_resumed_by_many_at_once),
         E2E(a_session_does_not_stand_for_another_certificate),
+        E2E(a_certificate_is_shown_to_an_upstream_that_asks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,6 +129,11 @@ static void some_tls_keys_need_others(void **state)
     assert_line_refused("upstream_tls_ca = a",
                         "upstream_tls_ca needs upstream_tls = yes "
                         "or health_tls = yes");
+    assert_line_refused("upstream_tls_certificate = a",
+                        "upstream_tls_certificate needs upstream_tls = yes "
+                        "or health_tls = yes");
+    assert_line_refused("upstream_tls_key = a",
+                        "upstream_tls_key needs upstream_tls_certificate");
     assert_line_refused("upstream_tls_ca = off",
                         "upstream_tls_ca needs upstream_tls = yes "
                         "or health_tls = yes");
@@ -194,6 +199,7 @@ static void udp_has_no_tls(void **state)
     assert_not_for_udp("tls_alpn = h2");
     assert_not_for_udp("upstream_tls = yes");
     assert_not_for_udp("upstream_tls_ca = off");
+    assert_not_for_udp("upstream_tls_certificate = a");
     assert_not_for_udp("upstream_tls_name = a");
     config_destroy(parse_good(
         SERVICE "mode = udp\ntls_min_version = 1.2\nupstream_tls = no\n"));
