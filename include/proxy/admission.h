@@ -26,6 +26,13 @@ uint32_t admission_udp_max(const struct plane *plane);
 bool admission_enter_udp(struct plane *plane) WARN_UNUSED;
 void admission_leave_udp(struct plane *plane);
 
+/* A client that was let in goes on by the service of a newer generation, which
+ * may count sources, or tell them apart, otherwise. Its source's buckets of
+ * bytes are not used any more. */
+void admission_move(struct plane *plane, const struct service *before,
+                    struct service *service, const struct addr *client,
+                    bool *in_source);
+
 /*
  * Access rules, accept rates and the limits of the service and the source, in
  * that order. CAUSE_NONE: it is counted in, and admission_leave_service is due;

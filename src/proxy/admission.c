@@ -181,6 +181,25 @@ bool admission_restore(struct plane *plane, struct service *service,
     return true;
 }
 
+void admission_move(struct plane *plane, const struct service *before,
+                    struct service *service, const struct addr *client,
+                    bool *in_source)
+{
+    static const struct limits_most any = {0};
+    struct network source;
+
+    if (*in_source) {
+        source = service_source(before, client);
+        limits_leave(before->state->limits, &source);
+        *in_source = false;
+    }
+    if (service->by_source) {
+        source = service_source(service, client);
+        *in_source = limits_enter(service->state->limits, &source, &any,
+                                  plane->loop.now_ns) == LIMITS_ENTERED;
+    }
+}
+
 void admission_leave_service(struct service *service, const struct addr *client,
                              bool in_source)
 {

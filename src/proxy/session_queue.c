@@ -1,6 +1,9 @@
 #include "proxy/session_queue.h"
 
+#include "proxy/admission.h"
 #include "proxy/session_open.h"
+
+#include <stdlib.h>
 
 static struct session *session_of(const struct queue_place *place)
 {
@@ -70,20 +73,25 @@ static struct service *find_service(struct generation *generation,
 static void move(struct plane *plane, struct session *session,
                  struct service *service)
 {
-    struct generation *before = session->service->generation;
+    const struct service *before = session->service;
+    bool in_source = session->in_source;
 
     plane_hold(plane, service->generation);
+    free(session->throttle); /* no byte has moved */
+    session->throttle = NULL;
+    admission_move(plane, before, service, &session->client, &in_source);
+    session->in_source = in_source;
     session->service = service;
     session->opening.preface.listen = NULL;
     attempt_move(&session->opening.attempt, service);
-    if (session->throttle == NULL && !session_make_throttle(session)) {
+    if (!session_make_throttle(session)) {
         session_close(plane, session, CAUSE_LOCAL_RESOURCE);
     } else if (service->config->queue_timeout_ns == 0) {
         (void)session_open_called(plane, session); /* or it ends */
     } else {
         session_arm(plane, session);
     }
-    plane_release(plane, before);
+    plane_release(plane, before->generation);
 }
 
 static void move_all(struct plane *plane, struct queue_part *part)

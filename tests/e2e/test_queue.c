@@ -1,7 +1,9 @@
 /* Connections that wait in line for a place at a full upstream. */
 #include "expect.h"
+#include "fixture.h"
 #include "greeters.h"
 #include "loopback.h"
+#include "pair.h"
 #include "proxy.h"
 #include "socket.h"
 #include "stats.h"
@@ -9,6 +11,7 @@
 #include "wait.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 
 static const char *const one_place[] = {"max_connections=1"};
 static const char *const one_place_each[] = {"max_connections=1",
@@ -194,6 +197,36 @@ static void a_reload_that_brings_places_serves_the_line(void **state)
     greeters_close(&greeters);
 }
 
+/* Of 512 KB from the client the source may send 1 KB a second now. */
+static void who_waits_gets_the_byte_rates_that_a_reload_brings(void **state)
+{
+    static char bytes[512 * 1024], got[sizeof(bytes)];
+    struct loopback front = loopback_new();
+    struct fixture fixture;
+    size_t count = 0;
+
+    (void)state;
+    fixture_open_at(&fixture, &front, "max_connections=1", "",
+                    "queue_timeout = 1h\nmax_connections_per_source = 9");
+    struct pair holder = pair_connect(&fixture);
+    struct pair pair = {.client = socket_connect(&front)};
+    stats_await(fixture.proxy, NULL, NULL, "active", 2);
+    socket_send(pair.client, bytes, sizeof(bytes));
+    fixture_reload(&fixture, "queue_timeout = 1h\nrate_up_per_source = 1K\n"
+                             "source_prefix_v4 = 8");
+    pair.upstream = socket_accept(fixture.listener);
+    while (count < sizeof(got) && wait_readable(pair.upstream, 300)) {
+        ssize_t more = recv(pair.upstream, got, sizeof(got) - count, 0);
+
+        assert_true(more > 0);
+        count += (size_t)more;
+    }
+    assert_in_range(count, 1, sizeof(bytes) / 2);
+    pair_close(&pair);
+    pair_close(&holder);
+    fixture_close(&fixture);
+}
+
 static void a_line_outlives_its_service_in_the_file(void **state)
 {
     struct greeters greeters;
@@ -278,6 +311,7 @@ int main(void)
         E2E(who_leaves_the_line_is_not_waited_for),
         E2E(an_upstream_that_comes_up_has_places),
         E2E(a_reload_that_brings_places_serves_the_line),
+        E2E(who_waits_gets_the_byte_rates_that_a_reload_brings),
         E2E(a_line_outlives_its_service_in_the_file),
         E2E(no_more_than_half_of_the_process_wait),
         E2E(nobody_waits_while_all_are_down),
