@@ -15,6 +15,8 @@
 #            ("100 400"), for as long as
 #   HOLD     so many seconds (60): above the second of GAPS, all of them send one
 #   LIMIT    seconds until the machine is given up (3600)
+#   UPGRADE  1: evproxy is upgraded to itself while all are idle: its log tells
+#            pause_ms, which is that of an emulated machine
 #
 # For each N a run without a proxy is made once and kept. The memory of a proxy,
 # user and kernel together, is the difference to it. Emulation is slow: 200,000
@@ -33,7 +35,7 @@ memory=${MEMORY:-16384}
 # A source has 64,512 ports for an address, and connect() gets slow when half of
 # them are used. These addresses are enough for a million connections.
 addresses=64
-idle_s=20
+idle_s=${UPGRADE:+2}20
 hold_s=${HOLD:-60}
 read -r min_gap_s max_gap_s <<<"${GAPS:-100 400}"
 limit_s=${LIMIT:-3600}
@@ -101,6 +103,7 @@ payload() {
     cat >"$work/payload/settings" <<TEXT
 N=$n RATE=$rate IDLE_S=$idle_s HOLD_S=$hold_s MINGAP=$min_gap_s MAXGAP=$max_gap_s
 SIZE=800 ADDRESSES=$addresses NAME='$name' COMMAND='$command'
+UPGRADE=${UPGRADE:-}
 TEXT
 }
 

@@ -5,7 +5,8 @@
 # From /payload/settings: N RATE SIZE MINGAP MAXGAP HOLD_S IDLE_S, as for
 # "echo_load client"; ADDRESSES of the echo server; NAME and COMMAND of the
 # proxy, which stays in the foreground and listens on 127.0.0.1:5201. With an
-# empty COMMAND the client talks directly to the server: the baseline.
+# empty COMMAND the client talks directly to the server: the baseline. With
+# UPGRADE the proxy goes on in its own binary after the idle phase was sampled.
 #
 # The last line is "RESULT {...}". In it "idle" and "active" were sampled half
 # way through the client's idle phase and its hold phase:
@@ -109,6 +110,10 @@ wait_phase idle
 cpu_open=$(proxy_cpu_s)
 sleep $((IDLE_S / 2))
 idle=$(sample idle hold)
+if [ -n "$UPGRADE" ] && [ "$proxy" != none ]; then
+    kill -USR2 "$proxy"
+    while readlink "/proc/$proxy/exe" >/dev/null; do sleep 1; done # it left
+fi
 wait_phase hold
 cpu_idle=$(proxy_cpu_s)
 sleep $((HOLD_S / 2))
