@@ -166,6 +166,113 @@ static void services_may_share_an_address_by_protocols(void **state)
                         "alpn: 'h2, h2': 'h2' is in the list twice");
 }
 
+/* Two services at ranges of ports, the first in line 2. */
+#define RANGES(first, first_keys, second, second_keys)                         \
+    "[service a]\n"                                                            \
+    "listen = " first "\n"                                                     \
+    "upstream = 10.0.0.1:80\n" first_keys "[service b]\n"                      \
+    "listen = " second "\n"                                                    \
+    "upstream = 10.0.0.1:80\n" second_keys
+
+#define OFFERS "sni = a.example\nalpn = h2\n"
+
+static void services_may_share_a_range_by_names_and_protocols(void **state)
+{
+    static const char *const others[] = {
+        "sni = a.example\nalpn = http/1.1\n",
+        "sni = b.example\nalpn = h2\n",
+        "sni = *.example\nalpn = h2\n",
+        "sni = a.example\n",
+        "alpn = h2\n",
+        "",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        char text[512];
+
+        snprintf(text, sizeof(text),
+                 RANGES("127.0.0.1:10-89", OFFERS, "127.0.0.1:10-89", "%s"),
+                 others[i]);
+        config_destroy(parse_good(text));
+        snprintf(text, sizeof(text),
+                 RANGES("127.0.0.1:10-89", OFFERS, "127.0.0.1:50-99", "%s"),
+                 others[i]);
+        config_destroy(parse_good(text));
+    }
+}
+
+/* The error is one, for the lowest of the ports. */
+static void a_range_has_each_name_and_protocol_once(void **state)
+{
+    (void)state;
+    assert_refused(RANGES(":10-89", OFFERS, ":10-89", OFFERS), 7,
+                   "listen address :10 sni=a.example alpn=h2 is already used "
+                   "in line 2");
+    assert_refused(
+        RANGES(":10-89", "sni = b.example, A.example\nalpn = h3, h2\n",
+               ":10-89", "sni = a.example, c.example\nalpn = h2, http/1.1\n"),
+        7,
+        "listen address :10 sni=a.example alpn=h2 is already used "
+        "in line 2");
+    assert_refused(RANGES(":10-89", "alpn = h2\n", ":10-89", "alpn = h2\n"), 6,
+                   "listen address :10 alpn=h2 is already used in line 2");
+}
+
+static void overlapping_ranges_have_each_name_and_protocol_once(void **state)
+{
+    (void)state;
+    assert_refused(RANGES(":10-89", OFFERS, ":50-99", OFFERS), 7,
+                   "listen address :50 sni=a.example alpn=h2 is already used "
+                   "in line 2");
+    assert_refused(RANGES(":50-99", OFFERS, ":10-50", OFFERS), 7,
+                   "listen address :50 sni=a.example alpn=h2 is already used "
+                   "in line 2");
+    assert_refused(RANGES(":10-89", OFFERS, ":88", OFFERS), 7,
+                   "listen address :88 sni=a.example alpn=h2 is already used "
+                   "in line 2");
+    assert_refused(RANGES(":88", OFFERS, ":10-89", OFFERS), 7,
+                   "listen address :88 sni=a.example alpn=h2 is already used "
+                   "in line 2");
+    config_destroy(parse_good(RANGES(":10-89", OFFERS, ":90-99", OFFERS)));
+    config_destroy(parse_good(
+        RANGES("127.0.0.1:10-89", OFFERS, "127.0.0.2:10-89", OFFERS)));
+}
+
+/* One error for each service that it overlaps. */
+static void a_range_that_overlaps_two_is_refused_twice(void **state)
+{
+    struct config_errors errors =
+        parse_bad(RANGES(":10-19", OFFERS, ":30-39",
+                         OFFERS) "[service c]\nlisten = :15-35\nupstream = "
+                                 "10.0.0.1:80\n" OFFERS);
+
+    (void)state;
+    assert_int_equal(errors.count, 2);
+    for (size_t i = 0; i < errors.count; i++) {
+        assert_int_equal(errors.list[i].line, 12);
+    }
+    assert_string_equal(errors.list[0].message,
+                        "listen address :15 sni=a.example alpn=h2 is already "
+                        "used in line 2");
+    assert_string_equal(errors.list[1].message,
+                        "listen address :30 sni=a.example alpn=h2 is already "
+                        "used in line 7");
+    config_errors_fini(&errors);
+}
+
+/* What comes before the ClientHello is the same for all at a port. */
+static void services_that_share_a_part_of_a_range_agree_on_it(void **state)
+{
+    (void)state;
+    assert_refused(
+        RANGES(":10-89", OFFERS, ":50-99", "sni = a.example\nmptcp = yes\n"), 7,
+        "listen address :50 is shared with line 2, but mptcp "
+        "differs");
+    config_destroy(parse_good(
+        RANGES(":10-89", OFFERS, ":90-99", "sni = a.example\nmptcp = yes\n")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +281,11 @@ int main(void)
         cmocka_unit_test(ranges_that_overlap_are_refused_once),
         cmocka_unit_test(a_port_of_the_client_needs_one),
         cmocka_unit_test(services_may_share_an_address_by_protocols),
+        cmocka_unit_test(services_may_share_a_range_by_names_and_protocols),
+        cmocka_unit_test(a_range_has_each_name_and_protocol_once),
+        cmocka_unit_test(overlapping_ranges_have_each_name_and_protocol_once),
+        cmocka_unit_test(a_range_that_overlaps_two_is_refused_twice),
+        cmocka_unit_test(services_that_share_a_part_of_a_range_agree_on_it),
         cmocka_unit_test(bad_upstreams_are_refused),
         cmocka_unit_test(thousands_of_upstreams_are_compared_in_little_time),
     };
