@@ -68,6 +68,10 @@ void queue_leave(struct queue *queue, struct queue_part *part,
         list_remove(&place->link);
         publish_oldest(part);
         atomic_fetch_sub(&queue->count, 1);
+        /* Nobody here can answer a call that is on its way. */
+        if (list_empty(&part->places) && queue_called(part)) {
+            queue_call(queue);
+        }
     }
 }
 
@@ -89,20 +93,26 @@ static struct queue_part *oldest_part(struct queue *queue)
     return found;
 }
 
-static void call(struct queue_part *part)
+/* False: the worker's last place has left meanwhile, and the call is free. */
+static bool call(struct queue_part *part)
 {
-    if (!atomic_exchange(&part->called, true)) {
-        part->wake(part->arg);
+    if (atomic_exchange(&part->called, true)) {
+        return true;
     }
+    if (atomic_load(&part->oldest_ns) == UINT64_MAX && queue_called(part)) {
+        return false;
+    }
+    part->wake(part->arg);
+    return true;
 }
 
 void queue_call(struct queue *queue)
 {
-    struct queue_part *oldest = oldest_part(queue);
+    struct queue_part *oldest;
 
-    if (oldest != NULL) {
-        call(oldest);
-    }
+    do {
+        oldest = oldest_part(queue);
+    } while (oldest != NULL && !call(oldest));
 }
 
 bool queue_called(struct queue_part *part)
@@ -117,8 +127,6 @@ struct queue_place *queue_choose(struct queue *queue, struct queue_part *part)
     if (oldest == part) {
         return queue_next(part, NULL);
     }
-    if (oldest != NULL) {
-        call(oldest);
-    }
+    queue_call(queue);
     return NULL;
 }

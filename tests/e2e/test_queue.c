@@ -10,6 +10,7 @@
 #include "teardown.h"
 #include "wait.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -145,6 +146,29 @@ static void who_leaves_the_line_is_not_waited_for(void **state)
     stats_await_cause(greeters.proxy, "client_reset", 1);
     socket_close(holder);
     assert_int_equal(greeters_read(second), 0);
+    greeters_close(&greeters);
+}
+
+/* A client that ends resets its connections, one that has the place and one
+ * that waits for it, at once. */
+static void a_client_that_ends_leaves_the_line_whole(void **state)
+{
+    struct greeters greeters;
+    int holder, waiting;
+
+    (void)state;
+    open_with(&greeters, 1, one_place, "workers = 1", "queue_timeout = 1h");
+    holder = hold(&greeters);
+    waiting = wait_behind(&greeters, 1);
+    proxy_pause(greeters.proxy);
+    socket_reset(holder);
+    socket_reset(waiting);
+    proxy_signal(greeters.proxy, SIGCONT);
+    stats_await(greeters.proxy, NULL, NULL, "active", 0);
+    holder = hold(&greeters);
+    waiting = wait_behind(&greeters, 1);
+    socket_close(holder);
+    assert_int_equal(greeters_read(waiting), 0);
     greeters_close(&greeters);
 }
 
@@ -309,6 +333,7 @@ int main(void)
         E2E(the_line_is_in_order_over_all_workers),
         E2E(everybody_is_served),
         E2E(who_leaves_the_line_is_not_waited_for),
+        E2E(a_client_that_ends_leaves_the_line_whole),
         E2E(an_upstream_that_comes_up_has_places),
         E2E(a_reload_that_brings_places_serves_the_line),
         E2E(who_waits_gets_the_byte_rates_that_a_reload_brings),
