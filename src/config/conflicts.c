@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "config/array.h"
 #include "config/config.h"
+#include "config/errors.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -75,13 +76,35 @@ static int compare_entries(const void *a, const void *b)
                       : (one->line > two->line) - (one->line < two->line);
 }
 
+/* Pairs of lines with ranges whose ports are alike: each is one error. After as
+ * many errors no more are told. */
+struct pairs {
+    unsigned lines[CONFIG_ERRORS_MAX][2];
+    size_t count;
+};
+
+static bool is_new_pair(struct pairs *pairs, unsigned line, unsigned with)
+{
+    for (size_t i = 0; i < pairs->count; i++) {
+        if (pairs->lines[i][0] == line && pairs->lines[i][1] == with) {
+            return false;
+        }
+    }
+    if (pairs->count < CONFIG_ERRORS_MAX) {
+        pairs->lines[pairs->count][0] = line;
+        pairs->lines[pairs->count][1] = with;
+        pairs->count++;
+    }
+    return true;
+}
+
 /* Sorts the entries and reports each that is not the first with its text. what:
  * "listen address". */
 static void check_unique(struct draft *draft, struct entries *entries,
                          const char *what, const char *advice)
 {
     const struct entry *list = entries->list;
-    unsigned reported = 0, with = 0; /* lines of a range */
+    struct pairs pairs = {.count = 0};
     size_t first = 0;
 
     if (entries->count > 0) {
@@ -92,14 +115,12 @@ static void check_unique(struct draft *draft, struct entries *entries,
             first = i;
             continue;
         }
-        if (list[i].range && list[i].line == reported &&
-            list[first].line == with) {
-            continue;
+        if (!list[i].range ||
+            is_new_pair(&pairs, list[i].line, list[first].line)) {
+            draft_error(draft, list[i].line,
+                        "%s %s is already used in line %u%s", what,
+                        list[i].text, list[first].line, advice);
         }
-        reported = list[i].line;
-        with = list[first].line;
-        draft_error(draft, list[i].line, "%s %s is already used in line %u%s",
-                    what, list[i].text, list[first].line, advice);
     }
 }
 

@@ -261,6 +261,19 @@ static void a_range_that_overlaps_two_is_refused_twice(void **state)
     config_errors_fini(&errors);
 }
 
+static void two_pairs_that_alternate_by_port_are_two_errors(void **state)
+{
+    struct config_errors errors =
+        parse_bad(RANGES(":10-89", "sni = a.example\n", ":10-89",
+                         "sni = b.example\n") "[service c]\nlisten = "
+                                              ":10-89\nupstream = 10.0.0.1:80\n"
+                                              "sni = a.example, b.example\n");
+
+    (void)state;
+    assert_int_equal(errors.count, 2);
+    config_errors_fini(&errors);
+}
+
 /* What comes before the ClientHello is the same for all at a port. */
 static void services_that_share_a_part_of_a_range_agree_on_it(void **state)
 {
@@ -285,6 +298,7 @@ int main(void)
         cmocka_unit_test(a_range_has_each_name_and_protocol_once),
         cmocka_unit_test(overlapping_ranges_have_each_name_and_protocol_once),
         cmocka_unit_test(a_range_that_overlaps_two_is_refused_twice),
+        cmocka_unit_test(two_pairs_that_alternate_by_port_are_two_errors),
         cmocka_unit_test(services_that_share_a_part_of_a_range_agree_on_it),
         cmocka_unit_test(bad_upstreams_are_refused),
         cmocka_unit_test(thousands_of_upstreams_are_compared_in_little_time),
