@@ -20,6 +20,7 @@ fi
 mkdir "$dir/previous"
 git -C "$root" archive "$previous" | tar -x -C "$dir/previous"
 check "$previous builds" \
-    make -C "$dir/previous" -j2 LTO= build/evproxy || exit 1
+    env -u MAKEFLAGS make -C "$dir/previous" -j2 TLS= EXTRA= LTO= BUILD=build \
+    build/evproxy || exit 1
 check 'connections move there and back' env \
     EVPROXY_OTHER="$dir/previous/build/evproxy" "$tests/test_upgrade_versions"
