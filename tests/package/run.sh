@@ -133,6 +133,8 @@ check 'and nothing is left' none 'etc/evproxy' 'etc/ufw/applications.d/evproxy' 
     'usr/share/doc/evproxy*' 'usr/share/*/evproxy*' \
     'etc/systemd/system/*/evproxy.service' 'var/lib/systemd/*/evproxy*'
 
+. "$here/scripts.sh"
+
 # ---- alone in an empty root, as conf/Containerfile makes it ----
 
 check 'the static binary needs no library' lacks 'NEEDED' \

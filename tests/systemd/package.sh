@@ -21,7 +21,7 @@ holder=${children[-1]}
 within 5 grep -q held "$dir/held.log"
 
 ../debian/postinst configure 0.0.1 >"$dir/words" 2>&1
-check 'a newer package upgrades live' grep 'upgraded live' "$dir/words"
+check 'a newer package upgrades live' grep ': upgraded live' "$dir/words"
 check 'the main process is another one' fails is MainPID "$first"
 check 'and was not restarted' is NRestarts 0
 touch "$dir/go"
