@@ -155,6 +155,14 @@ check 'after a crash' script postinst configure 0.0.1
 check 'no old one is said to go on' said 'the old one has ended'
 cp "$stage/good.ini" "$root/etc/evproxy/evproxy.ini"
 
+printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+chmod +x "$root/usr/sbin/policy-rc.d"
+given 100
+check 'a policy that forbids restarts' script postinst configure 0.0.1
+check 'forbids live upgrades' not_asked "$changes"
+check 'and the old one is said to go on' said 'the old version goes on'
+rm "$root/usr/sbin/policy-rc.d"
+
 # ---- what the administrator has done stays ----
 
 given 0
