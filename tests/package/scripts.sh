@@ -105,6 +105,7 @@ check 'and without a restart' not_asked restart
 given 100
 check 'a package whose unpacking fails' refused dpkg -i /packages/broken.deb
 check 'leaves the one before' status_is ii
+check 'which goes on untouched' not_asked "$changes"
 
 given 100
 check 'the removal' told dpkg -r evproxy
@@ -181,6 +182,17 @@ inside ln -s /usr/lib/systemd/system/evproxy.service "/$wants"
 
 # ---- what dpkg takes back ----
 
+for argument in 'abort-upgrade 99.2' \
+    'abort-deconfigure in-favour other 1 removing another 1'; do
+    given 100
+    check "postinst $argument" script postinst $argument
+    check 'touches nothing' not_asked "$changes"
+done
+for argument in 'abort-remove' 'abort-remove in-favour other 1'; do
+    given 0
+    check "postinst $argument" script postinst $argument
+    check 'starts what the removal has stopped' asked ' start evproxy.service'
+done
 for argument in 'prerm upgrade 99.2' 'prerm failed-upgrade 0.0.1 99.1' \
     'prerm deconfigure in-favour other 1' 'postrm upgrade 99.2' \
     'postrm failed-upgrade 0.0.1 99.1' 'postrm abort-install' \
