@@ -76,7 +76,7 @@ main_package() {
         "$(cat $files/description)"
     find "$root/etc" -type f -printf '/etc/%P\n' | sort \
         >"$root/DEBIAN/conffiles"
-    install -m 755 $files/postinst $files/prerm $files/postrm "$root/DEBIAN"
+    install -m 755 $files/{preinst,postinst,prerm,postrm} "$root/DEBIAN"
     pack "$root"
 }
 

@@ -111,7 +111,9 @@ given 100
 check 'the removal' told dpkg -r evproxy
 check 'stops the service' asked '^stop evproxy.service'
 check 'and systemd forgets the unit' asked daemon-reload
-told dpkg -i /packages/newer.deb >/dev/null
+given 0
+check 'installed once more' told dpkg -i /packages/newer.deb
+check 'it is started' asked ' start evproxy.service'
 
 # ---- an upgrade that is not live ----
 
@@ -202,6 +204,10 @@ for argument in 'prerm upgrade 99.2' 'prerm failed-upgrade 0.0.1 99.1' \
     check 'touches nothing' not_asked .
 done
 
+touch "$root/run/evproxy.installed"
+check 'an installation that failed' script postrm abort-install
+check 'leaves no mark' none 'run/evproxy.*'
+
 # ---- removal and purge ----
 
 given 100 live stop daemon-reload
@@ -219,3 +225,4 @@ check 'takes a changed configuration' none etc/evproxy/evproxy.ini
 check 'and leaves a file that is not its own' there etc/evproxy/other.ini
 check 'no state of systemd is left' none 'etc/systemd/system/*/evproxy.service' \
     'var/lib/systemd/*/evproxy*'
+check 'and no mark' none 'run/evproxy.*'
