@@ -70,3 +70,29 @@ fails() {
 client() {
     ./client.py "$@"
 }
+
+# set_up_web: an upstream that echoes, and a configuration with port 80 in front
+# of it
+set_up_web() {
+    start upstream ./client.py serve 9001
+    wait_for upstream 9001
+    cat >$ini <<'TEXT'
+[service web]
+listen = 127.0.0.1:80
+upstream = 127.0.0.1:9001
+TEXT
+}
+
+# hold: opens a connection through port 80, which has worked when this returns
+hold() {
+    rm -f "$dir/go" "$dir/held.log"
+    start held ./client.py hold 127.0.0.1:80 "$dir/go"
+    holder=${children[-1]}
+    within 5 grep -q held "$dir/held.log"
+}
+
+# held_works: whether that connection still works; this ends it
+held_works() {
+    touch "$dir/go"
+    wait "$holder"
+}

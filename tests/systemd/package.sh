@@ -7,25 +7,16 @@ cp /usr/local/lib/systemd/system/evproxy.service /lib/systemd/system/
 rm -f /usr/sbin/policy-rc.d
 export DPKG_MAINTSCRIPT_PACKAGE=evproxy DPKG_MAINTSCRIPT_NAME=postinst
 
-start upstream ./client.py serve 9001
-wait_for upstream 9001
-cat >$ini <<'TEXT'
-[service web]
-listen = 127.0.0.1:80
-upstream = 127.0.0.1:9001
-TEXT
+set_up_web
 systemctl start evproxy
 first=$(property MainPID)
-start held ./client.py hold 127.0.0.1:80 "$dir/go"
-holder=${children[-1]}
-within 5 grep -q held "$dir/held.log"
+hold
 
 ../debian/postinst configure 0.0.1 >"$dir/words" 2>&1
 check 'a newer package upgrades live' grep ': upgraded live' "$dir/words"
 check 'the main process is another one' fails is MainPID "$first"
 check 'and was not restarted' is NRestarts 0
-touch "$dir/go"
-check 'a connection has lived through it' wait "$holder"
+check 'a connection has lived through it' held_works
 
 systemctl stop evproxy
 check 'a newer package' ../debian/postinst configure 0.0.1

@@ -2,20 +2,12 @@
 # Reloads, good and bad.
 . ./lib.sh
 
-start upstream ./client.py serve 9001
-wait_for upstream 9001
+set_up_web
 start other ./client.py serve 9002
 wait_for other 9002
-cat >$ini <<'TEXT'
-[service web]
-listen = 127.0.0.1:80
-upstream = 127.0.0.1:9001
-TEXT
 systemctl start evproxy
 pid=$(property MainPID)
-start held ./client.py hold 127.0.0.1:80 "$dir/go"
-holder=${children[-1]}
-within 5 grep -q held "$dir/held.log"
+hold
 
 cp $ini "$dir/good.ini"
 sed 's/:80$/:81/' "$dir/good.ini" >$ini
@@ -52,6 +44,5 @@ sed 's/:80$/:9002/' "$dir/good.ini" >$ini
 check 'an address in use fails the reload' fails systemctl reload evproxy
 check 'and the journal says which' logged 'cannot listen on 127.0.0.1:9002'
 
-touch "$dir/go"
-check 'a connection has lived through it all' wait "$holder"
+check 'a connection has lived through it all' held_works
 check 'the process is the same' is MainPID "$pid"

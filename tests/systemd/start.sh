@@ -2,13 +2,7 @@
 # Starts, good and bad, and what systemd is told.
 . ./lib.sh
 
-start upstream ./client.py serve 9001
-wait_for upstream 9001
-cat >$ini <<'TEXT'
-[service web]
-listen = 127.0.0.1:80
-upstream = 127.0.0.1:9001
-TEXT
+set_up_web
 
 # Type=notify: "systemctl start" returns when every listener is open.
 check 'it starts' systemctl start evproxy

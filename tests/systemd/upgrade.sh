@@ -2,22 +2,14 @@
 # Upgrades, under the eyes of the service manager.
 . ./lib.sh
 
-start upstream ./client.py serve 9001
-wait_for upstream 9001
-cat >$ini <<'TEXT'
-[service web]
-listen = 127.0.0.1:80
-upstream = 127.0.0.1:9001
-TEXT
+set_up_web
 drop_in short <<'TEXT'
 [Service]
 WatchdogSec=2s
 TEXT
 systemctl start evproxy
 first=$(property MainPID)
-start held ./client.py hold 127.0.0.1:80 "$dir/go"
-holder=${children[-1]}
-within 5 grep -q held "$dir/held.log"
+hold
 
 upgrade() {
     systemctl kill --kill-whom=main --signal=USR2 evproxy
@@ -45,8 +37,7 @@ check 'and is answered' within 5 is StatusText running
 upgrade
 check 'a second upgrade works' within 5 is_other "$second"
 third=$(property MainPID)
-touch "$dir/go"
-check 'a connection has lived through both' wait "$holder"
+check 'a connection has lived through both' held_works
 
 check 'the old one has gone too' within 5 test ! -e "/proc/$second"
 kill -KILL "$third"
