@@ -21,7 +21,9 @@ const char *stats_line(struct proxy *proxy, const char *service,
 bool stats_listed(struct proxy *proxy, const char *service,
                   const char *upstream);
 
-/* The value of a key, and a wait until it is that. */
+/* The value of a key, and a wait until it is that. A peer may see a byte before
+ * the worker that moved it has counted it, so a value that is to be reached is
+ * waited for. */
 uint64_t stats_get(struct proxy *proxy, const char *service,
                    const char *upstream, const char *key);
 void stats_await(struct proxy *proxy, const char *service, const char *upstream,

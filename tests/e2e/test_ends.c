@@ -164,7 +164,7 @@ static void a_refused_connect_is_connect_refused(void **state)
     fixture_open_back(&fixture, &back, "", "connect_attempts = 1");
     expect_connect_ended(&fixture.front);
     stats_expect_only(fixture.proxy, "connect_refused", 1);
-    assert_int_equal(stats_get(fixture.proxy, "web", back.text, "failed"), 1);
+    stats_await(fixture.proxy, "web", back.text, "failed", 1);
     fixture_close(&fixture);
 }
 
@@ -180,7 +180,7 @@ static void a_silent_upstream_is_connect_timeout(void **state)
     expect_connect_ended(&fixture.front);
     assert_in_range(wait_now_ms() - begin, 290, 8000);
     stats_expect_only(fixture.proxy, "connect_timeout", 1);
-    assert_int_equal(stats_get(fixture.proxy, "web", back.text, "failed"), 2);
+    stats_await(fixture.proxy, "web", back.text, "failed", 2);
     fixture_close(&fixture);
 }
 

@@ -44,7 +44,7 @@ static void workers_says_how_many_threads_carry_bytes(void **state)
         assert_int_equal(proxy_line_value(ready, "workers"), n);
         threads[n] = proc_entries(fixture.proxy, "task");
         pair_establish(&fixture);
-        assert_int_equal(stats_get(fixture.proxy, NULL, NULL, "workers"), n);
+        stats_await(fixture.proxy, NULL, NULL, "workers", n);
         fixture_close(&fixture);
     }
     assert_int_equal(threads[2], threads[1] + 1);
@@ -60,8 +60,8 @@ static void workers_auto_is_one_for_each_usable_cpu(void **state)
     assert_int_equal(sched_getaffinity(0, sizeof(set), &set), 0);
     cgroup_read_own(&limits);
     fixture_open(&fixture, "workers = auto", "");
-    assert_int_equal(stats_get(fixture.proxy, NULL, NULL, "workers"),
-                     MIN(limits.processors, (uint64_t)CPU_COUNT(&set)));
+    stats_await(fixture.proxy, NULL, NULL, "workers",
+                MIN(limits.processors, (uint64_t)CPU_COUNT(&set)));
     fixture_close(&fixture);
 }
 

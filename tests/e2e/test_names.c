@@ -88,7 +88,7 @@ static void new_answers_are_used_and_sessions_stay(void **state)
     }
     pair_ping(&old);
     stats_await(scene.proxy, "web", scene.back[0].text, "active", 1);
-    assert_int_equal(stats_get(scene.proxy, "web", NULL, "accepted"), 6);
+    stats_await(scene.proxy, "web", NULL, "accepted", 6);
     pair_close(&old);
     wait_until(!stats_listed(scene.proxy, "web", scene.back[0].text));
     await_answers();
@@ -110,8 +110,7 @@ static void an_upstream_that_stays_keeps_its_state(void **state)
     pair = scene_connect(&scene, 0);
     nameserver_answer("127.1.0.1 127.1.0.2 ::1");
     proxy_line(scene.proxy, " addresses=3 added=2 ");
-    assert_int_equal(stats_get(scene.proxy, "web", scene.back[0].text, "total"),
-                     1);
+    stats_await(scene.proxy, "web", scene.back[0].text, "total", 1);
     assert_int_equal(
         stats_get(scene.proxy, "web", scene.back[0].text, "active"), 1);
     assert_true(stats_listed(scene.proxy, "web",
@@ -205,7 +204,7 @@ static void expect_last_answer_kept(enum nameserver_code code)
     pair_ping(&pair);
     pair_close(&pair);
     pair = scene_connect(&scene, 0);
-    assert_int_equal(stats_get(scene.proxy, "web", NULL, "accepted"), 2);
+    stats_await(scene.proxy, "web", NULL, "accepted", 2);
     proxy_mark(scene.proxy);
     assert_int_equal(proxy_count(scene.proxy, "^resolve "), 0);
     nameserver_answer("127.1.0.1");

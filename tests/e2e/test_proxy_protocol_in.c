@@ -253,8 +253,7 @@ static void what_follows_a_header_is_passed_on_unchanged(void **state)
     assert_int_equal(in.moved, out.bytes);
     socket_close(in.fd);
     stats_await_cause(fixture.proxy, "client_fin", 1);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "bytes_up"),
-                     out.bytes);
+    stats_await(fixture.proxy, "web", NULL, "bytes_up", out.bytes);
     fixture_close(&fixture);
 }
 

@@ -41,7 +41,7 @@ static void expect_header(const struct loopback *front,
     pair_ping(&pair);
     pair_close(&pair);
     proxy_line(fixture.proxy, "^conn .* bytes_up=1 bytes_down=1 ");
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "bytes_up"), 1);
+    stats_await(fixture.proxy, "web", NULL, "bytes_up", 1);
     assert_int_equal(
         stats_get(fixture.proxy, "web", fixture.back.text, "bytes_up"), 1);
     fixture_close(&fixture);
@@ -301,7 +301,7 @@ static void the_next_upstream_gets_a_header_too(void **state)
     }
     assert_true(stats_get(proxy, "web", refusing.text, "failed") > 0);
     assert_true(stats_get(proxy, "web", silent.text, "failed") > 0);
-    assert_int_equal(stats_get(proxy, "web", back.text, "total"), CLIENTS);
+    stats_await(proxy, "web", back.text, "total", CLIENTS);
     proxy_stop(proxy);
 }
 

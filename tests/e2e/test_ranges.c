@@ -174,7 +174,7 @@ static void datagrams_have_ranges_too(void **state)
         udp_reply(upstream[i], &session, "tell", 4);
         udp_expect(client, "tell", 4);
     }
-    assert_int_equal(stats_get(proxy, "dns", NULL, "active"), 2);
+    stats_await(proxy, "dns", NULL, "active", 2);
     proxy_stop(proxy);
 }
 

@@ -157,7 +157,7 @@ static void a_service_that_comes_back_goes_on_with_its_counters(void **state)
     fixture_reload_other(&fixture, "new", &other);
     fixture_reload(&fixture, "");
     pair_ping(&old);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "active"), 1);
+    stats_await(fixture.proxy, "web", NULL, "active", 1);
     assert_int_equal(
         stats_get(fixture.proxy, "web", fixture.back.text, "total"), 1);
     fixture_close(&fixture);
@@ -172,7 +172,7 @@ static void a_removed_service_is_listed_until_its_last_connection(void **state)
     fixture_open(&fixture, "", "");
     struct pair pair = pair_establish(&fixture);
     fixture_reload_other(&fixture, "new", &other);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "active"), 1);
+    stats_await(fixture.proxy, "web", NULL, "active", 1);
     assert_true(stats_listed(fixture.proxy, "web", fixture.back.text));
     pair_close(&pair);
     wait_until(!stats_listed(fixture.proxy, "web", NULL));
@@ -209,7 +209,7 @@ static void expect_reload_refused(struct fixture *fixture, const char *pattern)
     proxy_line(fixture->proxy, pattern);
     assert_int_equal(proxy_count(fixture->proxy, "^reloaded"), 0);
     assert_int_equal(proxy_count(fixture->proxy, "^reload refused: "), 1);
-    assert_int_equal(stats_get(fixture->proxy, NULL, NULL, "generation"), 1);
+    stats_await(fixture->proxy, NULL, NULL, "generation", 1);
     pair_establish(fixture);
 }
 
@@ -250,7 +250,7 @@ a_key_that_needs_a_restart_keeps_its_value_with_a_warning(void **state)
     fixture_reload(&fixture, "[global]\nworkers = 2\nbuffer_size = 8K");
     proxy_line(fixture.proxy, "workers.*restart");
     proxy_line(fixture.proxy, "buffer_size.*restart");
-    assert_int_equal(stats_get(fixture.proxy, NULL, NULL, "workers"), 1);
+    stats_await(fixture.proxy, NULL, NULL, "workers", 1);
     pair_establish(&fixture);
     fixture_close(&fixture);
 }

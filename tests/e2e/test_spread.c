@@ -153,8 +153,8 @@ static void use_front(const struct loopback *front, const char *service,
     /* While a reload is on its way to a worker, what others accept stays. */
     expect_even(LONG, 200);
     assert_true(handed() > 0);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "active"), LONG);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "accepted"), LONG);
+    stats_await(fixture.proxy, "web", NULL, "active", LONG);
+    stats_await(fixture.proxy, "web", NULL, "accepted", LONG);
     for (unsigned i = 0; i < LONG; i++) {
         socket_close(clients[i]);
     }
@@ -233,7 +233,7 @@ static void none_is_lost_in_a_drain(void **state)
         }
     }
     assert_in_range(served, LONG / 2, LONG);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "accepted"), served);
+    stats_await(fixture.proxy, "web", NULL, "accepted", served);
     assert_int_equal(http_metric(&http, "evproxy_connections"), served);
     fixture_close(&fixture);
 }

@@ -201,9 +201,8 @@ static void new_records_are_used_and_the_rest_stays(void **state)
     pair_ping(&leaves);
     pair_ping(&stays);
     pair_ping(&new);
-    assert_int_equal(stats_get(scene.proxy, "web", scene.back[1].text, "total"),
-                     2);
-    assert_int_equal(stats_get(scene.proxy, "web", NULL, "accepted"), 3);
+    stats_await(scene.proxy, "web", scene.back[1].text, "total", 2);
+    stats_await(scene.proxy, "web", NULL, "accepted", 3);
     pair_close(&leaves);
     wait_until(!listed(&scene, 0));
     proxy_stop(scene.proxy);

@@ -349,7 +349,7 @@ static void read_nothing(struct fixture *fixture,
     size_t sent = socket_fill(pair.upstream, 200);
 
     await_no_bytes_down(fixture->proxy);
-    assert_int_equal(stats_get(fixture->proxy, NULL, NULL, "buffers_lent"), 1);
+    stats_await(fixture->proxy, NULL, NULL, "buffers_lent", 1);
     pair_expect_prompt(&lively);
     read_all(pair.client, sent);
     pair_ping(&pair);
@@ -451,7 +451,7 @@ static void stay_behind(struct fixture *fixture,
     fresh = tls_pair_connect(fixture, client);
     pair_ping(&fresh);
     pair_ping(&pair);
-    assert_int_equal(stats_get(fixture->proxy, "web", NULL, "active"), 2);
+    stats_await(fixture->proxy, "web", NULL, "active", 2);
     socket_close(pair.client);
     expect_eof(pair.upstream);
     socket_close(pair.upstream);

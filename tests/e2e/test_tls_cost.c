@@ -71,7 +71,7 @@ static void an_idle_connection_costs_what_openssl_keeps_of_it(void **state)
     tls_fixture_expect_certificate(&fixture, "server");
     uint64_t before = proc_settled_resident(fixture.proxy);
     idle_open(&fixture);
-    assert_int_equal(stats_get(fixture.proxy, NULL, NULL, "buffers_lent"), 0);
+    stats_await(fixture.proxy, NULL, NULL, "buffers_lent", 0);
     uint64_t first = proc_settled_resident(fixture.proxy);
     idle_close(&fixture);
     idle_open(&fixture);

@@ -307,7 +307,7 @@ static void expect_sent_in_clear(const char *upstream_options,
     header_expect(pair.upstream, header);
     tls_socket_start_server(pair.upstream, &upstream);
     pair_ping(&pair);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "bytes_up"), 1);
+    stats_await(fixture.proxy, "web", NULL, "bytes_up", 1);
     fixture_close(&fixture);
 }
 

@@ -68,7 +68,7 @@ static void expect_next(server_fn serve, const void *arg)
     uint64_t failed = stats_get(proxy, "web", bad.text, "failed");
     assert_in_range(failed, CLIENTS / 2 - 1, CLIENTS);
     stats_await(proxy, "web", bad.text, "active", 0);
-    assert_int_equal(stats_get(proxy, "web", back.text, "total"), CLIENTS);
+    stats_await(proxy, "web", back.text, "total", CLIENTS);
     assert_int_equal(stats_get(proxy, "web", back.text, "failed"), 0);
     proxy_stop(proxy);
     server_stop(server);

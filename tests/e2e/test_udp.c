@@ -380,7 +380,7 @@ static void tcp_and_udp_share_an_address(void **state)
     struct pair pair = {.client = socket_connect(&fixture.front)};
     pair.upstream = socket_accept(listener);
     pair_ping(&pair);
-    assert_int_equal(stats_get(fixture.proxy, "other", NULL, "accepted"), 1);
+    stats_await(fixture.proxy, "other", NULL, "accepted", 1);
     assert_int_equal(udp_fixture_stat(&fixture, "accepted"), 1);
     udp_fixture_close(&fixture);
 }

@@ -116,7 +116,7 @@ static void twenty_upgrades_leave_nothing_behind(void **state)
         }
         pair_close(&fresh);
         stats_await_cause(fixture.proxy, "client_fin", round + 1);
-        assert_int_equal(stats_get(fixture.proxy, "web", NULL, "active"), 20);
+        stats_await(fixture.proxy, "web", NULL, "active", 20);
         if (round == 0) {
             threads = proc_entries(fixture.proxy, "task");
             descriptors = proc_entries(fixture.proxy, "fd");
@@ -130,10 +130,8 @@ static void twenty_upgrades_leave_nothing_behind(void **state)
         assert_true(proc_settled_resident(fixture.proxy) <
                     resident + resident / 5);
     }
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "accepted"),
-                     20 + rounds);
-    assert_int_equal(stats_get(fixture.proxy, NULL, NULL, "generation"),
-                     1 + rounds);
+    stats_await(fixture.proxy, "web", NULL, "accepted", 20 + rounds);
+    stats_await(fixture.proxy, NULL, NULL, "generation", 1 + rounds);
     fixture_close(&fixture);
 }
 

@@ -29,10 +29,10 @@ static void move_bytes(const char *global)
     }
     busy_finish(&busy);
     wait_until(stats_get(fixture.proxy, "web", NULL, "active") == 0);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "bytes_up"),
-                     BULK_PAIRS * (bytes + 1));
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "bytes_down"),
-                     BULK_PAIRS * (bytes + 1));
+    stats_await(fixture.proxy, "web", NULL, "bytes_up",
+                BULK_PAIRS * (bytes + 1));
+    stats_await(fixture.proxy, "web", NULL, "bytes_down",
+                BULK_PAIRS * (bytes + 1));
     fixture_close(&fixture);
 }
 
@@ -139,8 +139,7 @@ static void many_connections_move_at_once(void **state)
         proxy_await_old(old);
     }
     busy_finish(&busy);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "accepted"),
-                     count + BULKS);
+    stats_await(fixture.proxy, "web", NULL, "accepted", count + BULKS);
     fixture_close(&fixture);
 }
 

@@ -41,7 +41,7 @@ static void what_cannot_move_ends_in_the_old_process(void **state)
     client =
         open_stuck(&fixture, "", "connect_timeout = 2s\nconnect_attempts = 1");
     old = proxy_upgrade(fixture.proxy);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "active"), 1);
+    stats_await(fixture.proxy, "web", NULL, "active", 1);
     assert_int_equal(waitpid(old, NULL, WNOHANG), 0);
     expect_reset(client);
     proxy_await_old(old);
@@ -90,7 +90,7 @@ static void the_books_balance_over_two_upgrades(void **state)
         open_stuck(&fixture, "", "connect_timeout = 3s\nconnect_attempts = 1");
     first = proxy_upgrade(fixture.proxy);
     second = proxy_upgrade(fixture.proxy);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "active"), 1);
+    stats_await(fixture.proxy, "web", NULL, "active", 1);
     expect_reset(client);
     proxy_await_old(first);
     proxy_await_old(second);

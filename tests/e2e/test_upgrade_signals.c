@@ -32,11 +32,11 @@ static void a_changed_configuration_is_used(void **state)
     socket_send_text(client, "new");
     expect_text(upstream, "new");
     pair_ping(&pair); /* its service is gone: it stays in the old process */
-    assert_int_equal(stats_get(fixture.proxy, NULL, NULL, "active"), 2);
+    stats_await(fixture.proxy, NULL, NULL, "active", 2);
     pair_close(&pair);
     proxy_await_old(old);
     wait_until(stats_get(fixture.proxy, NULL, NULL, "active") == 1);
-    assert_int_equal(stats_get(fixture.proxy, NULL, NULL, "accepted"), 2);
+    stats_await(fixture.proxy, NULL, NULL, "accepted", 2);
     fixture_close(&fixture);
 }
 
@@ -56,7 +56,7 @@ static void a_reload_follows_an_upgrade(void **state)
     proxy_signal(fixture.proxy, SIGUSR2);
     proxy_line(fixture.proxy, "^upgrade refused ");
     proxy_signal(fixture.proxy, SIGHUP);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "active"), 1);
+    stats_await(fixture.proxy, "web", NULL, "active", 1);
     old = proxy_pid(fixture.proxy);
     proxy_follow(fixture.proxy);
     proxy_line(fixture.proxy, "^reloaded generation=3 ");

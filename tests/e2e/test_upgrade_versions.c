@@ -55,9 +55,8 @@ static void there_and_back(const char *lines)
     busy_finish(&busy);
     pair_close(&pair);
     wait_until(stats_get(fixture.proxy, "web", NULL, "active") == 0);
-    assert_int_equal(stats_get(fixture.proxy, "web", NULL, "accepted"),
-                     1 + BUSY);
-    assert_int_equal(stats_get(fixture.proxy, NULL, NULL, "generation"), 7);
+    stats_await(fixture.proxy, "web", NULL, "accepted", 1 + BUSY);
+    stats_await(fixture.proxy, NULL, NULL, "generation", 7);
     fixture_close(&fixture);
 }
 
