@@ -6,7 +6,8 @@
  * The first pass writes every service and upstream with its state and all that
  * was counted so far. A later pass writes those that have counted since, and
  * only the difference. So the other process adds up what it reads, and after
- * the last pass it has counted what this one has.
+ * the last pass it has counted what this one has. The second pass also writes
+ * what the sources owe: then the workers are frozen.
  */
 #ifndef EVPROXY_CONTROL_LEDGER_H
 #define EVPROXY_CONTROL_LEDGER_H
@@ -23,6 +24,7 @@ enum {
     LEDGER_PROCESS = 0x20, /* what removed services have counted */
     LEDGER_SERVICE = 0x21 | RECORD_CRITICAL,
     LEDGER_UPSTREAM = 0x22 | RECORD_CRITICAL,
+    LEDGER_SOURCE = 0x23, /* of control/source_record.h */
 };
 enum ledger_tag {
     LEDGER_NUMBER = 1 | RECORD_CRITICAL,
@@ -44,6 +46,8 @@ enum ledger_tag {
     LEDGER_DURATION_SUM_NS = 17,
     LEDGER_FAILURE_NS = 18, /* a connect that failed; several */
     LEDGER_RESET_NS = 19,   /* the first version did not write it */
+    LEDGER_TURN = 20,       /* of round robin: the next one */
+    LEDGER_TURN_BACKUP = 21,
     LEDGER_SOURCES_REFUSED = 0x40,
     LEDGER_MULTIPATH = 0x41,
     LEDGER_ENDED = 0x100,   /* and the cause */
@@ -79,8 +83,9 @@ struct ledger {
     struct ledger_upstream *upstreams;
     uint32_t upstream_count;
     struct service_sums removed; /* told of them */
-    bool later;                  /* the first pass is done */
-    uint64_t at;                 /* where the pass goes on */
+    uint64_t passes;             /* that are done */
+    uint64_t at;                 /* where the pass goes on, */
+    uint64_t source_at;          /* and among the sources of a service */
 };
 
 /* Numbers the services and upstreams of all living generations, which it holds

@@ -97,6 +97,17 @@ int balance_init(struct balance *balance, enum config_balance kind,
                  const struct balance_node *nodes, uint32_t count) WARN_UNUSED;
 void balance_fini(struct balance *balance);
 
+/* The turns go on where those of the one before are: a reload begins no new
+ * cycle. Any thread may pick by the one before meanwhile. */
+static inline void balance_continue(struct balance *balance,
+                                    const struct balance *before)
+{
+    for (unsigned backup = 0; backup < 2; backup++) {
+        balance->classes[backup].cursor = atomic_load_explicit(
+            &before->classes[backup].cursor, memory_order_relaxed);
+    }
+}
+
 /*
  * The number of the upstream, or -1 if none is usable. client: the hash of the
  * client's address (addr_hash), used by `source`; random: 64 random bits. Any

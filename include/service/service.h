@@ -60,7 +60,8 @@ struct service_state {
                           max_connections, since a reload may set it */
     struct rate accept_rate;
     struct rate rate[DIRECTIONS]; /* service_rate_up, service_rate_down */
-    struct limits *limits; /* by source; NULL until a generation needs it */
+    struct source_table
+        *sources;          /* by source; NULL until a generation needs it */
     struct census *census; /* of UDP sessions; NULL until it has mode = udp */
     uint32_t holders;      /* services that have it; control thread */
     bool down; /* all upstreams are, and the log says so; control/outages.h
@@ -88,7 +89,7 @@ struct service {
     struct rate_limit service_rate[DIRECTIONS]; /* of all together */
     struct rate_limit source_rate[DIRECTIONS];  /* of those of one source */
     struct rate_limit accept_rate;
-    bool by_source; /* a limit or rate of sources is set: state->limits */
+    bool by_source; /* a limit or rate of sources is set: state->sources */
     bool throttled; /* any of the six byte rates is set */
     struct tls_context *tls_server; /* for clients; NULL: without TLS. Set by
                                        control/credentials.h */

@@ -1,5 +1,8 @@
 #include "control/ledger.h"
 
+#include "base/clock.h"
+#include "control/source_record.h"
+
 #include <stdlib.h>
 
 /* ---- what there is ---- */
@@ -139,10 +142,10 @@ static void put_times(struct record_writer *writer,
                     told->durations.buckets, ARRAY_LEN(now->durations.buckets));
 }
 
-static void put_time(struct record_writer *writer, unsigned tag,
-                     const _Atomic uint64_t *time_ns)
+static void put_atomic(struct record_writer *writer, unsigned tag,
+                       const _Atomic uint64_t *number)
 {
-    uint64_t now = atomic_load_explicit(time_ns, memory_order_relaxed);
+    uint64_t now = atomic_load_explicit(number, memory_order_relaxed);
 
     if (now != 0) {
         record_put_number(writer, tag, now);
@@ -183,10 +186,17 @@ static bool write_process(struct ledger *ledger, struct record_writer *writer)
 static void put_rates(struct record_writer *writer,
                       const struct service_state *state)
 {
-    put_time(writer, LEDGER_RATE_ACCEPT, &state->accept_rate.full_ns);
-    put_time(writer, LEDGER_RATE_UP, &state->rate[UP].full_ns);
-    put_time(writer, LEDGER_RATE_DOWN, &state->rate[DOWN].full_ns);
-    put_time(writer, LEDGER_SLOW_UNTIL_NS, &state->slow_until_ns);
+    put_atomic(writer, LEDGER_RATE_ACCEPT, &state->accept_rate.full_ns);
+    put_atomic(writer, LEDGER_RATE_UP, &state->rate[UP].full_ns);
+    put_atomic(writer, LEDGER_RATE_DOWN, &state->rate[DOWN].full_ns);
+    put_atomic(writer, LEDGER_SLOW_UNTIL_NS, &state->slow_until_ns);
+}
+
+static void put_turns(struct record_writer *writer,
+                      const struct balance *balance)
+{
+    put_atomic(writer, LEDGER_TURN, &balance->classes[false].cursor);
+    put_atomic(writer, LEDGER_TURN_BACKUP, &balance->classes[true].cursor);
 }
 
 static bool write_service(struct ledger *ledger, uint32_t number,
@@ -206,12 +216,13 @@ static bool write_service(struct ledger *ledger, uint32_t number,
     service_counters_times(state->counters, state->workers + 1, &times);
     record_put_number(writer, LEDGER_NUMBER, number);
     least = writer->used;
-    if (!ledger->later) {
+    if (ledger->passes == 0) {
         record_put_text(writer, LEDGER_NAME, state->name);
     }
     put_sums(writer, &now, &entry->told);
     put_times(writer, &times, &entry->told_times);
     put_rates(writer, state);
+    put_turns(writer, &entry->service->balance);
     fits = finish(writer, begun, writer->used == least);
     if (fits) {
         entry->told = now;
@@ -247,9 +258,9 @@ static void put_state(const struct ledger *ledger,
     record_put_number(
         writer, LEDGER_CAUSE,
         atomic_load_explicit(&upstream->cause, memory_order_relaxed));
-    put_time(writer, LEDGER_SINCE_NS, &upstream->since_ns);
-    put_time(writer, LEDGER_CHECK_NS, &upstream->check_ns);
-    put_time(writer, LEDGER_RESET_NS, &upstream->reset_ns);
+    put_atomic(writer, LEDGER_SINCE_NS, &upstream->since_ns);
+    put_atomic(writer, LEDGER_CHECK_NS, &upstream->check_ns);
+    put_atomic(writer, LEDGER_RESET_NS, &upstream->reset_ns);
     record_put_number(writer, LEDGER_STREAK,
                       health_streak(ledger->health, upstream));
     put_failures(writer, entry->upstream);
@@ -270,7 +281,7 @@ static bool write_upstream(struct ledger *ledger, uint32_t number,
     upstream_counters_sum(upstream->counters, upstream->workers + 1, &now);
     record_put_number(writer, LEDGER_NUMBER, number);
     least = writer->used;
-    if (!ledger->later) {
+    if (ledger->passes == 0) {
         put_state(ledger, entry, writer);
     }
     put_difference(writer, LEDGER_BYTES_UP, now.bytes[UP],
@@ -287,7 +298,35 @@ static bool write_upstream(struct ledger *ledger, uint32_t number,
     return fits;
 }
 
-/* The process, then the services, then the upstreams. */
+/* ---- sources ---- */
+
+/* False: not all of them fit. */
+static bool write_sources(struct ledger *ledger, uint32_t number,
+                          struct record_writer *writer)
+{
+    const struct service *service = ledger->services[number].service;
+    struct source_table *sources = service->state->sources;
+    uint64_t at = ledger->source_at, now_ns = clock_now_ns();
+    struct source_state debt;
+
+    while (ledger->passes == 1 && sources != NULL &&
+           limits_next_debt(sources, &at, now_ns, &debt)) {
+        size_t before = writer->used;
+
+        source_record_write(&debt, LEDGER_SOURCE, number, writer);
+        if (writer->failed) {
+            writer->used = before;
+            return false;
+        }
+        ledger->source_at = at;
+    }
+    ledger->source_at = 0;
+    return true;
+}
+
+/* ---- all ---- */
+
+/* The process, then the services, the upstreams, and the sources by service. */
 static bool write_one(struct ledger *ledger, struct record_writer *writer)
 {
     uint64_t at = ledger->at;
@@ -295,28 +334,30 @@ static bool write_one(struct ledger *ledger, struct record_writer *writer)
     if (at == 0) {
         return write_process(ledger, writer);
     }
-    if (at <= ledger->service_count) {
-        return write_service(ledger, (uint32_t)(at - 1), writer);
+    at--;
+    if (at < ledger->service_count) {
+        return write_service(ledger, (uint32_t)at, writer);
     }
-    return write_upstream(ledger, (uint32_t)(at - 1 - ledger->service_count),
-                          writer);
+    at -= ledger->service_count;
+    if (at < ledger->upstream_count) {
+        return write_upstream(ledger, (uint32_t)at, writer);
+    }
+    return write_sources(ledger, (uint32_t)(at - ledger->upstream_count),
+                         writer);
 }
 
 bool ledger_write(struct ledger *ledger, struct record_writer *writer)
 {
     uint64_t count =
-        1 + (uint64_t)ledger->service_count + ledger->upstream_count;
+        1 + 2 * (uint64_t)ledger->service_count + ledger->upstream_count;
 
     for (; ledger->at < count; ledger->at++) {
-        size_t before = writer->used;
-
         if (!write_one(ledger, writer)) {
-            writer->used = before;
             writer->failed = false;
             return false;
         }
     }
     ledger->at = 0;
-    ledger->later = true;
+    ledger->passes++;
     return true;
 }

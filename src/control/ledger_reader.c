@@ -1,6 +1,8 @@
 #include "control/ledger_reader.h"
 
+#include "base/clock.h"
 #include "control/ledger.h"
+#include "control/source_record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,29 +94,46 @@ static void add_service_number(struct service *service, unsigned tag,
     }
 }
 
-static void set_service_time(struct service *service, unsigned tag,
-                             uint64_t value)
+/* Times and turns go on from the greater one: what the old process tells later
+ * is older than what this one has. */
+static void raise_to(_Atomic uint64_t *number, uint64_t value)
+{
+    uint64_t old = atomic_load_explicit(number, memory_order_relaxed);
+
+    while (old < value && !atomic_compare_exchange_weak_explicit(
+                              number, &old, value, memory_order_relaxed,
+                              memory_order_relaxed)) {
+        continue;
+    }
+}
+
+static void raise_service_number(struct service *service, unsigned tag,
+                                 uint64_t value)
 {
     struct service_state *state = service->state;
-    _Atomic uint64_t *time_ns;
 
     switch (tag) {
     case LEDGER_RATE_ACCEPT:
-        time_ns = &state->accept_rate.full_ns;
+        raise_to(&state->accept_rate.full_ns, value);
         break;
     case LEDGER_RATE_UP:
-        time_ns = &state->rate[UP].full_ns;
+        raise_to(&state->rate[UP].full_ns, value);
         break;
     case LEDGER_RATE_DOWN:
-        time_ns = &state->rate[DOWN].full_ns;
+        raise_to(&state->rate[DOWN].full_ns, value);
         break;
     case LEDGER_SLOW_UNTIL_NS:
-        time_ns = &state->slow_until_ns;
+        raise_to(&state->slow_until_ns, value);
+        break;
+    case LEDGER_TURN:
+        raise_to(&service->balance.classes[false].cursor, value);
+        break;
+    case LEDGER_TURN_BACKUP:
+        raise_to(&service->balance.classes[true].cursor, value);
         break;
     default:
-        return;
+        break;
     }
-    atomic_store_explicit(time_ns, value, memory_order_relaxed);
 }
 
 static void add_removed(struct service_sums *removed, unsigned tag,
@@ -192,7 +211,7 @@ static void add_number(struct ledger_reader *reader,
         add_removed(reader->removed, tag, value);
     } else {
         add_service_number(known->service, tag, value);
-        set_service_time(known->service, tag, value);
+        raise_service_number(known->service, tag, value);
     }
 }
 
@@ -374,6 +393,27 @@ static bool read_upstream(struct ledger_reader *reader,
     return record_each(rest, read_upstream_part, &parts);
 }
 
+/* ---- sources ---- */
+
+static bool read_source(const struct ledger_reader *reader,
+                        const struct record *record)
+{
+    struct service *service = NULL;
+    struct source_state debt;
+    uint32_t number;
+
+    if (!source_record_read(record, &number, &debt)) {
+        return false;
+    }
+    if (number < reader->service_count) {
+        service = reader->services[number].service;
+    }
+    if (service != NULL && service->state->sources != NULL) {
+        limits_owe(service->state->sources, &debt, clock_now_ns());
+    }
+    return true;
+}
+
 /* ---- all ---- */
 
 bool ledger_read(struct ledger_reader *reader, const struct record *record)
@@ -386,6 +426,8 @@ bool ledger_read(struct ledger_reader *reader, const struct record *record)
         return read_service(reader, record);
     case LEDGER_UPSTREAM:
         return read_upstream(reader, record);
+    case LEDGER_SOURCE:
+        return read_source(reader, record);
     default:
         return record_may_be_skipped(record);
     }

@@ -130,7 +130,7 @@ static enum cause enter_source(struct plane *plane, struct service *service,
         return CAUSE_NONE;
     }
     source = service_source(service, client);
-    answer = limits_enter(service->state->limits, &source, &most,
+    answer = limits_enter(service->state->sources, &source, &most,
                           shared_now_ns(plane, config));
     *in_source = answer == LIMITS_ENTERED;
     if (answer == LIMITS_FULL) {
@@ -168,12 +168,12 @@ bool admission_restore(struct plane *plane, struct service *service,
                        const struct addr *client, bool *in_source)
 {
     static const struct limits_most any = {0};
-    struct limits *limits = service->state->limits;
+    struct source_table *table = service->state->sources;
     struct network source = service_source(service, client);
 
-    *in_source = limits != NULL;
-    if (limits != NULL && limits_enter(limits, &source, &any,
-                                       plane->loop.now_ns) != LIMITS_ENTERED) {
+    *in_source = table != NULL;
+    if (table != NULL && limits_enter(table, &source, &any,
+                                      plane->loop.now_ns) != LIMITS_ENTERED) {
         return false;
     }
     atomic_fetch_add_explicit(&service->state->active, 1, memory_order_relaxed);
@@ -190,12 +190,12 @@ void admission_move(struct plane *plane, const struct service *before,
 
     if (*in_source) {
         source = service_source(before, client);
-        limits_leave(before->state->limits, &source);
+        limits_leave(before->state->sources, &source);
         *in_source = false;
     }
     if (service->by_source) {
         source = service_source(service, client);
-        *in_source = limits_enter(service->state->limits, &source, &any,
+        *in_source = limits_enter(service->state->sources, &source, &any,
                                   plane->loop.now_ns) == LIMITS_ENTERED;
     }
 }
@@ -207,6 +207,6 @@ void admission_leave_service(struct service *service, const struct addr *client,
     if (in_source) {
         struct network source = service_source(service, client);
 
-        limits_leave(service->state->limits, &source);
+        limits_leave(service->state->sources, &source);
     }
 }

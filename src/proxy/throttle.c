@@ -113,7 +113,7 @@ bool throttle_find_source(const struct service *service,
         return true;
     }
     network = service_source(service, client);
-    *source = limits_byte_rates(service->state->limits, &network);
+    *source = limits_byte_rates(service->state->sources, &network);
     return *source != NULL;
 }
 

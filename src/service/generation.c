@@ -204,7 +204,7 @@ static int make_listens(struct generation *generation)
 
 static bool needs_limits(const struct service *service)
 {
-    return service->state->limits == NULL && service->by_source;
+    return service->state->sources == NULL && service->by_source;
 }
 
 /*
@@ -214,7 +214,8 @@ static bool needs_limits(const struct service *service)
 static int make_limits(struct generation *generation, uint32_t connections)
 {
     size_t count = generation->service_count;
-    struct limits **created = calloc(count, sizeof(struct limits *));
+    struct source_table **created =
+        calloc(count, sizeof(struct source_table *));
     size_t i;
 
     if (created == NULL) {
@@ -222,7 +223,7 @@ static int make_limits(struct generation *generation, uint32_t connections)
     }
     for (i = 0; i < count; i++) {
         if (needs_limits(&generation->services[i])) {
-            created[i] = limits_create(connections);
+            created[i] = source_table_create(connections);
             if (created[i] == NULL) {
                 goto destroy_created;
             }
@@ -230,7 +231,7 @@ static int make_limits(struct generation *generation, uint32_t connections)
     }
     for (i = 0; i < count; i++) {
         if (created[i] != NULL) {
-            generation->services[i].state->limits = created[i];
+            generation->services[i].state->sources = created[i];
         }
     }
     free(created);
@@ -238,7 +239,7 @@ static int make_limits(struct generation *generation, uint32_t connections)
 
 destroy_created:
     while (i-- > 0) {
-        limits_destroy(created[i]);
+        source_table_destroy(created[i]);
     }
     free(created);
     errno = ENOMEM;

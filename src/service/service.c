@@ -22,7 +22,7 @@ static void *aligned_calloc(size_t alignment, size_t count, size_t size)
 static void state_destroy(struct service_state *state)
 {
     queue_fini(&state->queue);
-    limits_destroy(state->limits);
+    source_table_destroy(state->sources);
     census_destroy(state->census);
     free(state->memory);
     free(state->history);
@@ -252,6 +252,9 @@ int service_init(struct service *service, const struct config_service *config,
     }
     if (resolution_init(&resolution, config, names) == 0) {
         result = add_upstreams(service, previous, &resolution);
+    }
+    if (previous != NULL) {
+        balance_continue(&service->balance, &previous->balance);
     }
     resolution_fini(&resolution);
     return result;

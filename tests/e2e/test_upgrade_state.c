@@ -101,6 +101,35 @@ static void a_rate_holds_over_an_upgrade(void **state)
     fixture_close(&fixture);
 }
 
+/* A source's tokens come back in a second, so the upgrade must be faster. */
+static void what_a_source_owes_holds_over_an_upgrade(void **state)
+{
+    struct fixture fixture;
+    bool fast = false;
+
+    (void)state;
+    fixture_open(&fixture, "", "accept_rate_per_source = 1");
+    for (unsigned i = 0; !fast && i < 10; i++) {
+        struct pair pair = pair_establish(&fixture);
+        int64_t begun = wait_now_ms();
+        pid_t old = proxy_upgrade(fixture.proxy);
+        int client = socket_try_connect(NULL, &fixture.front);
+
+        fast = wait_now_ms() - begun < 900;
+        if (fast && client >= 0) { /* otherwise it is reset already */
+            expect_reset(client);
+        }
+        proxy_await_old(old);
+        pair_close(&pair);
+        wait_sleep(1100);
+    }
+    if (!fast) {
+        skip_because("no upgrade was faster than a second");
+    }
+    stats_await_cause(fixture.proxy, "limit_rate", 1);
+    fixture_close(&fixture);
+}
+
 static void times_go_on(void **state)
 {
     struct fixture fixture;
@@ -230,6 +259,7 @@ int main(void)
         TEST(an_upstream_that_is_down_stays_down),
         TEST(failures_are_counted_on),
         TEST(a_rate_holds_over_an_upgrade),
+        TEST(what_a_source_owes_holds_over_an_upgrade),
         TEST(times_go_on),
         TEST(names_keep_their_addresses),
         TEST(metrics_go_on),

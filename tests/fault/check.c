@@ -458,8 +458,8 @@ static void check_counts(const struct service *service)
             rig_fail("connections of an upstream are still counted");
         }
     }
-    if (service->state->limits != NULL &&
-        limits_used(service->state->limits, kernel_now_ns()) != 0) {
+    if (service->state->sources != NULL &&
+        source_table_used(service->state->sources, kernel_now_ns()) != 0) {
         rig_fail("connections of a source are still counted");
     }
 }

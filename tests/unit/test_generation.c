@@ -419,21 +419,33 @@ static void the_table_of_sources_is_created_when_needed_and_kept(void **state)
     struct generation *first = make(PLAIN, NULL);
     struct generation *second;
     struct generation *third;
-    struct limits *limits;
+    struct source_table *table;
 
     (void)state;
-    assert_null(first->services[0].state->limits);
+    assert_null(first->services[0].state->sources);
     second = make(PLAIN "accept_rate_per_source = 5\n", first);
-    limits = second->services[0].state->limits;
-    assert_non_null(limits);
+    table = second->services[0].state->sources;
+    assert_non_null(table);
     third = make(PLAIN, second);
-    assert_ptr_equal(third->services[0].state->limits, limits);
+    assert_ptr_equal(third->services[0].state->sources, table);
     generation_destroy(second);
     generation_destroy(first);
     second = make(PLAIN "max_connections_per_source = 5\n", third);
-    assert_ptr_equal(second->services[0].state->limits, limits);
+    assert_ptr_equal(second->services[0].state->sources, table);
     generation_destroy(third);
     generation_destroy(second);
+}
+
+static void round_robin_goes_on_over_a_reload(void **state)
+{
+    struct generation *old = make(PLAIN "balance = roundrobin\n", NULL), *new;
+
+    (void)state;
+    atomic_store(&old->services[0].balance.classes[0].cursor, 7);
+    new = make(PLAIN "balance = roundrobin\nupstream = 10.0.0.2:80\n", old);
+    assert_int_equal(new->services[0].balance.classes[0].cursor, 7);
+    generation_destroy(old);
+    generation_destroy(new);
 }
 
 static void a_failure_leaves_all_as_it_was(void **state)
@@ -453,7 +465,7 @@ static void a_failure_leaves_all_as_it_was(void **state)
     assert_int_equal(errno, E2BIG);
     assert_int_equal(web->holders, 1);
     assert_int_equal(carried->holders, 1);
-    assert_null(web->limits);
+    assert_null(web->sources);
     assert_int_equal(config->service_count, 2); /* still the caller's */
     config_destroy(config);
     generation_destroy(old);
@@ -616,6 +628,7 @@ int main(void)
         cmocka_unit_test(of_two_lines_with_one_address_the_first_counts),
         cmocka_unit_test(a_reload_keeps_states_and_upstreams),
         cmocka_unit_test(the_table_of_sources_is_created_when_needed_and_kept),
+        cmocka_unit_test(round_robin_goes_on_over_a_reload),
         cmocka_unit_test(a_failure_leaves_all_as_it_was),
         cmocka_unit_test(no_two_workers_count_on_one_line),
         cmocka_unit_test(to_destroy_nothing_is_harmless),

@@ -1,5 +1,6 @@
 /* Counters and states on their way from one process to another, both of them
  * here. */
+#include "base/clock.h"
 #include "control/ledger.h"
 #include "control/ledger_reader.h"
 
@@ -17,6 +18,8 @@
 
 static const char two[] = "[service web]\nlisten = 127.0.0.1:80\n"
                           "upstream = 10.0.0.1:80\nupstream = 10.0.0.2:80\n"
+                          "accept_rate_per_source = 10\n"
+                          "balance = roundrobin\n"
                           "[service mail]\nlisten = 127.0.0.1:25\n"
                           "upstream = 10.0.0.3:25\n";
 static const char mail[] = "[service mail]\nlisten = 127.0.0.1:25\n"
@@ -191,6 +194,87 @@ static void states_of_upstreams_arrive(void **state)
     close_world(&world);
 }
 
+static struct network client(unsigned number)
+{
+    struct addr addr;
+
+    assert_null(addr_parse_ip("10.1.0.0", &addr));
+    addr.ip[2] = (unsigned char)(number >> 8);
+    addr.ip[3] = (unsigned char)number;
+    return network_of(&addr, (struct network_prefixes){32, 128});
+}
+
+static enum limits_answer come(struct service *service, unsigned number)
+{
+    const struct limits_most most = {.rate_per_s = 10};
+    struct network network = client(number);
+
+    return limits_enter(service->state->sources, &network, &most,
+                        clock_now_ns());
+}
+
+/* The second pass tells what the sources owe; then nobody accepts. */
+static void sources_owe_what_they_owed(void **state)
+{
+    enum { SOURCES = 200 };
+    static struct world world;
+    struct service *before, *after;
+
+    (void)state;
+    open_world(&world, two);
+    before = service_at(&world.old, 0);
+    after = service_at(&world.new, 0);
+    (void)pass(&world, 4096);
+    for (unsigned i = 0; i < SOURCES; i++) {
+        struct network network = client(i);
+
+        while (come(before, i) == LIMITS_ENTERED) {
+            limits_leave(before->state->sources, &network);
+        }
+    }
+    assert_int_equal(source_table_used(after->state->sources, clock_now_ns()),
+                     0);
+    (void)pass(&world, 300);
+    for (unsigned i = 0; i < SOURCES; i++) {
+        struct network network = client(i);
+        unsigned entered = 0; /* a token comes each tenth of a second */
+
+        for (; entered < 9 && come(after, i) == LIMITS_ENTERED; entered++) {
+            limits_leave(after->state->sources, &network);
+        }
+        assert_in_range(entered, 0, 8);
+    }
+    close_world(&world);
+}
+
+/* What the old process tells late is older than what this one has. */
+static void turns_and_rates_go_on_and_never_back(void **state)
+{
+    static struct world world;
+    struct service *before, *after;
+
+    (void)state;
+    open_world(&world, two);
+    before = service_at(&world.old, 0);
+    after = service_at(&world.new, 0);
+    for (uint64_t at = 5; at < 10; at += 4) {
+        for (unsigned backup = 0; backup < 2; backup++) {
+            atomic_store(&before->balance.classes[backup].cursor, at + backup);
+        }
+        atomic_store(&before->state->accept_rate.full_ns, at);
+        (void)pass(&world, 4096);
+        assert_int_equal(after->balance.classes[0].cursor, at);
+        assert_int_equal(after->balance.classes[1].cursor, at + 1);
+        assert_int_equal(after->state->accept_rate.full_ns, at);
+    }
+    atomic_store(&after->balance.classes[0].cursor, 20);
+    atomic_store(&after->state->accept_rate.full_ns, 20);
+    (void)pass(&world, 4096);
+    assert_int_equal(after->balance.classes[0].cursor, 20);
+    assert_int_equal(after->state->accept_rate.full_ns, 20);
+    close_world(&world);
+}
+
 static void a_service_that_is_gone_stays_in_the_sums(void **state)
 {
     static struct world world;
@@ -261,7 +345,12 @@ static void hostile_records_do_no_harm(void **state)
     (void)state;
     open_world(&world, two);
     accept_some(&world, 0, 0, 5);
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(come(service_at(&world.old, 0), i), LIMITS_ENTERED);
+    }
     writer = (struct record_writer){plain, sizeof(plain), 0, false};
+    assert_true(ledger_write(&world.ledger, &writer));
+    accept_some(&world, 0, 0, 5);
     assert_true(ledger_write(&world.ledger, &writer));
     for (uint64_t seed = 1; seed <= 5000; seed++) {
         struct seeded seeded = seeded_start(seed);
@@ -286,6 +375,8 @@ int main(void)
         cmocka_unit_test(all_that_was_counted_arrives_once),
         cmocka_unit_test(small_messages_carry_it_in_parts),
         cmocka_unit_test(states_of_upstreams_arrive),
+        cmocka_unit_test(sources_owe_what_they_owed),
+        cmocka_unit_test(turns_and_rates_go_on_and_never_back),
         cmocka_unit_test(a_service_that_is_gone_stays_in_the_sums),
         cmocka_unit_test(sessions_that_were_taken_do_not_end_with_the_other),
         cmocka_unit_test(what_must_be_known_is_refused),
