@@ -26,7 +26,8 @@ static uint64_t limit_or_none(uint64_t limit)
     return limit == 0 ? CAPACITY_NONE : limit;
 }
 
-/* The sum of the limits of its upstreams, if each has one. */
+/* The sum of the limits of its upstreams, if each has one. What waits in line
+ * for a place is held too. */
 static int count_upstreams(uint64_t *count,
                            const struct config_service *service,
                            const struct resolution_names *names)
@@ -34,13 +35,16 @@ static int count_upstreams(uint64_t *count,
     struct resolution resolution;
     int result;
 
-    *count = 0;
+    *count = CAPACITY_NONE;
+    if (service->queue_timeout_ns != 0) {
+        return 0;
+    }
     for (size_t i = 0; i < service->upstream_count; i++) {
         if (service->upstreams[i].max_connections == 0) {
-            *count = CAPACITY_NONE;
             return 0;
         }
     }
+    *count = 0;
     result = resolution_init(&resolution, service, names);
     for (size_t i = 0; i < resolution.count; i++) {
         const struct config_upstream *line = resolution.list[i].line;

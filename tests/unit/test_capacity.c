@@ -123,6 +123,11 @@ static void services_limit_only_if_each_has_a_limit(void **state)
               "upstream = 10.0.0.2:80 max_connections=5 drain\n"},
         {8, A "upstream = 10.0.0.1:80 max_connections=9\n"
               "max_connections = 8\n"},
+        /* More may wait in line. */
+        {CAPACITY_NONE, A "upstream = 10.0.0.1:80 max_connections=9\n"
+                          "queue_timeout = 1s\n"},
+        {20, A "upstream = 10.0.0.1:80 max_connections=9\n"
+               "queue_timeout = 1s\nmax_connections = 20\n"},
         {18, A "upstream = two.example:80 max_connections=9\n"},
         {65536, U ONE},
         {20, U ONE "max_sessions = 20\n"},
