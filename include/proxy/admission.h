@@ -8,6 +8,7 @@
 
 #include "proxy/plane.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* Counts one more connection of the process, unless it is full. */
@@ -41,12 +42,27 @@ void admission_move(struct plane *plane, const struct service *before,
 enum cause admission_enter_service(struct plane *plane, struct service *service,
                                    const struct addr *client,
                                    bool *in_source) WARN_UNUSED;
-void admission_leave_service(struct service *service, const struct addr *client,
-                             bool in_source);
+static inline void admission_leave_service(struct service *service,
+                                           const struct addr *client,
+                                           bool in_source);
 
 /* Counts a connection in that another process has let in, in the process, its
  * service and its source, whatever the limits are. False: no memory. */
 bool admission_restore(struct plane *plane, struct service *service,
                        const struct addr *client, bool *in_source) WARN_UNUSED;
+
+/* ---- inline ---- */
+
+void admission_leave_source(struct service *service, const struct addr *client);
+
+static inline void admission_leave_service(struct service *service,
+                                           const struct addr *client,
+                                           bool in_source)
+{
+    atomic_fetch_sub_explicit(&service->state->active, 1, memory_order_relaxed);
+    if (in_source) {
+        admission_leave_source(service, client);
+    }
+}
 
 #endif

@@ -91,6 +91,7 @@ struct service {
     struct rate_limit accept_rate;
     bool by_source; /* a limit or rate of sources is set: state->sources */
     bool throttled; /* any of the six byte rates is set */
+    bool tells_tls; /* some upstream is sent PROXY headers of version 2 */
     struct tls_context *tls_server; /* for clients; NULL: without TLS. Set by
                                        control/credentials.h */
     struct tls_context *tls_client; /* for upstreams; likewise */

@@ -200,13 +200,9 @@ void admission_move(struct plane *plane, const struct service *before,
     }
 }
 
-void admission_leave_service(struct service *service, const struct addr *client,
-                             bool in_source)
+void admission_leave_source(struct service *service, const struct addr *client)
 {
-    atomic_fetch_sub_explicit(&service->state->active, 1, memory_order_relaxed);
-    if (in_source) {
-        struct network source = service_source(service, client);
+    struct network source = service_source(service, client);
 
-        limits_leave(service->state->sources, &source);
-    }
+    limits_leave(service->state->sources, &source);
 }

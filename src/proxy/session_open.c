@@ -257,7 +257,8 @@ static void client_handshake_event(struct plane *plane, struct session *session)
 static bool end_handshake(struct session *session)
 {
     struct sock *client = &session->sock[CLIENT];
-    bool added = preface_add_tls(&session->opening.preface, client);
+    bool added = !session->service->tells_tls ||
+                 preface_add_tls(&session->opening.preface, client);
 
     sock_release_tls(client);
     return added;

@@ -223,6 +223,16 @@ static void set_rates(struct service *service)
          config->rate_down_per_source) != 0;
 }
 
+static bool tells_tls(const struct config_service *config)
+{
+    for (size_t i = 0; i < config->upstream_count; i++) {
+        if (config->upstreams[i].proxy_protocol == PROXY_V2) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int service_init(struct service *service, const struct config_service *config,
                  const struct service *previous, unsigned workers,
                  const struct resolution_names *names)
@@ -238,6 +248,7 @@ int service_init(struct service *service, const struct config_service *config,
     }
     service->state->holders++;
     set_rates(service);
+    service->tells_tls = tells_tls(config);
     if (config->mode == CONFIG_UDP && service->state->census == NULL) {
         /* Services that have the state already are TCP: none reads it. */
         service->state->census = census_create(workers);
