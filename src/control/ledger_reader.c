@@ -189,13 +189,22 @@ static struct service *find_service(const struct ledger_reader *reader,
     return NULL;
 }
 
-/* Reads the number, which comes first. */
-static bool read_number(struct record_reader *parts, uint64_t *number)
+/* Enters a record, whose number comes first: answers its place in the list, and
+ * what follows the number. NULL: it is malformed, or there is no memory. */
+static void *enter_numbered(const struct record *record,
+                            struct record_reader *rest, void **list,
+                            size_t *count, size_t width)
 {
     struct record part;
+    uint64_t number;
 
-    return record_next(parts, &part) > 0 && part.tag == LEDGER_NUMBER &&
-           record_number(&part, NUMBERS_MAX, number);
+    *rest = record_enter(record);
+    if (record_next(rest, &part) <= 0 || part.tag != LEDGER_NUMBER ||
+        !record_number(&part, NUMBERS_MAX, &number) ||
+        !reach(list, count, number, width)) {
+        return NULL;
+    }
+    return (unsigned char *)*list + number * width;
 }
 
 static void add_number(struct ledger_reader *reader,
@@ -243,17 +252,15 @@ static bool read_service_part(const struct record *part, void *arg)
 static bool read_service(struct ledger_reader *reader,
                          const struct record *record)
 {
-    struct record_reader rest = record_enter(record);
-    struct service_parts parts = {.reader = reader};
-    uint64_t number;
+    struct record_reader rest;
+    struct service_parts parts = {
+        .reader = reader,
+        .known =
+            enter_numbered(record, &rest, (void **)&reader->services,
+                           &reader->service_count, sizeof(*reader->services)),
+    };
 
-    if (!read_number(&rest, &number) ||
-        !reach((void **)&reader->services, &reader->service_count, number,
-               sizeof(*reader->services))) {
-        return false;
-    }
-    parts.known = &reader->services[number];
-    return record_each(rest, read_service_part, &parts);
+    return parts.known != NULL && record_each(rest, read_service_part, &parts);
 }
 
 static bool read_process_part(const struct record *part, void *arg)
@@ -380,17 +387,15 @@ static bool read_upstream_part(const struct record *part, void *arg)
 static bool read_upstream(struct ledger_reader *reader,
                           const struct record *record)
 {
-    struct record_reader rest = record_enter(record);
-    struct upstream_parts parts = {.reader = reader};
-    uint64_t number;
+    struct record_reader rest;
+    struct upstream_parts parts = {
+        .reader = reader,
+        .known =
+            enter_numbered(record, &rest, (void **)&reader->upstreams,
+                           &reader->upstream_count, sizeof(*reader->upstreams)),
+    };
 
-    if (!read_number(&rest, &number) ||
-        !reach((void **)&reader->upstreams, &reader->upstream_count, number,
-               sizeof(*reader->upstreams))) {
-        return false;
-    }
-    parts.known = &reader->upstreams[number];
-    return record_each(rest, read_upstream_part, &parts);
+    return parts.known != NULL && record_each(rest, read_upstream_part, &parts);
 }
 
 /* ---- sources ---- */
