@@ -35,6 +35,10 @@ void systemd_close(struct systemd *systemd);
 /* status: one line for `systemctl status`. */
 void systemd_ready(const struct systemd *systemd, const char *status);
 
+/* "status", or with a reason "status: reason". */
+void systemd_status(const struct systemd *systemd, const char *status,
+                    const char *reason);
+
 /* RELOADING=1 with MONOTONIC_USEC; systemd_ready must follow. */
 void systemd_reloading(const struct systemd *systemd, uint64_t now_ns);
 void systemd_stopping(const struct systemd *systemd);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define SYSTEMD_MESSAGE_MAX 512
+#define STATUS_MAX          256
 
 static bool manager_parse(const char *path, struct endpoint *manager)
 {
@@ -105,15 +106,30 @@ static PRINTF(2, 3) void notify(const struct systemd *systemd,
                   systemd->manager.length);
 }
 
+/* A newline would begin another assignment, and the manager takes UTF-8 only,
+ * of which the cut may have left a part. */
+static void clean(char line[STATUS_MAX], const char *status, const char *reason)
+{
+    snprintf(line, STATUS_MAX, "%s%s%s", status, reason == NULL ? "" : ": ",
+             reason == NULL ? "" : reason);
+    utf8_clean(line, strlen(line));
+}
+
 void systemd_ready(const struct systemd *systemd, const char *status)
 {
-    char line[SYSTEMD_MESSAGE_MAX / 2];
+    char line[STATUS_MAX];
 
-    snprintf(line, sizeof(line), "%s", status);
-    /* A newline would begin another assignment, and the manager takes UTF-8
-     * only, of which the cut may have left a part. */
-    utf8_clean(line, strlen(line));
+    clean(line, status, NULL);
     notify(systemd, "READY=1\nSTATUS=%s\n", line);
+}
+
+void systemd_status(const struct systemd *systemd, const char *status,
+                    const char *reason)
+{
+    char line[STATUS_MAX];
+
+    clean(line, status, reason);
+    notify(systemd, "STATUS=%s\n", line);
 }
 
 void systemd_reloading(const struct systemd *systemd, uint64_t now_ns)

@@ -94,13 +94,14 @@ void upgrade_abandon(struct upgrade *upgrade, const char *reason)
     if (has_started(upgrade)) {
         /* What it had taken over has ended with it. The service manager starts
          * the service anew. */
-        upgrade_log_failed(&upgrade->new, &upgrade->words,
+        upgrade_log_failed(upgrade->systemd, &upgrade->new, &upgrade->words,
                            "it ended at once after it had taken over");
         (void)log_stop();
         _exit(1);
     }
     read_words(upgrade);
-    upgrade_log_failed(&upgrade->new, &upgrade->words, reason);
+    upgrade_log_failed(upgrade->systemd, &upgrade->new, &upgrade->words,
+                       reason);
     close_all(upgrade);
     ledger_close(&upgrade->ledger);
     upgrade->phase = UPGRADE_NONE;
@@ -167,14 +168,15 @@ static void greet(struct upgrade *upgrade)
 void upgrade_begin(struct upgrade *upgrade)
 {
     if (upgrade->phase != UPGRADE_NONE || upgrade->due > 0) {
-        upgrade_log_refused("another one is under way");
+        upgrade_log_refused(upgrade->systemd, true, "another one is under way");
         return;
     }
     if (!generations_distributed(&upgrade->changes->generations)) {
-        upgrade_log_refused("the last reload is not complete yet");
+        upgrade_log_refused(upgrade->systemd, false,
+                            "the last reload is not complete yet");
         return;
     }
-    upgrade_log_begin(spawn_path());
+    upgrade_log_begin(upgrade->systemd, spawn_path());
     upgrade->words = (struct last_words){.count = 0};
     upgrade->at = upgrade->stay = 0;
     upgrade->new.version[0] = 0;

@@ -15,6 +15,7 @@ given() {
     : >"$stand_in/calls"
     echo "$1" >"$stand_in/pid"
     echo 0 >"$stand_in/restarts"
+    echo running >"$stand_in/status"
     echo "${2:-live}" >"$stand_in/usr2"
     printf '%s\n' "${@:3}" >"$stand_in/fail"
     rm -f "$stage/words"
@@ -122,6 +123,17 @@ check 'a live upgrade that is refused' script postinst configure 0.0.1
 check 'was tried' asked "$signal"
 check 'is a restart' asked ' restart evproxy.service'
 check 'and it says so' said ': not upgraded live; it is restarted'
+check 'at once' test "$(asked MainPID | wc -l)" -lt 5
+
+given 100 silent
+check 'one that says nothing' script postinst configure 0.0.1
+check 'is given up' asked ' restart evproxy.service'
+check 'after a while' test "$(asked MainPID | wc -l)" -gt 100
+
+given 100 refused
+echo 'upgrade failed: out of memory' >"$stand_in/status"
+check 'a failure of before' script postinst configure 0.0.1
+check 'is not taken for this one' test "$(asked MainPID | wc -l)" -lt 5
 
 given 100 refused restart
 check 'a restart that fails does not fail the package' script postinst \

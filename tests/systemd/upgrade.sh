@@ -39,6 +39,16 @@ check 'a second upgrade works' within 5 is_other "$second"
 third=$(property MainPID)
 check 'a connection has lived through both' held_works
 
+mv "$EVPROXY" "$dir/binary"
+printf '#!/bin/sh\nexit 7\n' >"$EVPROXY"
+chmod 755 "$EVPROXY"
+upgrade
+check 'one that fails shows in the status' within 5 is StatusText \
+    'upgrade failed: it has ended'
+check 'and the process goes on' is MainPID "$third"
+mv "$dir/binary" "$EVPROXY"
+check 'the connection too' held_works
+
 check 'the old one has gone too' within 5 test ! -e "/proc/$second"
 kill -KILL "$third"
 check 'a crash restarts the service' within 10 is NRestarts 1

@@ -67,6 +67,10 @@ static void a_path_gets_each_message_in_one_datagram(void **state)
     systemd_open(&systemd);
     systemd_ready(&systemd, "running");
     assert_told(manager, "READY=1\nSTATUS=running\n");
+    systemd_status(&systemd, "upgrading", NULL);
+    assert_told(manager, "STATUS=upgrading\n");
+    systemd_status(&systemd, "upgrade failed", "a line\nand more");
+    assert_told(manager, "STATUS=upgrade failed: a line?and more\n");
     systemd_reloading(&systemd, UINT64_C(1234567999));
     assert_told(manager, "RELOADING=1\nMONOTONIC_USEC=1234567\n");
     systemd_watchdog(&systemd);
