@@ -215,7 +215,7 @@ bench bench-full: $(BUILD)/evproxy $(BENCH_TOOLS)
 	    $(if $(filter bench-full,$@),--full -r 5 -s 6 --noise 0.1) \
 	    $(BENCH_ARGS)
 bench-200k bench-1m: $(BUILD)/evproxy $(BENCH_TOOLS)
-	@$(and $(filter %-1m,$@),N=1000000 MEMORY=19000 GAPS='1499 1500' HOLD=1560 \
+	@$(and $(filter %-1m,$@),N=1000000 MEMORY=19000 GAPS='1499 1500' HOLD=1800 \
 	    LIMIT=14400) \
 	    tests/bench/vm/bench-200k.sh $(BUILD)/evproxy $(BUILD)/bench \
 	    $(BENCH_OUT)
