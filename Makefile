@@ -231,10 +231,10 @@ OURS := $(wildcard src/*.c src/*/*.c src/*/*/*.c tests/*.c tests/*/*.c \
 
 .PHONY: check check-format check-floors check-shape check-headers check-log \
         check-documents check-samples check-unit check-circles check-page \
-        check-binary check-same
+        check-binary check-same check-tree
 check: check-format check-floors check-shape check-headers check-log \
        check-documents check-samples check-unit check-circles check-page \
-       check-binary check-same
+       check-binary check-same check-tree
 
 check-format:
 	$(call say,)clang-format --dry-run -Werror $(OURS)
@@ -244,6 +244,8 @@ check-circles:
 	$(call say,)tests/check_circles.sh
 check-shape:
 	$(call say,)tests/check_shape.sh $(OURS)
+check-tree:
+	$(call say,)tests/check_tree.sh $(BUILD)
 check-headers: $(HEADERS:%.h=$(BUILD)/%.alone)
 $(BUILD)/%.alone: %.h $(HEADERS)
 	@mkdir -p $(@D)
