@@ -1,6 +1,6 @@
 /*
  * heartbeat: asks the workers again and again whether their loops move, for the
- * service manager's watchdog and for who asks over HTTP. Control thread.
+ * service manager's watchdog and for requests over HTTP. Control thread.
  */
 #ifndef EVPROXY_CONTROL_HEARTBEAT_H
 #define EVPROXY_CONTROL_HEARTBEAT_H
@@ -11,7 +11,8 @@
 
 #include <stdbool.h>
 
-/* For who asks: a worker that does not move is known within two of these. */
+/* For requests: a worker whose loop stands still is known within two of these.
+ */
 #define HEARTBEAT_NS (3 * NS_PER_S)
 
 struct heartbeat {

@@ -14,7 +14,7 @@
 
 #define IDENTITY_NAME_MAX 257
 
-/* Who the process is going to be. */
+/* The user and the group that the process changes to. */
 struct identity {
     bool changes; /* a user or a group is configured */
     uid_t uid;

@@ -2,10 +2,10 @@
  * sampler: samples (control/sample.h) on demand, one at a time and a little in
  * each turn of the loop. Control thread.
  *
- * Who asks gets a sample that begins later, so that what happened before is in
- * it. Those who ask while one is under way share the next one. There are never
- * more than SAMPLER_MAX, whatever slow readers hold: past that, the newest one
- * is shared.
+ * A request gets a sample that begins after it, so the sample includes all that
+ * happened before the request. Requests that come while a sample is under way
+ * share the next one. There are at most SAMPLER_MAX samples, even if slow
+ * readers hold them: beyond that, requests share the newest one.
  */
 #ifndef EVPROXY_CONTROL_SAMPLER_H
 #define EVPROXY_CONTROL_SAMPLER_H

@@ -26,13 +26,14 @@ struct listen_options {
  * removed first. -1 with errno.
  *
  * The kernel lets sockets share a port only if they belong to one user. So a
- * process that is going to be another user gives them to that one: the owner.
+ * process that will change its user gives the sockets to that user: the owner.
  *
- * The first socket of an address does not share it, and claims it so from every
- * other process: bind(2), and for TCP also listen(2), fail with EADDRINUSE
- * while somebody listens there, whoever that is. No moment is left in which two
- * processes could both have it. Connections of a listener that is closed do not
- * count. After its claim listen_share lets the others in, which share.
+ * The first socket of an address does not share the address, so no other
+ * process can have it: bind(2), and for TCP also listen(2), fail with
+ * EADDRINUSE while any process, also one of the same user, listens there. There
+ * is no moment in which two processes both have the address. Connections of a
+ * closed listener do not make the calls fail. After the first socket is bound
+ * and listens, listen_share allows further sockets to share the address.
  */
 int listen_bind(const struct endpoint *endpoint,
                 const struct listen_options *options) WARN_UNUSED;

@@ -5,8 +5,9 @@
  * are rotated, so that a stolen key reads few sessions (section 5.5). A rotated
  * key decrypts for a second lifetime, and its clients get a new ticket.
  *
- * Those of a file are for machines that resume each other's sessions. Their
- * age is not known here: whoever writes the file rotates them.
+ * Keys of a file are for machines that resume each other's sessions. This room
+ * does not know the age of such a key and does not rotate it: the administrator
+ * rotates the keys in the file.
  */
 #ifndef EVPROXY_NET_TLS_TICKET_H
 #define EVPROXY_NET_TLS_TICKET_H

@@ -3,22 +3,23 @@
  * back to our own listeners, again and again. One for all workers.
  *
  * Both ends of such a connection are ours, and both know it by the same two
- * addresses. Who connects notes them, together with those of the client that
- * the connection is for. Who accepts looks for the note, and from the client in
- * it for the next one. So it counts the turns:
+ * addresses. The connecting session notes them, together with the addresses of
+ * its client. The accepting session looks for the note of its own addresses,
+ * then for the note of the client in it, and so on. So it counts the turns:
  *
  *      accepted ──▶ note of c3 ──▶ note of c2 ──▶ note of c1 ──▶ no note: the
  *      from c3      client: c2     client: c1     client: x      client is not
  *                                                                one of ours
  *
- * At LOOP_TURNS_MAX the connection ends as `loop`, and so do those that the
- * notes name, once the end reaches them: none of them connects again. A note
- * that comes late, after the other end has accepted, is seen in the next turn,
- * or when the one who accepted connects and notes that.
+ * At LOOP_TURNS_MAX the connection ends as `loop`. So do the connections that
+ * the notes name, once the end reaches them: none of them connects again. A
+ * note that is written after the other end has accepted is found in the next
+ * turn, or when the accepting session connects and writes its own note.
  *
- * To note costs three system calls, and few upstreams lead to ourselves. So the
- * first connection to an upstream in a second is noted, and every 64th, for
- * each worker. Once one has come back, all that go to this upstream are noted.
+ * A note costs three system calls, and few upstreams lead back to this process.
+ * So each worker notes the first connection to an upstream in a second, and
+ * every 64th. Once one has come back, all connections to this upstream are
+ * noted.
  *
  * TCP only. A connection whose addresses are changed on its way, by a proxy or
  * a firewall, is not recognised.

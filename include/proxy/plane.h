@@ -58,7 +58,8 @@ enum plane_message_type {
     PLANE_MESSAGE_TYPES,
 };
 
-/* One direction's blocks. Who waits for one is in its service_blocks. */
+/* One direction's blocks. Relays that wait for one are in the service_blocks of
+ * their service. */
 struct plane_memory {
     struct slab_cache cache;
     struct message granted; /* posted by the cache's wake function */

@@ -83,8 +83,9 @@ int session_fill(struct plane *plane, struct session *session,
                  const struct session_image *image) WARN_UNUSED;
 
 /* Describes an established session for session_place, without stopping it. From
- * now on its end is one for whoever else has its open files. False: it cannot
- * move, see session_freeze. */
+ * now on another process may have descriptors of its sockets, so its end shuts
+ * them down (SOCK_OPTION_SHARED): a close alone would leave the connections
+ * open. False: the session cannot move, see session_freeze. */
 bool session_announce(struct session *session,
                       struct session_image *image) WARN_UNUSED;
 

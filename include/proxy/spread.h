@@ -72,8 +72,9 @@ void spread_measure(struct spread_worker *worker, uint64_t turns_ns,
                     uint64_t now_ns);
 
 /*
- * Who gets a connection that the worker `own` has accepted. If it is another
- * one, the connection is counted as coming there until spread_arrived.
+ * Chooses the worker for a connection that the worker `own` has accepted. If it
+ * is another one, the connection is counted as coming there until
+ * spread_arrived.
  */
 unsigned spread_choose(struct spread *spread, unsigned own, uint64_t now_ns);
 

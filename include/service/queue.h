@@ -1,25 +1,25 @@
 /*
  * queue: connections of one service that wait for a place at an upstream, while
- * all have as many as max_connections allows. Who has waited longest, over all
- * workers, is called when a place gets free. Nobody asks again and again.
+ * all have as many as max_connections allows. When a place gets free, the one
+ * that has waited longest, over all workers, is called. No one polls.
  *
  *      a place gets free, in any thread
  *         └── queue_freed ──▶ the worker of the oldest place: its wake function
  *                                └── queue_choose ──▶ the place, which tries
  *
  * Each worker has the places of its own connections, the oldest first, and
- * tells the others how old that is. So the order is that of arrival, but for
+ * publishes the age of the oldest. So the order is that of arrival, except for
  * connections that arrive while a call is on its way.
  *
- * A call says that there may be something to have, no more. Who is called and
- * finds nothing stays where it is; who gets a place, or gives up, calls the
- * next if there may be more. While anybody waits, who comes goes to the end,
- * and then looks once whether a place got free meanwhile, so that no call is
- * lost: a place is entered in the queue before its connection looks, and an
- * upstream's count falls before the queue is looked at (both sequentially
- * consistent).
+ * A call says only that an upstream may have a free place. A connection that is
+ * called and finds none keeps its position. One that gets a place, or gives up,
+ * calls the next if there may be more. While the queue is not empty, a new
+ * connection goes to its end, and then looks once whether an upstream has a
+ * free place, so that no call is lost: the connection is in the queue before it
+ * looks, and an upstream's count falls before the queue is read (both
+ * sequentially consistent).
  *
- * Without anybody in it the queue costs one load of memory that nobody writes.
+ * An empty queue costs one load from memory that no thread writes.
  */
 #ifndef EVPROXY_SERVICE_QUEUE_H
 #define EVPROXY_SERVICE_QUEUE_H

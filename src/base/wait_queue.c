@@ -115,7 +115,7 @@ void wait_queue_check(const struct wait_queue *queue, uint32_t free,
     assert(length ==
            atomic_load_explicit(&queue->length, memory_order_relaxed));
     assert(queue->granted <= free && free <= all);
-    /* Who is refused has more than so many times the spare ones. */
+    /* A refused user has more than so many times the spare ones. */
     assert(length == 0 ||
            (WAIT_QUEUE_SHARE + 1) * (uint64_t)spare(queue, free) < all);
 }

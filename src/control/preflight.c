@@ -44,10 +44,12 @@ static bool is_pardoned(int error, const struct holder *holder, bool as_service)
     }
 }
 
-/* 0, or what a start would fail with. To find the holder takes long where
- * thousands of ports are open. So whoever has one port of a range has those
- * that only sockets of our user have. Datagrams would come to a socket that
- * shares.
+/*
+ * 0, or the errno that a start would fail with. A search for the holder is slow
+ * where thousands of ports are open. So if evproxy holds the port before in the
+ * range, it is taken for the holder of this one too, without a search, if this
+ * port can be shared: then all its sockets are of our user. Datagram ports are
+ * not tested for that, as the socket of the test would receive datagrams.
  */
 static int probe_ip(const struct endpoint *endpoint, int type,
                     const struct listen_options *options, struct holder *holder)

@@ -26,7 +26,7 @@ static bool is_open(int fd)
     return fd > STDERR_FILENO && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
-/* Standard error was a pipe to the old process for its eyes only. */
+/* Up to here standard error is a pipe that only the old process reads. */
 void takeover_open(struct takeover *takeover)
 {
     const char *variable = getenv(UPGRADE_VARIABLE);

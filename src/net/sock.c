@@ -259,8 +259,8 @@ void sock_close(struct sock *sock)
     close_descriptor(sock);
 }
 
-/* A connection that is dissolved is reset by the kernel, whoever has its open
- * file; a unix one is not. */
+/* connect(2) to AF_UNSPEC resets a TCP connection, even if another process has
+ * a descriptor of the socket too. A unix socket is shut down instead. */
 static void dissolve(struct sock *sock)
 {
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};

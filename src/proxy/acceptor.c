@@ -135,7 +135,8 @@ static void accept_next(struct plane *plane, struct list *queue, bool line)
                 line);
 }
 
-/* The pause may be over. Who has to wait again goes behind the others. */
+/* The pause may be over. A listener that has to wait again goes behind the
+ * others. */
 static void resume(struct plane *plane, bool line)
 {
     struct list waiting = {0};

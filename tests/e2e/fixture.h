@@ -33,7 +33,7 @@ void fixture_open_server(struct fixture *fixture, server_fn serve,
                          const void *arg, const char *global,
                          const char *service);
 
-/* The upstream is whoever is at that address. */
+/* The test itself serves the upstream's address, back, or nobody does. */
 void fixture_open_back(struct fixture *fixture, const struct loopback *back,
                        const char *global, const char *service);
 

@@ -38,7 +38,8 @@ void socket_close_all(void);
 void socket_reset(int fd); /* closes with a RST */
 void socket_finish(int fd);
 
-/* For the end of a failed test: wakes whoever is blocked in one of them. */
+/* For the end of a failed test: wakes the threads that are blocked in a socket.
+ */
 void socket_shutdown_all(void);
 
 void socket_send(int fd, const void *bytes, size_t count);

@@ -1,5 +1,5 @@
 /*
- * Who may connect, and how many: access rules, limits and accept rates.
+ * Which clients may connect, and how many: access rules, limits, accept rates.
  */
 #include "expect.h"
 #include "fixture.h"

@@ -163,7 +163,7 @@ static void a_malformed_header_of_version_2_is_reset(void **state)
     fixture_close(&fixture);
 }
 
-/* One line a second, whoever sends them. */
+/* One line a second, for all clients together. */
 static void bad_headers_do_not_flood_the_log(void **state)
 {
     enum { BAD = 60 };

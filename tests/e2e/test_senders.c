@@ -1,5 +1,5 @@
-/* Who may send a PROXY header, where services share an address; and checks,
- * which connect and send nothing. */
+/* Which clients may send a PROXY header where services share an address, and
+ * health checks of others, which connect and send nothing. */
 #include "expect.h"
 #include "header.h"
 #include "loopback.h"

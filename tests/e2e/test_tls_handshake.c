@@ -259,7 +259,7 @@ static void what_is_no_handshake_is_a_tls_error(void **state)
     fixture_close(&fixture);
 }
 
-/* One line a second, whoever sends them. */
+/* One line a second, for all clients together. */
 static void failed_handshakes_do_not_flood_the_log(void **state)
 {
     enum { BAD = 60 };

@@ -227,7 +227,7 @@ static void an_upstream_is_told_of_the_name_and_the_protocol(void **state)
     fixture_close(&fixture);
 }
 
-/* Whoever resumes showed the certificate earlier. */
+/* Also after a resumption, in which the client sends no certificate. */
 static void an_upstream_is_told_whose_certificate_was_shown(void **state)
 {
     struct identity me = identity_for("me", "DNS:me.example");

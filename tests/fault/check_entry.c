@@ -1,5 +1,5 @@
-/* Who is turned away before an upstream is asked, and by which service's limits
- * and timeouts. */
+/* Which clients are refused before an upstream is tried, and by the limits and
+ * timeouts of which service. */
 #include "rig.h"
 #include "upgrades.h"
 

@@ -50,7 +50,7 @@ static void plan_reset(struct peer_plan *plan)
     plan->reset_at = (uint32_t)kernel_below(plan->total + 1);
 }
 
-/* Who does it: the client or the server. */
+/* The plan of the client or of the server, at random. */
 static struct peer_plan *either(struct conn *conn)
 {
     return kernel_chance(2) ? &conn->client_peer.plan : &conn->server_plan;

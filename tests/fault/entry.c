@@ -101,7 +101,7 @@ static void vary_name(char *name)
     }
 }
 
-/* Writes the ClientHello that comes then. Who asks for no service by name may
+/* Writes the ClientHello that comes then. A client that names no service may
  * send something else. */
 static void plan_hello(struct conn *conn)
 {

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 #define TOKENS_MAX 4096
-/* Who waits for ever would never be seen again; the run has a limit. */
+/* The limit of a wait without a timeout, so that a run ends. */
 #define FOREVER_MS 1000000
 
 /* Epoll data that was given to a file. */
@@ -110,8 +110,8 @@ int file_epoll_create(void)
     return file->fd;
 }
 
-/* Who uses a token twice takes a late event of the first user for one of the
- * second's. */
+/* A token must not be used twice: its second user would take a late event of
+ * the first for one of its own. */
 static void note_token(const struct file *epoll, const struct file *file,
                        uint64_t data)
 {

@@ -142,8 +142,8 @@ static void plan_named(void)
     }
 }
 
-/* Who counts what ends before it is routed: the service that takes the rest, or
- * the first. */
+/* The service that counts connections that end before they are routed: the one
+ * that takes the rest, or the first. */
 static void find_fronts(void)
 {
     for (unsigned i = rig.service_count; i-- > 0;) {

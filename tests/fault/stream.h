@@ -92,7 +92,8 @@ void stream_close(struct stream *stream);
 /* With a reset, and what was not delivered is lost. */
 void stream_abort(struct stream *stream);
 
-/* tcp_disconnect: a reset for the other end, whoever holds this one. */
+/* As tcp_disconnect: resets the other end, however many descriptors this one
+ * has. */
 void stream_dissolve(struct stream *stream);
 
 uint32_t stream_poll(struct stream *stream);
@@ -113,7 +114,7 @@ int stream_take_error(struct stream *stream);
 uint32_t stream_unread(const struct stream *stream);         /* FIONREAD */
 uint32_t stream_unacknowledged(const struct stream *stream); /* SIOCOUTQ */
 
-/* Something new, for whoever holds it; key as in file_wake. */
+/* Wakes the pollers of all descriptors of the stream; key as in file_wake. */
 void stream_wake(struct stream *stream, uint32_t key);
 /* The same, in a while. */
 void stream_wake_later(struct stream *stream, uint32_t key);

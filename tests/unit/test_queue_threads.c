@@ -182,8 +182,8 @@ static void worker_turn(struct worker *worker)
     }
 }
 
-/* Who has done its own work still answers calls: they may be for others, which
- * have deadlines. */
+/* A worker whose own work is done still answers calls: they may be for others,
+ * which have deadlines. */
 static void *worker_run(void *arg)
 {
     struct worker *worker = arg;

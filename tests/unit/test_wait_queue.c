@@ -123,7 +123,7 @@ static void the_last_ones_are_left_to_who_has_few(void **state)
     assert_null(wait_queue_grant(&queue, ALL - MOST));
     wait_queue_check(&queue, ALL - MOST, ALL);
 
-    /* Who comes later and has fewer need not wait. */
+    /* A later user that has fewer need not wait. */
     for (uint32_t i = 0; i < ALL - MOST; i++) {
         assert_true(wait_queue_admits(&queue, &poor, ALL - MOST - i, ALL));
         waiter_count(&poor, 1);

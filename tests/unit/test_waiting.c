@@ -94,7 +94,7 @@ static void the_least_share_is_sixteen(void **state)
     }
 }
 
-static void the_oldest_goes_whoever_has_it(void **state)
+static void the_oldest_of_all_workers_goes(void **state)
 {
     struct waiting_place places[60] = {0};
     struct message *message;
@@ -190,7 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_quarter_may_wait_at_all_workers_together),
         cmocka_unit_test(the_least_share_is_sixteen),
-        cmocka_unit_test(the_oldest_goes_whoever_has_it),
+        cmocka_unit_test(the_oldest_of_all_workers_goes),
         cmocka_unit_test(a_source_has_a_share_of_its_own),
     };
 
