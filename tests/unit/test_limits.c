@@ -1,72 +1,21 @@
+/* How many connections a source may have, and how often it may connect. */
 #include "service/limits.h"
 
 #include "base/hash.h"
 
-#include <arpa/inet.h>
+#include "limits_client.h"
+
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "../skip.h"
-
-static struct addr ipv4(uint32_t ip)
-{
-    struct addr addr = {.family = AF_INET, .port = (uint16_t)ip};
-
-    ip = htonl(ip);
-    memcpy(addr.ip, &ip, sizeof(ip));
-    return addr;
-}
-
-static struct addr ip(const char *text)
-{
-    struct addr addr;
-
-    assert_null(addr_parse_ip(text, &addr));
-    return addr;
-}
-
-static struct network whole(const struct addr *client)
-{
-    return network_of(client, (struct network_prefixes){32, 128});
-}
-
-static enum limits_answer enter(struct source_table *table,
-                                const struct addr *client, uint32_t connections,
-                                uint64_t rate_per_s, uint64_t now_ns)
-{
-    struct limits_most most = {connections, rate_per_s};
-    struct network source = whole(client);
-
-    return limits_enter(table, &source, &most, now_ns);
-}
-
-static void leave(struct source_table *table, const struct addr *client)
-{
-    struct network source = whole(client);
-
-    limits_leave(table, &source);
-}
-
-static struct source_table *make(uint32_t connections)
-{
-    struct source_table *table = source_table_create(connections);
-
-    assert_non_null(table);
-    return table;
-}
-
 static void a_source_has_so_many_connections(void **state)
 {
-    struct source_table *table = make(100);
+    struct source_table *table = make_table(100);
     struct addr a = ipv4(1);
     struct addr b = ipv4(2);
 
@@ -88,7 +37,7 @@ static void a_source_has_so_many_connections(void **state)
 
 static void sources_of_all_families_are_told_apart(void **state)
 {
-    struct source_table *table = make(100);
+    struct source_table *table = make_table(100);
     struct addr sources[] = {
         ip("1.2.3.4"),       ip("102:304::"),   ip("::102:304"),
         ip("2001:db8::1"),   ip("2001:db8::2"), ip("2001:db9::1"),
@@ -108,7 +57,7 @@ static void sources_of_all_families_are_told_apart(void **state)
 static void a_source_is_a_network(void **state)
 {
     const struct limits_most one = {.connections = 1};
-    struct source_table *table = make(100);
+    struct source_table *table = make_table(100);
     struct addr a = ip("2001:db8::1"), b = ip("2001:db8::ffff:0:0:2");
     struct addr c = ip("2001:db8:0:1::1"), unix_client = {.family = AF_UNIX};
     struct network_prefixes half = {.v4 = 0, .v6 = 64}, none = {0, 0};
@@ -136,7 +85,7 @@ static void byte_rates_are_of_a_source_and_stay_where_they_are(void **state)
     const struct limits_most any = {0};
     const struct rate_limit limit = {.per_s = 1000, .burst = 10000};
     uint64_t now = 1000 * NS_PER_S;
-    struct source_table *table = make(100000);
+    struct source_table *table = make_table(100000);
     struct addr client = ipv4(1), neighbour = ipv4(2);
     struct network a = whole(&client), b = whole(&neighbour);
     struct rate *rates;
@@ -170,7 +119,7 @@ static void byte_rates_are_of_a_source_and_stay_where_they_are(void **state)
 
 static void a_source_has_a_bucket_one_second_deep(void **state)
 {
-    struct source_table *table = make(100);
+    struct source_table *table = make_table(100);
     struct addr a = ipv4(1);
     uint64_t now = 1000 * NS_PER_S;
 
@@ -187,7 +136,7 @@ static void a_source_has_a_bucket_one_second_deep(void **state)
 
 static void debts_hold_in_another_table(void **state)
 {
-    struct source_table *table = make(100), *other = make(100);
+    struct source_table *table = make_table(100), *other = make_table(100);
     struct addr a = ipv4(1), b = ipv4(2), c = ipv4(3);
     const uint64_t now = 1000 * NS_PER_S;
     const struct rate_limit limit = {.per_s = 100, .burst = 100};
@@ -225,7 +174,7 @@ static void debts_hold_in_another_table(void **state)
 
 static void one_refused_for_its_connections_spends_no_token(void **state)
 {
-    struct source_table *table = make(100);
+    struct source_table *table = make_table(100);
     struct addr a = ipv4(1);
 
     (void)state;
@@ -238,175 +187,12 @@ static void one_refused_for_its_connections_spends_no_token(void **state)
     source_table_destroy(table);
 }
 
-static void an_entry_is_idle_when_its_bucket_is_full(void **state)
-{
-    struct source_table *table = make(100);
-    uint64_t now = 1000 * NS_PER_S;
-    struct addr a = ipv4(1);
-
-    (void)state;
-    assert_int_equal(enter(table, &a, 0, 1, now), LIMITS_ENTERED);
-    assert_int_equal(source_table_used(table, now + 2 * NS_PER_S), 1);
-    leave(table, &a);
-    assert_int_equal(source_table_used(table, now), 1);
-    assert_int_equal(source_table_used(table, now + NS_PER_S - 1), 1);
-    assert_int_equal(source_table_used(table, now + NS_PER_S), 0);
-    source_table_destroy(table);
-}
-
-static uint32_t enter_range(struct source_table *table, uint32_t first,
-                            uint32_t count, uint64_t now_ns)
-{
-    uint32_t entered = 0;
-
-    for (uint32_t i = 0; i < count; i++) {
-        struct addr addr = ipv4(first + i);
-
-        entered += enter(table, &addr, 1, 1, now_ns) == LIMITS_ENTERED;
-    }
-    return entered;
-}
-
-static void as_many_sources_fit_as_there_are_connections(void **state)
-{
-    struct source_table *table = make(100000);
-
-    (void)state;
-    assert_int_equal(enter_range(table, 0, 100000, 1), 100000);
-    assert_int_equal(source_table_used(table, 1), 100000);
-    assert_int_equal(enter_range(table, 0, 100000, 3 * NS_PER_S), 0);
-    for (uint32_t i = 0; i < 100000; i++) {
-        struct addr addr = ipv4(i);
-
-        leave(table, &addr);
-    }
-    assert_int_equal(source_table_used(table, 3 * NS_PER_S), 0);
-    source_table_destroy(table);
-}
-
-/* The smallest table has 65,536 entries in 64 shards. */
-static void a_full_table_refuses_new_sources_only(void **state)
-{
-    struct source_table *table = make(1);
-    uint64_t now = 1000 * NS_PER_S;
-    uint32_t entered = enter_range(table, 0, 100000, now);
-    struct addr stranger = ip("::1");
-
-    (void)state;
-    assert_int_equal(entered, 65536);
-    assert_int_equal(enter(table, &stranger, 0, 0, now), LIMITS_FULL);
-    assert_int_equal(source_table_used(table, now), 65536);
-    /* Known sources meet their own limit, and can leave. */
-    for (uint32_t i = 0; i < 1000; i++) {
-        struct addr addr = ipv4(i);
-
-        assert_int_equal(enter(table, &addr, 2, 0, now), LIMITS_ENTERED);
-        leave(table, &addr);
-        leave(table, &addr);
-    }
-    /* The buckets of sources that left are full a second later. */
-    assert_int_equal(enter_range(table, 200000, 10000, now), 0);
-    entered = enter_range(table, 200000, 10000, now + NS_PER_S);
-    assert_int_equal(entered, 1000);
-    source_table_destroy(table);
-}
-
-static void entries_are_reused_forever(void **state)
-{
-    struct source_table *table = make(1);
-    uint64_t now = NS_PER_S;
-
-    (void)state;
-    for (uint32_t round = 0; round < 10; round++, now += 2 * NS_PER_S) {
-        assert_int_equal(enter_range(table, round << 20, 30000, now), 30000);
-        for (uint32_t i = 0; i < 30000; i++) {
-            struct addr addr = ipv4((round << 20) + i);
-
-            leave(table, &addr);
-        }
-        assert_int_equal(source_table_used(table, now), 30000);
-    }
-    assert_int_equal(source_table_used(table, now), 0);
-    source_table_destroy(table);
-}
-
-/* Sanitizers take memory of their own. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
-
-struct pages {
-    size_t mapped;
-    size_t resident;
-};
-
-static struct pages pages_now(void)
-{
-    struct pages pages;
-    FILE *file = fopen("/proc/self/statm", "r");
-
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%zu %zu", &pages.mapped, &pages.resident),
-                     2);
-    fclose(file);
-    return pages;
-}
-
-#define TABLES 200
-
-/* So that many services start under a limit of address space. */
-static void a_table_is_mapped_as_it_grows(void **state)
-{
-    size_t most = (16 << 20) / (size_t)sysconf(_SC_PAGESIZE);
-    struct pages before = pages_now();
-    struct source_table *tables[TABLES];
-
-    (void)state;
-    if (SANITIZED) {
-        skip_because("a sanitizer maps memory of its own");
-    }
-    for (unsigned i = 0; i < TABLES; i++) {
-        tables[i] = make(UINT32_MAX); /* 72 MB each when they are full */
-        assert_int_equal(enter_range(tables[i], 0, 10, 1), 10);
-    }
-    assert_true(pages_now().mapped - before.mapped < most);
-    assert_true(pages_now().resident - before.resident < most);
-    for (unsigned i = 0; i < TABLES; i++) {
-        source_table_destroy(tables[i]);
-    }
-}
-
-static void without_memory_for_it_a_source_is_let_in_later(void **state)
-{
-    struct rlimit before, none = {.rlim_cur = 0};
-    struct source_table *table;
-    uint32_t entered;
-
-    (void)state;
-    if (SANITIZED) {
-        skip_because("a sanitizer maps memory of its own");
-    }
-    table = make(100000);
-    assert_int_equal(enter_range(table, 0, 1000, 1), 1000);
-    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
-    none.rlim_max = before.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
-    entered = enter_range(table, 1000, 100000, 1);
-    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
-    assert_in_range(entered, 1, 99999);
-    assert_int_equal(source_table_used(table, 1), 1000 + entered);
-    assert_int_equal(enter_range(table, 200000, 1000, 1), 1000);
-    source_table_destroy(table);
-}
-
 #define MODEL_SOURCES 50
 
 static void it_agrees_with_a_plain_count(void **state)
 {
     uint64_t seed = 0x636f756e74;
-    struct source_table *table = make(1);
+    struct source_table *table = make_table(1);
     uint32_t counts[MODEL_SOURCES] = {0};
     uint32_t inside = 0;
 
@@ -473,7 +259,7 @@ static void *come_and_go(void *arg)
 
 static void counts_are_exact_under_threads(void **state)
 {
-    struct crowd crowd = {.table = make(1)};
+    struct crowd crowd = {.table = make_table(1)};
     pthread_t threads[THREADS];
 
     (void)state;
@@ -500,12 +286,6 @@ int main(void)
         cmocka_unit_test(a_source_has_a_bucket_one_second_deep),
         cmocka_unit_test(debts_hold_in_another_table),
         cmocka_unit_test(one_refused_for_its_connections_spends_no_token),
-        cmocka_unit_test(an_entry_is_idle_when_its_bucket_is_full),
-        cmocka_unit_test(as_many_sources_fit_as_there_are_connections),
-        cmocka_unit_test(a_full_table_refuses_new_sources_only),
-        cmocka_unit_test(entries_are_reused_forever),
-        cmocka_unit_test(a_table_is_mapped_as_it_grows),
-        cmocka_unit_test(without_memory_for_it_a_source_is_let_in_later),
         cmocka_unit_test(it_agrees_with_a_plain_count),
         cmocka_unit_test(counts_are_exact_under_threads),
     };
