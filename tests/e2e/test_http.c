@@ -2,7 +2,6 @@
  * What metrics_listen serves, to clients of all kinds; /metrics and
  * /status.json in particular are in test_metrics.c.
  */
-#include "command.h"
 #include "expect.h"
 #include "fixture.h"
 #include "http.h"
@@ -10,39 +9,15 @@
 #include "pair.h"
 #include "proc.h"
 #include "proxy.h"
-#include "serve.h"
-#include "server.h"
 #include "socket.h"
 #include "teardown.h"
 #include "test.h"
 #include "wait.h"
+#include "watched.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-/* A fixture, and the address of HTTP. */
-struct watched {
-    struct fixture fixture;
-    struct loopback http;
-};
-
-static void open_watched(struct watched *watched, const char *global,
-                         const char *service)
-{
-    char text[512];
-
-    watched->http = loopback_new();
-    snprintf(text, sizeof(text), "metrics_listen = %s\n%s", watched->http.text,
-             global);
-    fixture_open(&watched->fixture, text, service);
-}
 
 /* ---- answers ---- */
 
@@ -70,7 +45,7 @@ static void every_path_answers(void **state)
     struct watched watched;
 
     (void)state;
-    open_watched(&watched, "", "");
+    watched_open(&watched, "", "");
     assert_page(&watched, "/metrics",
                 "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n",
                 "\nevproxy_accepted_total{service=\"web\"} 0\n");
@@ -101,7 +76,7 @@ static void what_is_not_served_is_told(void **state)
     struct watched watched;
 
     (void)state;
-    open_watched(&watched, "", "");
+    watched_open(&watched, "", "");
     assert_int_equal(http_status(&watched.http, "/nope"), 404);
     assert_int_equal(http_status(&watched.http, "/healthz/nope"), 404);
     assert_int_equal(http_status(&watched.http, "/healthz/%00"), 404);
@@ -125,7 +100,7 @@ static void a_client_that_sends_much_gets_its_answer(void **state)
     int fd;
 
     (void)state;
-    open_watched(&watched, "", "");
+    watched_open(&watched, "", "");
     fd = socket_connect(&watched.http);
     socket_send_text(fd, "POST /metrics HTTP/1.1\r\n\r\n");
     socket_send(fd, body, sizeof(body));
@@ -150,7 +125,7 @@ static void head_has_no_body(void **state)
     struct watched watched;
 
     (void)state;
-    open_watched(&watched, "", "");
+    watched_open(&watched, "", "");
     for (size_t i = 0; i < 4; i++) {
         char text[128];
         struct http_reply reply;
@@ -172,7 +147,7 @@ static void a_request_may_come_byte_by_byte_and_half_closed(void **state)
     int fd;
 
     (void)state;
-    open_watched(&watched, "", "");
+    watched_open(&watched, "", "");
     fd = socket_connect(&watched.http);
     for (size_t i = 0; i < sizeof(text) - 1; i++) {
         socket_send(fd, text + i, 1);
@@ -195,7 +170,7 @@ static void a_slow_client_has_five_seconds_in_all(void **state)
     int silent, slow, kept;
 
     (void)state;
-    open_watched(&watched, "", "");
+    watched_open(&watched, "", "");
     silent = socket_connect(&watched.http);
     slow = socket_connect(&watched.http);
     kept = socket_connect(&watched.http);
@@ -238,7 +213,7 @@ static void a_thousand_clients_that_never_read_harm_nobody(void **state)
     int64_t begin;
 
     (void)state;
-    open_watched(&watched, "", "");
+    watched_open(&watched, "", "");
     struct pair pair = pair_establish(&watched.fixture);
     before = proc_entries(watched.fixture.proxy, "fd");
     resident = proc_resident(watched.fixture.proxy);
@@ -274,7 +249,7 @@ static void clients_come_and_go_by_thousands(void **state)
     unsigned before;
 
     (void)state;
-    open_watched(&watched, "", "");
+    watched_open(&watched, "", "");
     before = proc_entries(watched.fixture.proxy, "fd");
     for (unsigned i = 0; i < rounds; i++) {
         int fd = socket_connect(&watched.http);
@@ -295,109 +270,6 @@ static void clients_come_and_go_by_thousands(void **state)
     fixture_close(&watched.fixture);
 }
 
-/* ---- health ---- */
-
-static void health_of_a_service_follows_its_upstreams(void **state)
-{
-    struct watched watched;
-
-    (void)state;
-    open_watched(&watched, "",
-                 "health_check = tcp\nhealth_interval = 50ms\n"
-                 "health_fall = 1\nhealth_rise = 1\n");
-    assert_int_equal(http_status(&watched.http, "/healthz/web"), 200);
-    socket_close(watched.fixture.listener);
-    wait_until(http_status(&watched.http, "/healthz/web") == 503);
-    assert_int_equal(http_status(&watched.http, "/healthz"), 200);
-    watched.fixture.listener = socket_listen(&watched.fixture.back);
-    wait_until(http_status(&watched.http, "/healthz/web") == 200);
-    fixture_close(&watched.fixture);
-}
-
-static void in_a_drain_it_is_alive_but_not_healthy(void **state)
-{
-    struct watched watched;
-    struct http_reply reply;
-
-    (void)state;
-    open_watched(&watched, "drain_timeout = 1h", "");
-    struct pair pair = pair_establish(&watched.fixture);
-    assert_int_equal(http_status(&watched.http, "/healthz"), 200);
-    proxy_mark(watched.fixture.proxy);
-    proxy_signal(watched.fixture.proxy, SIGTERM);
-    proxy_line(watched.fixture.proxy, "^stopping ");
-    reply = http_get(&watched.http, "/healthz");
-    assert_int_equal(reply.status, 503);
-    assert_string_equal(reply.body, "stopping\n");
-    http_free(&reply);
-    assert_int_equal(http_status(&watched.http, "/healthz/web"), 503);
-    assert_int_equal(http_status(&watched.http, "/healthz/nope"), 404);
-    assert_int_equal(http_status(&watched.http, "/livez"), 200);
-    assert_true(http_metric(&watched.http, "evproxy_stopping") == 1);
-    assert_true(http_metric(&watched.http, "evproxy_active{service=\"web\"}") ==
-                1);
-    pair_ping(&pair);
-    pair_close(&pair);
-    socket_close_all();
-    assert_int_equal(proxy_wait(watched.fixture.proxy), 0);
-}
-
-/* The threads of the proxy but the first, into a list. */
-static unsigned other_threads(const struct proxy *proxy, pid_t *list,
-                              unsigned size)
-{
-    char path[64];
-    DIR *directory;
-    const struct dirent *entry;
-    unsigned count = 0;
-
-    snprintf(path, sizeof(path), "/proc/%d/task", (int)proxy_pid(proxy));
-    directory = opendir(path);
-    assert_non_null(directory);
-    while ((entry = readdir(directory)) != NULL && count < size) {
-        pid_t id = (pid_t)atoi(entry->d_name);
-
-        if (id > 0 && id != proxy_pid(proxy)) {
-            list[count++] = id;
-        }
-    }
-    closedir(directory);
-    return count;
-}
-
-static void a_worker_that_stands_still_is_told_within_ten_seconds(void **state)
-{
-    pid_t threads[32];
-    struct watched watched;
-    unsigned count;
-    int64_t begin;
-    int status;
-
-    (void)state;
-    open_watched(&watched, "workers = 2", "");
-    assert_int_equal(http_status(&watched.http, "/livez"), 200);
-    count = other_threads(watched.fixture.proxy, threads, 32);
-    assert_in_range(count, 2, 31);
-    for (unsigned i = 0; i < count; i++) {
-        if (ptrace(PTRACE_SEIZE, threads[i], NULL, NULL) < 0) {
-            fixture_close(&watched.fixture);
-            skip_because("ptrace is not allowed");
-        }
-        ptrace(PTRACE_INTERRUPT, threads[i], NULL, NULL);
-        assert_int_equal(waitpid(threads[i], &status, __WALL), threads[i]);
-    }
-    begin = wait_now_ms();
-    while (http_status(&watched.http, "/livez") == 200) {
-        assert_in_range(wait_now_ms() - begin, 0, 10000);
-        wait_sleep(100);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        ptrace(PTRACE_DETACH, threads[i], NULL, NULL);
-    }
-    wait_until(http_status(&watched.http, "/livez") == 200);
-    fixture_close(&watched.fixture);
-}
-
 /* ---- the end ---- */
 
 static void a_client_that_was_accepted_gets_its_answer_at_the_end(void **state)
@@ -407,7 +279,7 @@ static void a_client_that_was_accepted_gets_its_answer_at_the_end(void **state)
     int client, late;
 
     (void)state;
-    open_watched(&watched, "", "");
+    watched_open(&watched, "", "");
     client = socket_connect(&watched.http);
     socket_send_text(client, "GET /livez HTTP/1.1\r\n");
     assert_int_equal(http_status(&watched.http, "/livez"), 200);
@@ -428,124 +300,13 @@ static void a_client_that_never_asks_does_not_hold_up_the_end(void **state)
     int64_t begin;
 
     (void)state;
-    open_watched(&watched, "", "");
+    watched_open(&watched, "", "");
     socket_connect(&watched.http);
     assert_int_equal(http_status(&watched.http, "/livez"), 200);
     begin = wait_now_ms();
     proxy_signal(watched.fixture.proxy, SIGTERM);
     assert_int_equal(proxy_wait(watched.fixture.proxy), 0);
     assert_in_range(wait_now_ms() - begin, 0, 3000);
-}
-
-/* ---- the address ---- */
-
-static void configure(const struct watched *watched, const char *address)
-{
-    proxy_configure(watched->fixture.proxy,
-                    "[global]\nmetrics_listen = %s\n"
-                    "[service web]\nlisten = %s\nupstream = %s\n",
-                    address, watched->fixture.front.text,
-                    watched->fixture.back.text);
-}
-
-static void a_reload_changes_the_address(void **state)
-{
-    struct watched watched;
-    struct loopback unix_socket = loopback_unix("http");
-    struct loopback ipv6 = loopback_on("[::1]");
-    unsigned before;
-
-    (void)state;
-    open_watched(&watched, "", "");
-    before = proc_entries(watched.fixture.proxy, "fd");
-    for (unsigned round = 0; round < 20; round++) {
-        const struct loopback *next = round % 2 == 0 ? &unix_socket : &ipv6;
-
-        configure(&watched, next->text);
-        proxy_reload(watched.fixture.proxy);
-        assert_int_equal(http_status(next, "/healthz"), 200);
-        assert_true(socket_try_connect(NULL, &watched.http) < 0);
-    }
-    assert_true(access(unix_socket.text + strlen("unix:"), F_OK) < 0);
-    proxy_reload(watched.fixture.proxy); /* it stays */
-    assert_int_equal(http_status(&ipv6, "/healthz"), 200);
-    wait_until(proc_entries(watched.fixture.proxy, "fd") == before);
-    configure(&watched, "off");
-    proxy_reload(watched.fixture.proxy);
-    assert_true(socket_try_connect(NULL, &ipv6) < 0);
-    wait_until(proc_entries(watched.fixture.proxy, "fd") == before - 1);
-    configure(&watched, watched.http.text);
-    proxy_reload(watched.fixture.proxy);
-    assert_int_equal(http_status(&watched.http, "/livez"), 200);
-    fixture_close(&watched.fixture);
-}
-
-static void the_clients_of_an_old_address_get_their_answer(void **state)
-{
-    struct watched watched;
-    struct http_reply reply;
-    int fd;
-
-    (void)state;
-    open_watched(&watched, "", "");
-    fd = socket_connect(&watched.http);
-    socket_send_text(fd, "GET /metrics HTTP/1.1\r\n");
-    wait_until(http_status(&watched.http, "/healthz") == 200);
-    configure(&watched, "off");
-    proxy_reload(watched.fixture.proxy);
-    socket_send_text(fd, "\r\n");
-    reply = http_read(fd);
-    assert_int_equal(reply.status, 200);
-    http_free(&reply);
-    fixture_close(&watched.fixture);
-}
-
-static void an_address_in_use_refuses_the_reload(void **state)
-{
-    struct watched watched;
-    struct loopback taken = loopback_new();
-
-    (void)state;
-    open_watched(&watched, "", "");
-    socket_listen(&taken);
-    configure(&watched, taken.text);
-    proxy_mark(watched.fixture.proxy);
-    proxy_signal(watched.fixture.proxy, SIGHUP);
-    proxy_line(watched.fixture.proxy,
-               "^reload refused: .*cannot listen on .*Address already in use");
-    assert_true(http_metric(&watched.http,
-                            "evproxy_reloads_total{result=\"refused\"}") == 1);
-    struct pair pair = pair_establish(&watched.fixture);
-    pair_close(&pair);
-    fixture_close(&watched.fixture);
-}
-
-static void wrong_addresses_are_refused(void **state)
-{
-    struct loopback taken = loopback_new();
-    struct command_result result;
-    char text[512];
-
-    (void)state;
-    socket_listen(&taken);
-    snprintf(text, sizeof(text),
-             "[global]\nmetrics_listen = %s\n[service web]\n"
-             "listen = 127.0.0.1:81\nupstream = 127.0.0.1:82\n",
-             taken.text);
-    command_check(&result, "taken.ini", text);
-    assert_int_equal(result.status, 1);
-    assert_non_null(strstr(result.err, ".ini:2: cannot listen on "));
-    command_check(&result, "same.ini",
-                  "[global]\nmetrics_listen = 127.0.0.1:81\n[service web]\n"
-                  "listen = 127.0.0.1:81\nupstream = 127.0.0.1:82\n");
-    assert_int_equal(result.status, 1);
-    assert_non_null(strstr(result.err, ".ini:4: listen address 127.0.0.1:81 is "
-                                       "that of metrics_listen in line 2"));
-    command_check(&result, "name.ini",
-                  "[global]\nmetrics_listen = localhost:81\n[service web]\n"
-                  "listen = 127.0.0.1:81\nupstream = 127.0.0.1:82\n");
-    assert_int_equal(result.status, 1);
-    assert_non_null(strstr(result.err, ".ini:2: metrics_listen: "));
 }
 
 int main(void)
@@ -559,15 +320,8 @@ int main(void)
         E2E(a_slow_client_has_five_seconds_in_all),
         E2E(a_thousand_clients_that_never_read_harm_nobody),
         E2E(clients_come_and_go_by_thousands),
-        E2E(health_of_a_service_follows_its_upstreams),
-        E2E(in_a_drain_it_is_alive_but_not_healthy),
-        E2E(a_worker_that_stands_still_is_told_within_ten_seconds),
         E2E(a_client_that_was_accepted_gets_its_answer_at_the_end),
         E2E(a_client_that_never_asks_does_not_hold_up_the_end),
-        E2E(a_reload_changes_the_address),
-        E2E(the_clients_of_an_old_address_get_their_answer),
-        E2E(an_address_in_use_refuses_the_reload),
-        E2E(wrong_addresses_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

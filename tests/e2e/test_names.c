@@ -1,9 +1,8 @@
 /*
- * Names of upstreams: looked up again and again, without making anybody wait,
- * whatever the name server does.
+ * Names of upstreams: looked up again and again, and what their answers change.
  */
 #include "command.h"
-#include "file.h"
+#include "named.h"
 #include "nameserver.h"
 #include "pair.h"
 #include "proxy.h"
@@ -16,44 +15,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#define INTERVAL "resolve_interval = 100ms\n"
-
-/* ---- a service whose upstream is a name ---- */
-
-struct scene {
-    struct loopback front;
-    struct loopback back[2]; /* 127.1.0.1 and 127.1.0.2, with one port */
-    int listener[2];
-    struct proxy *proxy;
-};
-
-static void scene_open(struct scene *scene, const char *service)
-{
-    scene->front = loopback_new();
-    scene->back[0] = loopback_on("127.1.0.1");
-    scene->back[1] = loopback_at("127.1.0.2", &scene->back[0]);
-    for (int i = 0; i < 2; i++) {
-        scene->listener[i] = socket_listen(&scene->back[i]);
-    }
-    scene->proxy =
-        proxy_start("[service web]\nlisten = %s\nupstream = %s\n" INTERVAL "%s",
-                    scene->front.text,
-                    loopback_at("up.example", &scene->back[0]).text, service);
-}
-
-/* A connection that reaches the upstream of that number. */
-static struct pair scene_connect(const struct scene *scene, int number)
-{
-    struct pair pair = {.client = socket_connect(&scene->front)};
-
-    pair.upstream = socket_accept(scene->listener[number]);
-    pair_ping(&pair);
-    return pair;
-}
 
 /* The next answers have been asked for and have come. */
 static void await_answers(void)
@@ -67,15 +28,15 @@ static void await_answers(void)
 
 static void new_answers_are_used_and_sessions_stay(void **state)
 {
-    struct scene scene;
+    struct named scene;
     struct pair old, new;
 
     (void)state;
     nameserver_answer("127.1.0.1");
-    scene_open(&scene, "");
+    named_open(&scene, "");
     proxy_line(scene.proxy,
                "^resolve name=up.example addresses=1 added=1 removed=0$");
-    old = scene_connect(&scene, 0);
+    old = named_connect(&scene, 0);
     proxy_mark(scene.proxy);
     nameserver_answer("127.1.0.2");
     proxy_line(scene.proxy,
@@ -83,7 +44,7 @@ static void new_answers_are_used_and_sessions_stay(void **state)
     proxy_line(scene.proxy,
                "^resolve name=up.example addresses=1 added=0 removed=1$");
     for (int i = 0; i < 5; i++) {
-        new = scene_connect(&scene, 1);
+        new = named_connect(&scene, 1);
         pair_close(&new);
     }
     pair_ping(&old);
@@ -100,14 +61,14 @@ static void new_answers_are_used_and_sessions_stay(void **state)
 /* What stays keeps its counters, and its clients by the hash. */
 static void an_upstream_that_stays_keeps_its_state(void **state)
 {
-    struct scene scene;
+    struct named scene;
     struct pair pair;
 
     (void)state;
     nameserver_answer("127.1.0.1");
-    scene_open(&scene, "balance = roundrobin\n");
+    named_open(&scene, "balance = roundrobin\n");
     proxy_line(scene.proxy, "^resolve name=up.example ");
-    pair = scene_connect(&scene, 0);
+    pair = named_connect(&scene, 0);
     nameserver_answer("127.1.0.1 127.1.0.2 ::1");
     proxy_line(scene.proxy, " addresses=3 added=2 ");
     stats_await(scene.proxy, "web", scene.back[0].text, "total", 1);
@@ -121,11 +82,11 @@ static void an_upstream_that_stays_keeps_its_state(void **state)
 
 static void five_hundred_addresses_are_all_used(void **state)
 {
-    struct scene scene;
+    struct named scene;
 
     (void)state;
     nameserver_answer_many(500);
-    scene_open(&scene, "");
+    named_open(&scene, "");
     proxy_line(scene.proxy, "^resolve name=up.example addresses=500 added=500");
     proxy_mark(scene.proxy);
     proxy_signal(scene.proxy, SIGUSR1);
@@ -136,11 +97,11 @@ static void five_hundred_addresses_are_all_used(void **state)
 
 static void answers_that_take_turns_lose_no_address(void **state)
 {
-    struct scene scene;
+    struct named scene;
 
     (void)state;
     nameserver_answer_in_turns("127.1.0.1 127.1.0.2");
-    scene_open(&scene, "");
+    named_open(&scene, "");
     proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
     proxy_line(scene.proxy, " addresses=2 ");
     proxy_mark(scene.proxy);
@@ -166,9 +127,10 @@ static void udp_sessions_stay_too(void **state)
     upstream[0] = udp_bind(&back[0]);
     upstream[1] = udp_bind(&back[1]);
     nameserver_answer("127.1.0.1");
-    proxy = proxy_start("[global]\ndrain_timeout = 50ms\n[service web]\n"
-                        "mode = udp\nlisten = %s\nupstream = %s\n" INTERVAL,
-                        front.text, loopback_at("up.example", &back[0]).text);
+    proxy =
+        proxy_start("[global]\ndrain_timeout = 50ms\n[service web]\n"
+                    "mode = udp\nlisten = %s\nupstream = %s\n" NAMED_INTERVAL,
+                    front.text, loopback_at("up.example", &back[0]).text);
     proxy_line(proxy, "^resolve name=up.example ");
     old = udp_connect(NULL, &front);
     udp_send(old, "a", 1);
@@ -189,13 +151,13 @@ static void udp_sessions_stay_too(void **state)
 
 static void expect_last_answer_kept(enum nameserver_code code)
 {
-    struct scene scene;
+    struct named scene;
     struct pair pair;
 
     nameserver_answer("127.1.0.1");
-    scene_open(&scene, "");
+    named_open(&scene, "");
     proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
-    pair = scene_connect(&scene, 0);
+    pair = named_connect(&scene, 0);
     nameserver_refuse(code);
     proxy_line(scene.proxy, "^resolve name=up.example error=\"");
     await_answers();
@@ -203,7 +165,7 @@ static void expect_last_answer_kept(enum nameserver_code code)
     await_answers();
     pair_ping(&pair);
     pair_close(&pair);
-    pair = scene_connect(&scene, 0);
+    pair = named_connect(&scene, 0);
     stats_await(scene.proxy, "web", NULL, "accepted", 2);
     proxy_mark(scene.proxy);
     assert_int_equal(proxy_count(scene.proxy, "^resolve "), 0);
@@ -233,11 +195,11 @@ static void an_empty_answer_keeps_the_last_good_one(void **state)
 
 static void a_name_that_fails_is_told_once(void **state)
 {
-    struct scene scene;
+    struct named scene;
 
     (void)state;
     nameserver_refuse(NAMESERVER_SERVFAIL);
-    scene_open(&scene, "");
+    named_open(&scene, "");
     proxy_line(scene.proxy, "^resolve name=up.example error=\"");
     proxy_mark(scene.proxy);
     await_answers();
@@ -246,7 +208,7 @@ static void a_name_that_fails_is_told_once(void **state)
     assert_int_equal(proxy_count(scene.proxy, "^resolve "), 0);
     nameserver_answer("127.1.0.2");
     proxy_line(scene.proxy, "^resolve name=up.example addresses=1 added=1 ");
-    struct pair pair = scene_connect(&scene, 1);
+    struct pair pair = named_connect(&scene, 1);
     pair_close(&pair);
     proxy_stop(scene.proxy);
 }
@@ -254,14 +216,14 @@ static void a_name_that_fails_is_told_once(void **state)
 /* Each state is told once, and none of them loses a connection. */
 static void a_server_that_flaps_loses_nothing(void **state)
 {
-    struct scene scene;
+    struct named scene;
     struct pair pair;
 
     (void)state;
     nameserver_answer("127.1.0.1");
-    scene_open(&scene, "");
+    named_open(&scene, "");
     proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
-    pair = scene_connect(&scene, 0);
+    pair = named_connect(&scene, 0);
     for (unsigned i = 0; i < 5; i++) {
         proxy_mark(scene.proxy);
         nameserver_refuse(i % 2 ? NAMESERVER_SERVFAIL : NAMESERVER_NXDOMAIN);
@@ -269,7 +231,7 @@ static void a_server_that_flaps_loses_nothing(void **state)
         nameserver_answer("127.1.0.1");
         proxy_line(scene.proxy,
                    "^resolve name=up.example addresses=1 added=0 removed=0$");
-        struct pair new = scene_connect(&scene, 0);
+        struct pair new = named_connect(&scene, 0);
         pair_close(&new);
         pair_ping(&pair);
     }
@@ -282,19 +244,19 @@ static void lies_change_nothing(void **state)
     static const enum nameserver_lie lies[] = {
         NAMESERVER_OTHER_ID, NAMESERVER_OTHER_QUESTION, NAMESERVER_OTHER_OWNER,
         NAMESERVER_GARBAGE};
-    struct scene scene;
+    struct named scene;
 
     (void)state;
     nameserver_be_given_up_soon(true);
     nameserver_answer("127.1.0.1");
-    scene_open(&scene, "");
+    named_open(&scene, "");
     proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
     for (unsigned i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
         proxy_mark(scene.proxy);
         nameserver_answer("127.1.0.2");
         nameserver_lie(lies[i]);
         proxy_line(scene.proxy, "^resolve name=up.example error=\"");
-        struct pair pair = scene_connect(&scene, 0);
+        struct pair pair = named_connect(&scene, 0);
         pair_close(&pair);
         nameserver_answer("127.1.0.1");
         proxy_line(scene.proxy,
@@ -304,126 +266,21 @@ static void lies_change_nothing(void **state)
     nameserver_be_given_up_soon(false);
 }
 
-static void a_server_that_falls_silent_changes_nothing(void **state)
-{
-    struct scene scene;
-
-    (void)state;
-    nameserver_be_given_up_soon(true);
-    nameserver_answer("127.1.0.1");
-    scene_open(&scene, "");
-    proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
-    nameserver_be_silent();
-    proxy_line(scene.proxy, "^resolve name=up.example error=\"");
-    proxy_reload(scene.proxy);
-    struct pair pair = scene_connect(&scene, 0);
-    nameserver_answer("127.1.0.2");
-    proxy_line(scene.proxy, "^resolve name=up.example addresses=2 added=1 ");
-    proxy_line(scene.proxy, "^resolve name=up.example .* removed=1$");
-    struct pair new = scene_connect(&scene, 1);
-    pair_ping(&pair);
-    pair_ping(&new);
-    proxy_stop(scene.proxy);
-    nameserver_be_given_up_soon(false);
-}
-
 static void a_service_without_any_address_is_told(void **state)
 {
-    struct scene scene;
+    struct named scene;
 
     (void)state;
     nameserver_answer("127.1.0.1");
-    scene_open(&scene, "upstream = silent.example:80\n");
+    named_open(&scene, "upstream = silent.example:80\n");
     proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
     proxy_stop(scene.proxy);
     assert_int_equal(proxy_count(scene.proxy, "^service "), 0);
     nameserver_refuse(NAMESERVER_NXDOMAIN);
-    scene_open(&scene, "");
+    named_open(&scene, "");
     proxy_line(scene.proxy, "^service service=web state=down upstreams=1$");
     nameserver_answer("127.1.0.2");
     proxy_line(scene.proxy, "^service service=web state=up$");
-    proxy_stop(scene.proxy);
-}
-
-/* ---- a server that is silent ---- */
-
-#define FOUR_NAMES                                                             \
-    "upstream = silent1.example:80\nupstream = silent2.example:80\n"           \
-    "upstream = silent3.example:80\nupstream = silent4.example:80\n"
-
-/* Before the five seconds that one silent server can cost. */
-static void expect_soon(int64_t since_ms)
-{
-    assert_in_range(wait_now_ms() - since_ms, 0, 4500);
-}
-
-static void a_silent_server_delays_nothing(void **state)
-{
-    struct fixture fixture;
-    int64_t begun_ms = wait_now_ms();
-
-    (void)state;
-    nameserver_be_silent();
-    fixture_open(&fixture, "", FOUR_NAMES);
-    expect_soon(begun_ms);
-    begun_ms = wait_now_ms();
-    proxy_reload(fixture.proxy);
-    proxy_reload(fixture.proxy);
-    expect_soon(begun_ms);
-    struct pair pair = pair_establish(&fixture);
-    pair_close(&pair);
-    begun_ms = wait_now_ms();
-    fixture_close(&fixture);
-    expect_soon(begun_ms);
-}
-
-static void the_watchdog_goes_on_beside_a_silent_server(void **state)
-{
-    struct sockaddr_un here = {.sun_family = AF_UNIX};
-    char notify[256], message[2048];
-    const char *const environment[] = {notify, "WATCHDOG_USEC=400000", NULL};
-    const struct proxy_options options = {.environment = environment};
-    int fd = socket_adopt(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-
-    (void)state;
-    nameserver_be_silent();
-    snprintf(here.sun_path, sizeof(here.sun_path), "%.100s",
-             file_path("notify"));
-    assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof(here)), 0);
-    snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s", here.sun_path);
-    struct proxy *proxy = proxy_launch(
-        &options, "[service web]\nlisten = %s\n" FOUR_NAMES INTERVAL,
-        loopback_new().text);
-    proxy_reload(proxy);
-    for (unsigned beats = 0; beats < 5;) {
-        ssize_t count;
-
-        assert_true(wait_readable(fd, test_slow() ? 5000 : 400));
-        count = recv(fd, message, sizeof(message) - 1, 0);
-        assert_true(count > 0);
-        message[count] = '\0';
-        beats += strstr(message, "WATCHDOG=1") != NULL;
-    }
-    proxy_stop(proxy);
-}
-
-/* More silent names than there are look-ups at a time on many machines. */
-static void silent_names_hold_up_no_other(void **state)
-{
-    struct scene scene;
-    char names[40 * 40];
-    size_t length = 0;
-
-    (void)state;
-    for (unsigned i = 0; i < 40; i++) {
-        length += (size_t)snprintf(names + length, sizeof(names) - length,
-                                   "upstream = silent%u.example:80\n", i);
-    }
-    nameserver_answer("127.1.0.1");
-    scene_open(&scene, names);
-    proxy_line(scene.proxy, "^resolve name=up.example addresses=1 ");
-    nameserver_answer("127.1.0.1 127.1.0.2");
-    proxy_line(scene.proxy, "^resolve name=up.example addresses=2 ");
     proxy_stop(scene.proxy);
 }
 
@@ -451,9 +308,6 @@ static void equal_names_are_asked_once(void **state)
 
 /* ---- the check ---- */
 
-#define CHECKED                                                                \
-    "[service web]\nlisten = 127.0.0.1:81\nupstream = 127.0.0.1:80\n"
-
 static void the_check_warns_of_names_that_do_not_resolve(void **state)
 {
     struct command_result result;
@@ -463,7 +317,8 @@ static void the_check_warns_of_names_that_do_not_resolve(void **state)
 
     (void)state;
     nameserver_refuse(NAMESERVER_NXDOMAIN);
-    path = command_check(&result, "none.ini", CHECKED "upstream = no.name:80");
+    path = command_check(&result, "none.ini",
+                         NAMED_CHECKED "upstream = no.name:80");
     assert_int_equal(result.status, 0);
     snprintf(expected, sizeof(expected),
              "%s:4: warning: no.name does not resolve: ", path);
@@ -472,32 +327,10 @@ static void the_check_warns_of_names_that_do_not_resolve(void **state)
     assert_non_null(strstr(result.out, ": ok"));
     assert_non_null(strstr(result.out, " pairs=2 ")); /* it counts as one */
     nameserver_answer("127.1.0.1 127.1.0.2");
-    command_check(&result, "good.ini", CHECKED "upstream = a.name:80");
+    command_check(&result, "good.ini", NAMED_CHECKED "upstream = a.name:80");
     assert_non_null(strstr(result.out, " pairs=3 "));
     assert_int_equal(result.status, 0);
     assert_string_equal(result.err, "");
-}
-
-static void the_check_waits_five_seconds_for_all_names(void **state)
-{
-    int64_t begun_ms = wait_now_ms();
-    struct command_result result;
-
-    (void)state;
-    nameserver_answer("127.1.0.1");
-    command_check(&result, "silent.ini",
-                  CHECKED FOUR_NAMES "upstream = up.example:80");
-    assert_int_equal(result.status, 0);
-    assert_in_range(wait_now_ms() - begun_ms, 4900, 9500); /* not 10 s */
-    for (unsigned i = 1; i <= 4; i++) {
-        char expected[80];
-
-        snprintf(expected, sizeof(expected),
-                 ":%u: warning: silent%u.example does not resolve: no answer",
-                 3 + i, i);
-        assert_non_null(strstr(result.err, expected));
-    }
-    assert_null(strstr(result.err, "up.example"));
 }
 
 int main(void)
@@ -514,14 +347,9 @@ int main(void)
         NAMES(a_name_that_fails_is_told_once),
         NAMES(a_server_that_flaps_loses_nothing),
         NAMES(lies_change_nothing),
-        NAMES(a_server_that_falls_silent_changes_nothing),
         NAMES(a_service_without_any_address_is_told),
-        NAMES(a_silent_server_delays_nothing),
-        NAMES(the_watchdog_goes_on_beside_a_silent_server),
-        NAMES(silent_names_hold_up_no_other),
         NAMES(equal_names_are_asked_once),
         NAMES(the_check_warns_of_names_that_do_not_resolve),
-        NAMES(the_check_waits_five_seconds_for_all_names),
     };
 
     nameserver_start();
