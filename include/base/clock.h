@@ -20,8 +20,8 @@ static inline uint64_t clock_now_ns(void)
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-/* Nanoseconds since 1970, as the system's clock has it: to be shown, not to be
- * counted on. */
+/* Nanoseconds since 1970 by the system's clock, which may jump: for display,
+ * not for intervals. */
 static inline uint64_t clock_unix_ns(void)
 {
     struct timespec now;

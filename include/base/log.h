@@ -1,5 +1,5 @@
 /*
- * log: lines to standard error, for which nobody waits.
+ * log: lines to standard error. The threads that log do not wait for them.
  *
  * Lines go into a queue of 1 MB, and a thread that does nothing else writes
  * them out. It alone waits when the log stands still: a full pipe, a frozen

@@ -1,11 +1,11 @@
 /*
  * log_sink: whole lines to a descriptor of any kind. It waits until they are
- * written; who may wait is for the log to say.
+ * written; base/log decides which thread waits.
  *
- * Lines are written several with one system call, at most PIPE_BUF bytes: that
- * much goes into a pipe in one piece, so that other processes may write to the
- * same one. A line is lost if the descriptor refuses it: a full disk, a limit
- * of the file's size, a reader that is gone.
+ * One system call writes several lines, at most PIPE_BUF bytes: a pipe takes
+ * that much in one piece, so that other processes may write to the same one. A
+ * line is lost if the descriptor refuses it: a full disk, a limit of the file's
+ * size, a reader that is gone.
  */
 #ifndef EVPROXY_BASE_LOG_SINK_H
 #define EVPROXY_BASE_LOG_SINK_H

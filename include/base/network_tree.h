@@ -1,6 +1,6 @@
 /*
- * network_tree: networks in an order, each with a value; which is the first
- * that contains an address? Pure. Built once, then only read, by any thread.
+ * network_tree: an ordered list of networks, each with a value: finds the first
+ * that contains an address. Pure. Built once, then only read, by any thread.
  *
  * A binary trie of prefixes without nodes that have one child only (Morrison,
  * "PATRICIA", 1968), one for each family. A network that an earlier one

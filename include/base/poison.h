@@ -1,5 +1,5 @@
 /*
- * poison: marks mapped memory that nobody may access for now.
+ * poison: marks mapped memory that must not be accessed for now.
  *
  * Under AddressSanitizer an access between poison_set and poison_lift aborts
  * the process; in other builds both do nothing. The bounds are multiples of 8.

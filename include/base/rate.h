@@ -49,7 +49,8 @@ struct rate {
 uint64_t rate_reserve(struct rate *rate, const struct rate_limit *limit,
                       uint64_t now_ns, uint64_t want, uint64_t *granted);
 
-/* It is not full before that time: what another process has lent is owed. */
+/* Takes over a debt from another process: the bucket is not full before that
+ * time. */
 void rate_owe(struct rate *rate, uint64_t full_ns);
 
 /* Puts tokens back that were granted and not spent. */

@@ -1,7 +1,7 @@
 /*
  * record_queue: a bounded queue of records of bytes, from many threads to one.
  *
- * A thread that pushes waits for nobody: neither for the reader nor for another
+ * A thread that pushes never waits: neither for the reader nor for another
  * thread that stands still in the middle of a push. A record that has no room
  * is refused. The records of one thread keep their order.
  *

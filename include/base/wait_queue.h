@@ -1,6 +1,6 @@
 /*
- * wait_queue: who waits for one of several things of a kind, shared fairly
- * between users. Pure.
+ * wait_queue: a queue for one of several equal things, shared fairly between
+ * users. Pure.
  *
  * Somebody else owns the things and grants what is free to those who wait; the
  * thing then stays reserved until the waiter takes it or cancels. What is free
@@ -15,16 +15,17 @@
  * with WAIT_QUEUE_SHARE or fewer it may always have the last one.
  *
  * A spare thing goes to the waiter whose user has the fewest; of equals, to the
- * first that came. So a user that has none goes before all that have some. Who
- * is passed over has more than another one that waits, and its own things that
- * come back bring it forward: when all have, it is in line with the others that
- * have none. No user waits for ever, unless it holds things for ever.
+ * first that came. So a user that has none goes before all that have some. A
+ * user that is passed over has more than another one that waits. As its own
+ * things come back it moves forward, and when all have come back it is in line
+ * with the others that have none. No user waits for ever, unless it holds
+ * things for ever.
  *
  * Only the first WAIT_QUEUE_LOOK waiters are compared, and those behind them as
  * long as nobody may have one: a grant costs the same however many wait. Each
- * grant takes a waiter out of the line, and it comes back at the end. So those
- * behind move up, and who is before them has at most WAIT_QUEUE_SHARE times the
- * spare ones.
+ * grant takes a waiter out of the queue, and it comes back at the end. So the
+ * waiters behind move up, and the users before them have at most
+ * WAIT_QUEUE_SHARE times the spare things each.
  *
  * Threads: under the owner's lock, except wait_queue_empty and waiter_count.
  */

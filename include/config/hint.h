@@ -1,7 +1,7 @@
 /*
- * hint: what a mistake in a configuration looks like to those who know other
- * programs. It only adds to errors that others have found, and decides nothing,
- * but for hint_refusal. Pure.
+ * hint: hints at mistakes in a configuration that users of other programs make.
+ * They are added to errors that are found elsewhere. Only hint_refusal finds an
+ * error itself. Pure.
  */
 #ifndef EVPROXY_CONFIG_HINT_H
 #define EVPROXY_CONFIG_HINT_H

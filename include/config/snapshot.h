@@ -67,7 +67,7 @@ struct config_upstream {
     unsigned line;
 };
 
-/* Whom a rule is about. */
+/* The clients that a rule applies to. */
 enum config_clients {
     CLIENTS_NETWORK,
     CLIENTS_UNIX, /* those without an IP address */

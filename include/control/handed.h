@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whose it is, if not a worker's. */
+/* The owner, if it is no worker. */
 #define HANDED_HTTP UINT32_MAX
 #define HANDED_MANAGER                                                         \
     (UINT32_MAX - 1) /* kept for the service manager: see                      \
@@ -42,7 +42,7 @@ struct handed {
 /* ---- in the process that hands them over ---- */
 
 /* Lists the sockets of a generation, of HTTP (fd -1: it has none) and of the
- * service manager. They stay whose they are. -1: no memory. */
+ * service manager. Their owners stay the same. -1: no memory. */
 int handed_collect(struct handed *handed, const struct generation *generation,
                    const struct handed_socket *http,
                    const struct inherited *inherited) WARN_UNUSED;

@@ -24,7 +24,7 @@ struct holder {
     char name[16]; /* of its program */
 };
 
-/* Finds who listens there, or, if type is SOCK_DGRAM, is bound there. An
+/* Finds the process that listens there, or, for SOCK_DGRAM, is bound there. An
  * address of all hosts overlaps with every one of its port. */
 void holder_find(const struct endpoint *endpoint, int type,
                  struct holder *holder);

@@ -5,8 +5,8 @@
  * At most HTTP_CLIENTS_MAX are served at once, each for HTTP_CLIENT_NS at most.
  * When there are that many, the one that has not moved for longest makes room
  * for a new one, if it has not moved for HTTP_IDLE_NS; else the new one waits
- * in the backlog. So a crowd that connects and never reads, or never asks,
- * keeps nobody out for long.
+ * in the backlog. So many clients that connect and never read, or send no
+ * request, do not keep others out for long.
  *
  * What there is to do for all clients is done for HTTP_SLICE_NS in a turn of
  * the loop, and goes on in the next one.

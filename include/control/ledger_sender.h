@@ -1,7 +1,7 @@
 /*
  * ledger_sender: tells the process that has taken over what is counted here
  * afterwards: the later passes of a ledger (control/ledger.h), and in the end
- * GOODBYE. Nobody answers. Control thread.
+ * GOODBYE. There are no answers. Control thread.
  */
 #ifndef EVPROXY_CONTROL_LEDGER_SENDER_H
 #define EVPROXY_CONTROL_LEDGER_SENDER_H

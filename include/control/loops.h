@@ -2,8 +2,8 @@
  * loops: upstreams that lead back to the service that they belong to, as far as
  * only this machine can tell: by its addresses, and by what names resolve to.
  * Loops by addresses that every machine has are refused with the text of the
- * configuration (config/check.h), and what nobody can tell beforehand ends at
- * run time (proxy/loop_guard.h). Control thread.
+ * configuration (config/check.h). Loops that cannot be known beforehand are
+ * ended at run time (proxy/loop_guard.h). Control thread.
  *
  * Where the system does not tell its addresses (a sandbox without netlink
  * sockets), those of the loopback interface remain.

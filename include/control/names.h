@@ -6,9 +6,9 @@
  * The targets of an SRV name's records are host names of the table as others
  * are, and are looked up as often as the SRV name.
  *
- * The table outlives generations. A new one takes its addresses from here and
- * waits for nobody: a name without a good answer has none, and its upstream is
- * down.
+ * The table outlives generations. A new generation takes its addresses from
+ * here and does not wait: a name without a good answer has none, and its
+ * upstream is down.
  *
  * A failed or empty answer changes nothing. An address or record that a good
  * answer lacks stays until a second good answer lacks it too, since a server

@@ -38,8 +38,8 @@ int session_sender_send(struct session_sender *sender, struct ledger *ledger,
                         struct workers *workers, int channel,
                         struct channel_message *message) WARN_UNUSED;
 
-/* The new process has answered one of them. False: none is under way that it
- * has to answer; the last one has no answer of its own. */
+/* The new process has answered one of them. False: it owes no answer; the last
+ * message has none. */
 bool session_sender_answered(struct session_sender *sender) WARN_UNUSED;
 
 static inline bool session_sender_begun(const struct session_sender *sender)

@@ -1,6 +1,6 @@
 /*
  * session_taker: the connections of an upgrade on their way from the messages
- * to the workers of the new process, each of which gets as many as the others.
+ * to the workers of the new process, evenly.
  * Control thread, outside its loop: it waits for the workers here.
  */
 #ifndef EVPROXY_CONTROL_SESSION_TAKER_H

@@ -3,7 +3,7 @@
  *
  *      serving      until SIGTERM
  *      delaying     for drain_delay: new connections are taken, while balancers
- *                   in front see by /healthz that they should look away
+ *                   in front see by /healthz that they should send no more
  *      draining     for drain_timeout: none is taken; those that there are may
  *                   finish. With drain_spread the second half ends what is
  *                   left evenly, so that its clients do not all come back at

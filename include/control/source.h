@@ -22,7 +22,7 @@ const char *source_name(const struct source *source);
 struct config *source_load(const struct source *source,
                            struct config_errors *errors) WARN_UNUSED;
 
-/* Writes the doubts about its values to the log. */
+/* Writes warnings about its values to the log. */
 void source_print_warnings(const struct source *source,
                            const struct config *config);
 

@@ -2,8 +2,8 @@
  * spawn: starts the binary that is on disk now, as this process was started.
  * Control thread.
  *
- * What the new process writes to its standard error until it knows better goes
- * into a pipe, so that its last words are known if it fails.
+ * Standard error of the new process is a pipe at first, so that its last lines
+ * are known if it fails. The new process then changes to the log's descriptor.
  */
 #ifndef EVPROXY_CONTROL_SPAWN_H
 #define EVPROXY_CONTROL_SPAWN_H

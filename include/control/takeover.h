@@ -4,11 +4,11 @@
  * What the two say to each other is in control/upgrade_message.h. Control
  * thread.
  *
- * Until the old process says COMMIT nothing happens here that anybody could
- * notice: the workers are frozen, and the control thread waits for one message
- * after the other, outside its loop. A failure ends this process, and the old
- * one goes on. If the old process ends once this one holds all, this one goes
- * on without its word.
+ * Until the old process says COMMIT this one has no effect on others: the
+ * workers are frozen, and the control thread waits for one message after the
+ * other, outside its loop. A failure ends this process, and the old one goes
+ * on. If the old process ends once this one holds everything, this one goes on
+ * without COMMIT.
  */
 #ifndef EVPROXY_CONTROL_TAKEOVER_H
 #define EVPROXY_CONTROL_TAKEOVER_H

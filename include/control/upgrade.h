@@ -14,9 +14,9 @@
  *                                           ▼
  *                                      COMMITTING ──▶ LEFT
  *
- * Until the new process has said STARTED everything is this one's, and it goes
- * on if the other one ends, says so, or is silent for 10 s. Afterwards only
- * that is left here which cannot move; its ends are told to the new process.
+ * Until the new process has said STARTED, this one has everything, and goes on
+ * if the other one ends, says so, or is silent for 10 s. Afterwards this one
+ * has only the sessions that cannot move, and tells the new one how they end.
  */
 #ifndef EVPROXY_CONTROL_UPGRADE_H
 #define EVPROXY_CONTROL_UPGRADE_H

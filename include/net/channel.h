@@ -1,7 +1,7 @@
 /*
  * channel: messages with descriptors between two processes, through a pair of
- * unix sockets (SOCK_SEQPACKET, SCM_RIGHTS). What the bytes mean is not this
- * room's business.
+ * unix sockets (SOCK_SEQPACKET, SCM_RIGHTS). It does not know what the bytes
+ * mean.
  *
  * A descriptor that is sent stays the sender's too: both name the same open
  * file. One that is received is the receiver's, with FD_CLOEXEC.

@@ -35,7 +35,7 @@
 /* Of runnable links, and of deferred ones. The owner gives each a kind. */
 #define LOOP_QUEUES 6
 
-/* A turn that takes longer keeps others waiting for what they notice. */
+/* A turn that takes longer delays other connections noticeably. */
 #define LOOP_LONG_TURN_NS (100 * NS_PER_MS)
 
 struct loop;

@@ -52,8 +52,8 @@ struct sock_options {
 enum io sock_recv(struct sock *sock, void *buffer, size_t size,
                   size_t *count) WARN_UNUSED;
 
-/* How much work OpenSSL's reads in this thread were since the last call, as
- * that of so many bytes. 0 if OpenSSL does not read this socket: then its bytes
+/* The work of OpenSSL's reads in this thread since the last call, counted in
+ * bytes as in tls_bio.h. 0 if OpenSSL does not read this socket: then its bytes
  * are all the work. */
 size_t sock_take_work(const struct sock *sock);
 

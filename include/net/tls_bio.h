@@ -51,7 +51,7 @@ struct tls_call *tls_bio_begin(struct sock *sock, struct ssl_st *ssl);
  * before each of its own. False: no memory. */
 bool tls_bio_attach(struct ssl_st *ssl) WARN_UNUSED;
 
-/* The connection has read data: its barren records are forgotten. */
+/* The connection has read data: the count of records without data restarts. */
 void tls_bio_had_data(struct ssl_st *ssl);
 
 /* The work of this thread since it was last taken. */

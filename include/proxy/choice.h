@@ -67,7 +67,8 @@ enum choice_answer choice_connect(struct choice *choice,
 void choice_fail(struct choice *choice, struct plane *plane, struct sock *sock,
                  int error);
 
-/* The upstream is not the one, through no failure of a connect: closes sock. */
+/* Gives this upstream up for the next one, without counting a failure: closes
+ * sock. */
 void choice_pass_over(struct choice *choice, struct sock *sock);
 
 /* Why no upstream was found. */

@@ -20,9 +20,10 @@
  *
  * Most of the work of a move is the kernel's, for each descriptor. It is done
  * while the sessions go on in the old process: their sockets are watched in the
- * new one before they freeze. What ends meanwhile has a place in vain; what
- * begins travels with its descriptors after the freeze. An older binary does
- * not announce, or does not listen to it, and all travel so.
+ * new one before they freeze. A session that ends before the freeze leaves its
+ * place unused. One that begins after the announcement is sent with its
+ * descriptors after the freeze. If one of the binaries is older and knows no
+ * announcements, all sessions are sent that way.
  */
 #ifndef EVPROXY_PROXY_HANDOVER_H
 #define EVPROXY_PROXY_HANDOVER_H
@@ -64,8 +65,9 @@ bool handover_freeze(struct plane *plane, struct handover *handover);
 /* All goes on here. Frees the list. */
 void handover_thaw(struct plane *plane, struct handover *handover);
 
-/* What the new process has goes on there. What stays goes on here, in a drain.
- * Closes the listening sockets without emptying them. Frees the list. */
+/* The sessions that the new process has taken continue there. The others
+ * continue here, in a drain. Closes the listening sockets without emptying
+ * them. Frees the list. */
 void handover_depart(struct plane *plane, struct handover *handover);
 
 /* One connection that arrives, and in the end whether it has. */

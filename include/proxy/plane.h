@@ -1,7 +1,7 @@
 /*
- * plane: the ground that everything of one data-plane thread stands on: its
- * loop, its share of the memory, the generations it holds, and what it is short
- * of. It knows neither listeners nor sessions; reactor.h puts them on top.
+ * plane: what everything in one data-plane thread uses: its loop, its share of
+ * the memory, the generations it holds, and its shortages. It knows neither
+ * listeners nor sessions; reactor.h puts them on top.
  *
  * Everything in it belongs to the thread that turns its loop. It has no thread
  * of its own: a worker runs one, and so does a test.

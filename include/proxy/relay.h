@@ -20,12 +20,13 @@
  * block is used. A slow peer costs one block or, in bulk, one pipe; in the
  * kernel the source's receive buffer grows only as receive_growth allows.
  *
- * Where splice cannot be used, as with TLS, a full block in bulk is written
- * with the word that more follows: TCP then makes large segments of several
- * blocks. The end of a pump pushes what TCP still holds.
+ * Where splice cannot be used, as with TLS, a full block in bulk is written as
+ * one that more bytes follow: TCP then makes large segments of several blocks.
+ * The end of a pump pushes what TCP still holds.
  *
- * A pump has four answers and no fifth: an edge that nobody waits for is lost.
- * Belongs to the thread of its session.
+ * A pump that is not at the end always leaves a relay_wait that pumps it again.
+ * Events are edge-triggered, so an edge that comes while the relay waits for
+ * nothing would be lost. Belongs to the thread of its session.
  */
 #ifndef EVPROXY_PROXY_RELAY_H
 #define EVPROXY_PROXY_RELAY_H

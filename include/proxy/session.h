@@ -17,7 +17,7 @@
  *            has delivered the bytes that came before
  * FROZEN     the session is about to move elsewhere (session_image.h)
  *
- * The record is small, for there may be a million: four cache lines. An event
+ * The record is small, as there may be a million: four cache lines. An event
  * of an idle session touches the first of them and its relay's.
  */
 #ifndef EVPROXY_PROXY_SESSION_H
@@ -83,8 +83,8 @@ struct session {
 _Static_assert(sizeof(struct session) <= SESSION_BYTES_MAX,
                "an idle connection costs no more than its record");
 
-/* Whom the session is for. While the preface is read, a PROXY header may have
- * named somebody else than the peer, which session->client still is. */
+/* The client of the session. While the preface is read, session->client is the
+ * peer, and a PROXY header may already have named another client. */
 static inline const struct addr *session_client(const struct session *session)
 {
     const struct preface *preface = &session->opening.preface;

@@ -8,8 +8,8 @@
  *
  * Until session_depart the session keeps everything it has and can go on. The
  * image that arrives must have duplicates of the descriptors, as SCM_RIGHTS
- * makes them for another process. How an image is carried (by a message, or in
- * records through a socket) is not this room's business.
+ * makes them for another process. It does not matter here how an image is
+ * carried: by a message, or in records through a socket.
  */
 #ifndef EVPROXY_PROXY_SESSION_IMAGE_H
 #define EVPROXY_PROXY_SESSION_IMAGE_H

@@ -7,8 +7,8 @@
 
 #include "proxy/plane.h"
 
-/* The message PLANE_PLACE has come: who has waited longest tries, and the next
- * while there are places. */
+/* The message PLANE_PLACE has come: the session that has waited longest tries,
+ * then the next ones, while there are places. */
 void session_queue_called(struct plane *plane);
 
 /* The plane has a new generation. Sessions that wait go on by it, if it has

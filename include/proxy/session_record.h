@@ -3,9 +3,9 @@
  * from one process to another. Pure.
  *
  * The bytes that a relay holds do not fit into a record of a bounded size. They
- * travel before it, and the record tells how many they are. So do the
- * descriptors travel beside it, in this order: client, upstream, and the ends
- * of each pipe that has bytes, the reading one first.
+ * travel before it, and the record has their number. The descriptors travel
+ * beside it, in this order: client, upstream, and the ends of each pipe that
+ * has bytes, the reading one first.
  */
 #ifndef EVPROXY_PROXY_SESSION_RECORD_H
 #define EVPROXY_PROXY_SESSION_RECORD_H
@@ -27,8 +27,8 @@ struct session_record {
     uint32_t fd_count; /* that travel with it */
 };
 
-/* Writes a record with that tag. Answers how many descriptors are its own, and
- * sets them. */
+/* Writes a record with that tag. Sets the descriptors that travel with it, and
+ * answers their number. */
 unsigned session_record_write(struct record_writer *writer, unsigned tag,
                               const struct session_record *session,
                               int fds[SESSION_RECORD_FDS_MAX]);

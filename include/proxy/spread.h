@@ -1,17 +1,19 @@
 /*
  * spread: how many TCP sessions each worker has, and which worker gets a
- * connection that one of them has accepted. The kernel deals connections out by
- * a hash, so of a few that last one worker gets twice as many as another. It
- * makes no system call; proxy/transfer.h carries the connection.
+ * connection that one of them has accepted. The kernel distributes connections
+ * by a hash. So of a few long connections one worker can get twice as many as
+ * another. This room makes no system call; proxy/transfer.h carries the
+ * connection.
  *
- * The measure is a count. What a connection will be is not known when it is
- * accepted, and of a burst none has moved bytes yet, so only a count tells the
- * places of a burst apart. Time decides against it in one case: a worker that
- * is busy with few sessions gets none from one that is idle with many.
+ * The load of a worker is measured by its number of sessions. The load that a
+ * new connection will cause is not known when it is accepted, and while a burst
+ * is accepted none of its connections has moved bytes. Processor time overrides
+ * the number in one case: a busy worker with few sessions gets none from an
+ * idle one with many.
  *
- * Short connections are even by their number, and a hand-over costs more than
- * it would even out. So a worker hands none over, and gets none, while most of
- * what comes there ends within SPREAD_BRIEF_NS.
+ * Short connections are distributed evenly because there are many, and a
+ * hand-over costs more than it gains. So a worker hands none over, and gets
+ * none, while most of its connections end within SPREAD_BRIEF_NS.
  *
  * Each worker writes a cache line of its own, and another reads it only when it
  * accepts a connection and has more sessions than the least that it saw.

@@ -6,8 +6,8 @@
  * It travels in the receiver's mailbox, in the epoch of the generation that the
  * sender has: only if the receiver has been sent that generation, and neither a
  * newer one nor its drain. As messages arrive in order, the generation is the
- * receiver's current one when the connection arrives, so nobody has to hold it
- * on the way, and none arrives in a drain.
+ * receiver's current one when the connection arrives. So the generation needs
+ * no hold on the way, and no connection arrives in a drain.
  */
 #ifndef EVPROXY_PROXY_TRANSFER_H
 #define EVPROXY_PROXY_TRANSFER_H

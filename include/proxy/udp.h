@@ -1,15 +1,15 @@
 /*
- * udp: the ground of a plane's UDP: its sessions, their table, and the two
+ * udp: the common part of a plane's UDP: its sessions, their table, and the two
  * batches through which datagrams pass. Made with the first UDP listener that
  * the plane gets; without one it costs nothing.
  *
  *      clients ──▶ listener ──▶ batch up ──▶ session ──▶ its own socket
  *                  the same ◀── batch down ◀── recv ◀───── connected
  *
- * One call takes what has come for many sessions, and one gives the replies of
- * many sessions back: the batch down leaves when it is full, at the end of the
- * loop's turn, or before one of its sessions ends. Between datagrams no buffer
- * is held. What cannot go now is dropped and counted.
+ * One system call receives the datagrams of many sessions, and one sends the
+ * replies of many sessions: the batch down is sent when it is full, at the end
+ * of the loop's turn, or before one of its sessions ends. Between datagrams no
+ * buffer is held. A datagram that cannot be sent now is dropped and counted.
  */
 #ifndef EVPROXY_PROXY_UDP_H
 #define EVPROXY_PROXY_UDP_H

@@ -24,7 +24,7 @@
 
 #include "proxy/udp.h"
 
-/* Nothing but silence tells that a session is over while the process stops. */
+/* While the process stops, a session that has been quiet so long is over. */
 #define UDP_DRAIN_QUIET_NS (2 * NS_PER_S)
 
 /* The one that the datagram belongs to, or NULL. */

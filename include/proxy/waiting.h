@@ -20,8 +20,8 @@
  * data stream summary: the count-min sketch", 2005), so that a connection costs
  * neither a lock nor memory: two counters for each source, of which the smaller
  * one counts. With k sources at their limit, another one is refused by mistake
- * with a probability of (k / 65536)^2. Nobody can aim: the hash has a secret
- * seed.
+ * with a probability of (k / 65536)^2. The hash has a secret seed, so that an
+ * attacker cannot choose sources that have another one refused.
  *
  * Knows nothing of sessions. Places and lines belong to their worker's thread,
  * the rest to any.

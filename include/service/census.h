@@ -46,7 +46,8 @@ void census_subtract(struct census *census);
  * False: there are not, or others have begun to end them. */
 bool census_claim(struct census *census, uint32_t max) WARN_UNUSED;
 
-/* Release: who reads it also sees the claim that the worker made before. */
+/* Release: a thread that reads it also sees the claim that the worker made
+ * before. */
 static inline void census_publish(struct census *census, unsigned worker,
                                   uint64_t oldest_ns)
 {

@@ -4,8 +4,8 @@
  * Each worker alone writes its counters, and the control thread reads those of
  * all and adds them up. So a counter is an atomic without contention, and an
  * addition is a load, an add and a store. The store releases and the reader
- * acquires: who sees a counter's new value also sees all that the worker
- * counted before it (plain moves on x86).
+ * acquires: a thread that sees a counter's new value also sees all that the
+ * worker counted before it (plain moves on x86).
  */
 #ifndef EVPROXY_SERVICE_COUNTER_H
 #define EVPROXY_SERVICE_COUNTER_H

@@ -99,8 +99,8 @@ static inline const char *upstream_state_name(bool up, bool drained)
 
 /*
  * Counts one connection, or answers false if that would exceed max (0: no
- * limit). Exact over all workers. Pair with upstream_leave, which calls who
- * waits for the place.
+ * limit). Exact over all workers. Pair with upstream_leave, which calls the
+ * connection that waits for the place.
  */
 bool upstream_enter(struct upstream *upstream, uint32_t max) WARN_UNUSED;
 void upstream_leave(struct upstream *upstream);

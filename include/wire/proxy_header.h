@@ -1,7 +1,7 @@
 /*
  * proxy_header: the PROXY protocol, version 1 (a line) and 2 (binary): the
  * addresses of a connection, which a proxy in front sends before its first
- * byte. Pure; any thread. The caller decides whom to believe.
+ * byte. Pure; any thread. The caller decides which senders it trusts.
  *
  * Source: W. Tarreau, "The PROXY protocol, versions 1 and 2", HAProxy's
  * doc/proxy-protocol.txt, whose sections are named in the source.
