@@ -2,7 +2,7 @@
  * freelist: the numbers of free blocks, last in, first out. Pure.
  *
  * The bottom of the stack has been free longest. `low` is the least count since
- * freelist_restart: nobody has needed the blocks below it since then. The owner
+ * freelist_restart: the blocks below it have not been needed since. The owner
  * takes these out, gives their memory back to the system, and puts them back
  * as clean.
  *

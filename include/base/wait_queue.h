@@ -2,11 +2,11 @@
  * wait_queue: a queue for one of several equal things, shared fairly between
  * users. Pure.
  *
- * Somebody else owns the things and grants what is free to those who wait; the
- * thing then stays reserved until the waiter takes it or cancels. What is free
- * and not reserved is spare. A user has a waiter in each of several threads,
- * linked in a ring. Each counts the things that it has; nobody adds the counts
- * of a ring up before things are short.
+ * The owner of the things grants free ones to waiters. A granted thing stays
+ * reserved until the waiter takes it or cancels. A thing that is free and not
+ * reserved is spare. A user has a waiter in each of several threads, linked in
+ * a ring. Each waiter counts the things that it has. The counts of a ring are
+ * added up only when things are short.
  *
  * A user may have one more if it has at most WAIT_QUEUE_SHARE times the spare
  * ones (dynamic thresholds: Choudhury and Hahne, IEEE/ACM ToN 1998). So the
@@ -22,9 +22,9 @@
  * things for ever.
  *
  * Only the first WAIT_QUEUE_LOOK waiters are compared, and those behind them as
- * long as nobody may have one: a grant costs the same however many wait. Each
- * grant takes a waiter out of the queue, and it comes back at the end. So the
- * waiters behind move up, and the users before them have at most
+ * long as none of them may have one: a grant costs the same however many wait.
+ * Each grant takes a waiter out of the queue, and it comes back at the end. So
+ * the waiters behind move up, and the users before them have at most
  * WAIT_QUEUE_SHARE times the spare things each.
  *
  * Threads: under the owner's lock, except wait_queue_empty and waiter_count.
@@ -71,7 +71,7 @@ static inline void waiter_count(struct waiter *waiter, uint32_t change)
 }
 
 /* Whether the waiter may take one of `free` free things out of `all` at once:
- * whether its user may have one more. The owner grants until nobody who waits
+ * whether its user may have one more. The owner grants until no user that waits
  * may have one, so each of these has more. */
 bool wait_queue_admits(const struct wait_queue *queue,
                        const struct waiter *waiter, uint32_t free,
@@ -81,7 +81,7 @@ bool wait_queue_admits(const struct wait_queue *queue,
 void wait_queue_join(struct wait_queue *queue, struct waiter *waiter);
 
 /* Grants one of `free` free things to the next waiter and answers it; NULL if
- * nobody who waits may have one. The owner calls it until it answers NULL. */
+ * no user that waits may have one. The owner calls it until it answers NULL. */
 struct waiter *wait_queue_grant(struct wait_queue *queue, uint32_t free);
 
 /* Ends the waiter's grant, since it takes the thing; false if it has none. */

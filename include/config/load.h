@@ -1,7 +1,7 @@
 /*
  * load: a text or a file to a snapshot, or to its errors.
  *
- * Pure but for the files that it reads: the configuration, and those of
+ * Pure except for the files that it reads: the configuration, and those of
  * networks that allow and deny name. Whether an address can be opened or a user
  * exists is found out at the start, not here.
  */

@@ -1,6 +1,6 @@
 /*
  * capacity: how many connections a configuration can hold on a machine, by each
- * limit, and the report of it that -t prints. Pure but for the callbacks that
+ * limit, and the report of it that -t prints. Pure except for callbacks that
  * know the names. UDP sessions are connections.
  *
  * The first limits are of connections that are held, idle ones too; the least

@@ -21,7 +21,7 @@ struct health_options {
     unsigned queue; /* of the loop: TLS handshakes that are due */
 
     /* An upstream with on_down = reset was taken out: its connections that
-     * began before upstream.reset_ns are to be reset. NULL: nobody cares. */
+     * began before upstream.reset_ns are to be reset. NULL: none. */
     void (*on_down)(void *arg);
     void *arg;
 };

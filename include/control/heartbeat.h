@@ -21,7 +21,7 @@ struct heartbeat {
     const struct systemd *systemd;
     struct wheel_timer timer; /* its kind is set */
 
-    bool asked_for; /* somebody asks, besides the watchdog */
+    bool asked_for; /* HTTP asks, besides the watchdog */
     bool stuck;     /* a worker has not answered the last beat */
 };
 

@@ -30,7 +30,7 @@ struct ledger_known_upstream {
     uint32_t streak;           /* of its checks */
 };
 
-/* All-zero but for its first two fields: nothing was read. */
+/* All-zero except for its first two fields: nothing was read. */
 struct ledger_reader {
     struct generation *generation;
     struct service_sums *removed; /* of generations */

@@ -1,6 +1,6 @@
 /*
  * local_ports: how many connections to upstreams the local ports suffice for.
- * Pure but for the callbacks that know the names.
+ * Pure except for the callbacks that know the names.
  *
  * TCP: the kernel gives a port to any number of connections as long as these
  * differ in the local address or in the upstream's address. So each pair of a

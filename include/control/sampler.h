@@ -32,7 +32,7 @@ struct sampler {
     struct list link; /* in the queue */
 };
 
-/* The fields above the second group are set. Nobody holds a sample: frees all.
+/* The fields above the second group are set. No sample is held: frees all.
  */
 void sampler_fini(struct sampler *sampler);
 

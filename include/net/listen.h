@@ -22,7 +22,7 @@ struct listen_options {
 /*
  * A non-blocking socket bound to the endpoint; it does not listen yet. An IPv6
  * endpoint of all addresses takes IPv4 too, and becomes IPv4 on a machine
- * without IPv6. For a unix path, a socket file that nobody answers on is
+ * without IPv6. For a unix path, a socket file without a listener is
  * removed first. -1 with errno.
  *
  * The kernel lets sockets share a port only if they belong to one user. So a

@@ -52,7 +52,7 @@ static inline struct pipe *pipe_at(struct pipe_pool *pool, uint32_t number)
     return &pool->pipes[number - 1];
 }
 
-/* Closes the pipes that nobody needed since the last call. True: a later call
+/* Closes the pipes that were not needed since the last call. True: a later call
  * could close more. */
 bool pipe_pool_trim(struct pipe_pool *pool);
 

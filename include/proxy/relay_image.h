@@ -27,7 +27,7 @@ void relay_save(struct relay *relay, const struct relay_context *context,
                 struct relay_image *image);
 
 /*
- * Takes an image up in a relay that is all-zero but for its direction. Copies
+ * Takes an image up in a relay that is all-zero except its direction. Copies
  * the bytes of the block, and owns the pipe, also when it fails. -1 with errno
  * = ENOBUFS: there is no block for the bytes, or it is too small, or there is
  * no place for the pipe. The service gets the block even if others wait for

@@ -97,7 +97,7 @@ static inline const struct addr *session_client(const struct session *session)
 
 /* ---- a record ---- */
 
-/* All-zero but for its service, its client and the time; this plane holds the
+/* All-zero except its service, its client and the time; this plane holds the
  * service's generation for it. NULL with errno. */
 struct session *session_create(struct plane *plane, struct service *service,
                                const struct addr *client) WARN_UNUSED;
@@ -174,7 +174,7 @@ void session_close_side(struct plane *plane, struct session *session,
 void session_close(struct plane *plane, struct session *session,
                    enum cause cause);
 
-/* Ends at most count sessions with cause drain, but for frozen ones, in the
+/* Ends at most count sessions with cause drain, except frozen ones, in the
  * order of their numbers from *next on, which it moves behind them. Returns how
  * many. */
 uint32_t session_reset_some(struct plane *plane, uint32_t *next,

@@ -56,7 +56,7 @@ void session_depart_process(struct plane *plane, struct session *session);
 int session_arrive(struct plane *plane,
                    const struct session_image *image) WARN_UNUSED;
 
-/* Closes the descriptors of an image that nobody takes up. */
+/* Closes the descriptors of an image that is not taken up. */
 void session_image_close(const struct session_image *image);
 
 /* The same as session_arrive, and the session is frozen: session_thaw lets it

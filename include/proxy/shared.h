@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 /*
- * A kind of event that anybody can cause and that the log tells at most once a
+ * A kind of event that any client can cause, so the log tells it at most once a
  * second, with the number of them. Any worker adds; the worker that moves
  * logged_ns by compare-and-swap writes the line.
  */

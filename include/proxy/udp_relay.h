@@ -15,7 +15,7 @@ enum udp_relay {
     UDP_RELAY_EMPTY,    /* nothing more now: an event will tell */
     UDP_RELAY_MORE,     /* it had its turn and has more */
     UDP_RELAY_FINISHED, /* the last reply that is due is in the batch down */
-    UDP_RELAY_GONE,     /* the network says that nobody takes datagrams there */
+    UDP_RELAY_GONE,     /* the network says that no socket receives there */
 };
 
 /* Counts datagrams that are not passed on. */

@@ -52,7 +52,7 @@ struct queue_part {
     _Atomic bool called;        /* any thread sets it, the worker clears it */
 };
 
-/* All-zero: nobody can wait. */
+/* All-zero: no connection can wait. */
 struct queue {
     _Atomic uint32_t count; /* places of all workers; they add and subtract, any
                                thread reads */
@@ -65,7 +65,7 @@ struct queue {
 int queue_init(struct queue *queue, unsigned workers) WARN_UNUSED;
 void queue_fini(struct queue *queue);
 
-/* Whether nobody waits. */
+/* Whether no connection waits. */
 static inline bool queue_empty(const struct queue *queue)
 {
     return atomic_load(&queue->count) == 0;
@@ -83,7 +83,7 @@ void queue_leave(struct queue *queue, struct queue_part *part,
 struct queue_place *queue_choose(struct queue *queue,
                                  struct queue_part *part) WARN_UNUSED;
 
-/* Whether somebody has called the worker since it was last asked. */
+/* Whether the worker has been called since this was last asked. */
 bool queue_called(struct queue_part *part) WARN_UNUSED;
 
 /* The first place of the worker's part, and the one that follows; NULL: none.

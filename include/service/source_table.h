@@ -34,7 +34,7 @@ struct source_id {
 
 struct source_id source_id_of(const struct network *network);
 
-/* The lock of the source's shard guards it, but for the rate's own word. */
+/* The lock of the source's shard guards it, except for the rate's own word. */
 struct source_entry {
     uint64_t high; /* of its source */
     uint64_t low;

@@ -73,7 +73,7 @@ enum cause failure_cause(enum failure failure);
 enum drop {
     DROP_RATE,    /* it is over a rate of bytes */
     DROP_SEND,    /* the socket took it not at once */
-    DROP_GONE,    /* nobody takes datagrams at the upstream */
+    DROP_GONE,    /* no socket receives at the upstream */
     DROP_REFUSED, /* its client has no session and was given none */
     DROP_QUEUE,   /* the kernel's queue at the listener was full */
     DROPS

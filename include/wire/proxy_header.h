@@ -45,7 +45,7 @@ struct proxy_header {
  * wrong TLVs of version 2 when all have arrived, so that a call after each byte
  * is cheap. TLVs must fill the header exactly. A CRC32c among them is checked,
  * and there may be one only; proxy_header_tlvs finds the others. What follows
- * LOCAL or UNSPEC in version 2 is skipped, as specified, but for a CRC32c where
+ * LOCAL or UNSPEC in version 2 is skipped, as specified, except a CRC32c where
  * the family's addresses end; what follows UNKNOWN on a line is skipped.
  */
 int proxy_header_parse(const uint8_t *bytes, size_t count,

@@ -2,7 +2,7 @@
 
 #include <sys/param.h>
 
-/* 0: nobody wants to know. */
+/* 0: no heartbeat is needed. */
 static uint64_t interval_ns(const struct heartbeat *heartbeat)
 {
     uint64_t watchdog_ns = heartbeat->systemd->watchdog_ns / 2;

@@ -310,7 +310,7 @@ int listeners_open(struct generation *wanted, const struct generation *running,
 
     assert(plan->listen_count == wanted->listen_count);
     for (i = 0; i < plan->listen_count; i++) {
-        /* What is bound for TCP and does not listen is in nobody's way. */
+        /* A TCP socket that is bound and does not listen does not conflict. */
         claims.count = is_udp(&listens[i]) ? i : 0;
         if (plan->listens[i].action == RELOAD_KEEP) {
             share(&listens[i], &running->listens[plan->listens[i].old_index]);

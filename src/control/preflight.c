@@ -26,7 +26,7 @@ static int probe_unix(const struct endpoint *endpoint, struct holder *holder)
         return EEXIST;
     }
     holder_find(endpoint, SOCK_STREAM, holder);
-    /* A start removes the file of a socket that nobody has any more. */
+    /* A start removes the file of a socket without a listener. */
     return holder->kind == HOLDER_UNKNOWN ? 0 : EADDRINUSE;
 }
 

@@ -369,7 +369,8 @@ static const char *read_commit(struct takeover *takeover,
                : protocol_error;
 }
 
-/* This process holds all. If the old one is gone, nobody else has it. */
+/* This process holds everything. If the old one is gone, no other process has
+ * it. */
 static const char *await_commit(struct takeover *takeover)
 {
     const char *error = say_word(takeover, UPGRADE_READY);

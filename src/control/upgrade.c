@@ -303,7 +303,7 @@ static void depart(struct upgrade *upgrade)
     arm(upgrade, TELL_NS);
 }
 
-/* Nobody listens any more. */
+/* The new process reads no more messages. */
 static void close_channel(struct upgrade *upgrade)
 {
     upgrade->sender.silent = true;

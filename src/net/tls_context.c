@@ -109,7 +109,7 @@ void tls_context_destroy(struct tls_context *context)
     free(context);
 }
 
-/* For a key with a password, which nobody is there to enter: it is refused. */
+/* Refuses a key with a password, as a daemon cannot ask for one. */
 static int no_password(char *buffer, int size, int writing, void *arg)
 {
     (void)buffer;

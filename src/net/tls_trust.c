@@ -31,7 +31,7 @@ void tls_trusts_fini(struct tls_trusts *trusts)
 
 /* ---- reading ---- */
 
-/* A certificate may have no password, and nobody is there to enter it. */
+/* Refuses a certificate with a password, as a daemon cannot ask for one. */
 static int no_password(char *buffer, int size, int writing, void *arg)
 {
     (void)buffer, (void)size, (void)writing, (void)arg;

@@ -287,7 +287,7 @@ static void report_failed(struct plane *plane, const struct service *service,
     char address[LOG_QUOTED_MAX(UPSTREAM_TEXT_MAX)];
 
     if (report == NULL) {
-        /* Nobody would ever check whether it is back: it stays in use. */
+        /* Without a report no check would find it back, so it stays in use. */
         (void)upstream_clear_down(upstream, UPSTREAM_FAILED,
                                   plane->loop.now_ns);
         return;

@@ -306,7 +306,7 @@ void session_close(struct plane *plane, struct session *session,
     if (!session->accepted) {
         session_count_accepted(plane, session);
     }
-    /* Before anybody can see the end: who does may come back at once. */
+    /* Before the peers can see the end: a client may connect again at once. */
     if (session->in_service) {
         leave_source_rates(session);
         admission_leave_service(session->service, &session->client,

@@ -48,7 +48,7 @@ static void end(struct plane *plane, struct udp_session *session,
     struct listener *listener = session->listener;
     struct sock sock = {.fd = session->fd};
 
-    /* Before anybody can see the end, as for a connection. */
+    /* Before the peers can see the end, as for a connection. */
     admission_leave_service(session->service, &session->flow.key.client,
                             session->in_source);
     service_counters_end(plane_counters(plane, session->service), cause,

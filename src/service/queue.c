@@ -68,14 +68,14 @@ void queue_leave(struct queue *queue, struct queue_part *part,
         list_remove(&place->link);
         publish_oldest(part);
         atomic_fetch_sub(&queue->count, 1);
-        /* Nobody here can answer a call that is on its way. */
+        /* The worker has no connection left to answer a call on its way. */
         if (list_empty(&part->places) && queue_called(part)) {
             queue_call(queue);
         }
     }
 }
 
-/* NULL: nobody waits. */
+/* NULL: no connection waits. */
 static struct queue_part *oldest_part(struct queue *queue)
 {
     uint64_t oldest_ns = UINT64_MAX;

@@ -73,7 +73,7 @@ void upstream_leave(struct upstream *upstream)
     queue_freed(upstream->queue);
 }
 
-/* In this order: nobody finds a free place between. */
+/* In this order, so that no other thread finds a free place in between. */
 void upstream_depart(struct upstream *upstream, bool finished)
 {
     if (finished) {
