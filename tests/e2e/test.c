@@ -5,11 +5,21 @@
 #include <string.h>
 #include <sys/resource.h>
 
+static bool is_set(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value != NULL && value[0] != '\0' && strcmp(value, "0") != 0;
+}
+
 bool test_slow(void)
 {
-    const char *slow = getenv("EVPROXY_TEST_SLOW");
+    return is_set("EVPROXY_TEST_SLOW");
+}
 
-    return slow != NULL && slow[0] != '\0' && strcmp(slow, "0") != 0;
+bool test_long(void)
+{
+    return is_set("EVPROXY_TEST_LONG");
 }
 
 /* The soft limit is 1024 where nothing has raised it. */

@@ -22,6 +22,9 @@
  */
 bool test_slow(void);
 
+/* By EVPROXY_TEST_LONG=1: more rounds of what is random. Any thread. */
+bool test_long(void);
+
 /* Skip the test where the system lacks what it needs: as many descriptors (the
  * soft limit is raised to the hard one before main), or a name for the loopback
  * address, which a bare system without /etc/hosts has not. */

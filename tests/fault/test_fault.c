@@ -4,7 +4,8 @@
  *
  *      EVPROXY_TEST_SEED=n    only that one, with a trace of what happens
  *      EVPROXY_TEST_RUNS=n    so many in all
- *      EVPROXY_TEST_SLOW=1    a tenth of the usual number
+ *      EVPROXY_TEST_LONG=1    five times the usual number
+ *      EVPROXY_TEST_SLOW=1    half of it
  */
 #include "base/log.h"
 #include "planes.h"
@@ -26,12 +27,9 @@
 #include <stdlib.h>
 
 #define THEMES 6
-#define RUNS   150000
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SLOWER 10
-#else
-#define SLOWER 1
-#endif
+#define RUNS   30000
+#define LONGER 5
+#define SLOWER 2
 
 /* The number in that variable of the environment, or another. */
 static uint64_t setting(const char *name, uint64_t otherwise)
@@ -50,11 +48,18 @@ static void tell_seed(int signal)
     dprintf(2, "EVPROXY_TEST_SEED=%" PRIu64 ": aborted\n", seed_now);
 }
 
+static uint64_t usual_runs(void)
+{
+    if (setting("EVPROXY_TEST_SLOW", 0) != 0) {
+        return RUNS / SLOWER;
+    }
+    return setting("EVPROXY_TEST_LONG", 0) != 0 ? RUNS * LONGER : RUNS;
+}
+
 /* Every seed of the theme: those of six in turn belong to the six. */
 static void run_theme(enum rig_theme theme)
 {
-    uint64_t slower = setting("EVPROXY_TEST_SLOW", 0) != 0 ? 10 : SLOWER;
-    uint64_t runs = setting("EVPROXY_TEST_RUNS", RUNS / slower);
+    uint64_t runs = setting("EVPROXY_TEST_RUNS", usual_runs());
     uint64_t only = setting("EVPROXY_TEST_SEED", UINT64_MAX);
     uint64_t handed = planes_handed();
     uint64_t upgraded = upgrades_count().sessions;
