@@ -377,11 +377,13 @@ void nameserver_start(void)
     available = start();
 }
 
-int nameserver_setup(void **state)
+void nameserver_run(void **state)
 {
-    (void)state;
+    CMUnitTestFunction test = (CMUnitTestFunction)*state;
+
     if (!available) {
         skip_because("no namespaces of its own");
     }
-    return 0;
+    *state = NULL;
+    test(state);
 }

@@ -34,9 +34,13 @@ void nameserver_start(void);
 
 /* A row of cmocka's table. */
 #define NAMES(test)                                                            \
-    cmocka_unit_test_setup_teardown(test, nameserver_setup, teardown)
+    {                                                                          \
+#test, nameserver_run, NULL, teardown, (void *)test                    \
+    }
 
-int nameserver_setup(void **state);
+/* Runs the test that the state is. It is no setup function, as one that skips
+ * makes cmocka report an error. */
+void nameserver_run(void **state);
 
 /* From now on: IP addresses, with spaces between them; an answer without any;
  * no answer. */
