@@ -109,8 +109,7 @@ static void an_upstream_may_have_the_port_of_the_client(void **state)
     unsigned first = port_of(&front);
     struct loopback back[2] = {at_port(&base, first),
                                at_port(&base, first + 1)};
-    struct loopback known = loopback_at("127.0.0.1", &base);
-    int listener[3] = {socket_listen(&back[0]), socket_listen(&back[1])};
+    int listener[2] = {socket_listen(&back[0]), socket_listen(&back[1])};
     struct proxy *proxy =
         proxy_start("[service web]\nlisten = %s-%u\nupstream = %s:*\n",
                     front.text, first + 2, host_of(&back[0]));
@@ -135,19 +134,29 @@ static void an_upstream_may_have_the_port_of_the_client(void **state)
     struct pair pair = {.client = socket_connect(&front)};
     pair.upstream = socket_accept(listener[0]);
     pair_ping(&pair);
+    proxy_stop(proxy);
+}
 
-    /* Without a range, and by the port that a PROXY header tells. */
-    proxy_configure(
-        proxy,
-        "[service web]\nlisten = %s\nupstream = localhost:*\n" HEADER_TRUSTED,
-        front.text);
-    listener[2] = socket_listen(&known);
-    proxy_reload(proxy);
+/* Without a range, and with a name. */
+static void the_port_may_come_from_a_header(void **state)
+{
+    struct loopback front = loopback_new(), base = elsewhere();
+    struct loopback known = loopback_at("127.0.0.1", &base);
+    struct proxy *proxy;
+    struct pair pair;
+    int listener;
+
+    (void)state;
+    test_need_localhost();
+    listener = socket_listen(&known);
+    proxy = proxy_start("[service web]\nlisten = %s\n"
+                        "upstream = localhost:*\n" HEADER_TRUSTED,
+                        front.text);
     proxy_line(proxy, "^resolve name=localhost ");
     pair.client = socket_connect(&front);
     header_send(pair.client,
                 header_v2("192.0.2.7", 4000, "192.0.2.99", port_of(&known)));
-    pair.upstream = socket_accept(listener[2]);
+    pair.upstream = socket_accept(listener);
     pair_ping(&pair);
     proxy_stop(proxy);
 }
@@ -295,6 +304,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         E2E(a_range_of_ports_is_one_service),
         E2E(an_upstream_may_have_the_port_of_the_client),
+        E2E(the_port_may_come_from_a_header),
         E2E(datagrams_have_ranges_too),
         E2E(ten_thousand_ports_cost_descriptors_alone),
         E2E(so_do_ten_thousand_for_datagrams),
