@@ -15,6 +15,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,17 +73,38 @@ static void many_listeners_move(void **state)
     proxy_stop(proxy);
 }
 
+/* A copy that every user may run, wherever the build is. */
+static const char *public_binary(void)
+{
+    const char *path = file_path("evproxy-copy");
+    char command[600];
+
+    assert_in_range(snprintf(command, sizeof(command),
+                             "install -m 755 '%s' '%s'", proxy_binary(), path),
+                    1, sizeof(command) - 1);
+    assert_int_equal(system(command), 0);
+    return path;
+}
+
 /* It has dropped root, and the next process is that user from the start. */
 static void a_user_without_privileges_upgrades(void **state)
 {
-    struct fixture fixture;
+    struct proxy_options options = {0};
+    struct fixture fixture = {.front = loopback_new(), .back = loopback_new()};
     struct pair pair;
+    char binary[200];
 
     (void)state;
     if (geteuid() != 0) {
         skip_because("root is needed");
     }
-    fixture_open(&fixture, "user = nobody", "");
+    snprintf(binary, sizeof(binary), "%s", public_binary());
+    options.binary = binary;
+    fixture.listener = socket_listen(&fixture.back);
+    fixture.proxy = proxy_launch(&options,
+                                 "[global]\nuser = nobody\n"
+                                 "[service web]\nlisten = %s\nupstream = %s\n",
+                                 fixture.front.text, fixture.back.text);
     pair = pair_establish(&fixture);
     for (unsigned i = 0; i < 2; i++) {
         proxy_await_old(proxy_upgrade(fixture.proxy));
