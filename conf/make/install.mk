@@ -30,7 +30,7 @@ install -D -m $(word 1,$(call fields,$(1))) $(word 2,$(call fields,$(1))) $(plac
 
 endef
 
-.PHONY: install uninstall deb package-test static
+.PHONY: install uninstall deb package-test chroot-test static
 install: $(BUILD)/evproxy
 	$(foreach one,$(INSTALLED),$(call install-one,$(one)))
 	install -d $(dir $(UNIT_FILE))
@@ -52,6 +52,11 @@ deb:
 	    $(VERSION) $(BUILD)/deb
 package-test: deb static
 	@tests/package/run.sh $(BUILD)/deb $(BUILD)/static/evproxy
+
+# What a reader does first, on fresh roots of these.
+SUITES ?= bookworm trixie
+chroot-test:
+	@tests/package/chroot.sh $(SUITES)
 
 # Without a library, for a container or a chroot. With musl, whose lookup of
 # names needs no plug-ins, so that names work; without TLS, as Debian has no
