@@ -50,15 +50,16 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 trap 'kill "${!running[@]}" 2>/dev/null; exit 1' INT TERM HUP
 
-# count_of PASSED|FAILED LOG: the number in "[  PASSED  ] 12 test(s)."
+# count_of PASSED|FAILED LOG: the number in "[  PASSED  ] 12 test(s).". Newer
+# versions of cmocka begin such a line with the group: "tests: 12 test(s)".
 count_of() {
-    sed -n "s/^\[  $1  \] \([0-9]*\) test(s).*/\1/p" "$2" | tail -n 1
+    sed -nE "s/^\[  $1  \] (tests: )?([0-9]+) test\(s\).*/\2/p" "$2" | tail -n 1
 }
 
 # The tests of a log that were skipped, each with the reason: see skip.h.
 skipped_in() {
     awk '/^skipped: / { why = substr($0, 10) }
-         /^\[==========\] [0-9]+ test\(s\) run/ { exit }
+         /^\[==========\] (tests: )?[0-9]+ test\(s\) run/ { exit }
          /^\[  SKIPPED \]/ { print $4 (why ? ": " why : ""); why = "" }' "$1"
 }
 
