@@ -157,7 +157,7 @@ static void a_table_is_mapped_as_it_grows(void **state)
 
 static void without_memory_for_it_a_source_is_let_in_later(void **state)
 {
-    struct rlimit before, none = {.rlim_cur = 0};
+    struct rlimit before, now, none = {.rlim_cur = 0};
     struct source_table *table;
     uint32_t entered;
 
@@ -170,6 +170,11 @@ static void without_memory_for_it_a_source_is_let_in_later(void **state)
     assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
     none.rlim_max = before.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
+    assert_int_equal(getrlimit(RLIMIT_AS, &now), 0);
+    if (now.rlim_cur != 0) {
+        source_table_destroy(table);
+        skip_because("RLIMIT_AS has no effect, as under qemu-user");
+    }
     entered = enter_range(table, 1000, 100000, 1);
     assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
     assert_in_range(entered, 1, 99999);
