@@ -1,7 +1,7 @@
 #!/bin/bash
-# Builds evproxy, and without TLS its unit tests, with every compiler that is
-# installed, each warning an error. It runs what it has built, by qemu-user if it
-# is for arm64. make toolchains calls it.
+# Builds evproxy, without TLS and with gcc and clang with it, by every compiler
+# that is installed, each warning an error. It runs what it has built, by
+# qemu-user if it is for arm64. make toolchains calls it.
 #
 #   MAKE=make tests/toolchains.sh FOLDER      last line: "N passed, N failed"
 #
