@@ -225,9 +225,11 @@ static void send_from(int fd, const struct socket_address *to, uint32_t host)
 #define SOURCES_MOST 70000u /* the table has at most 65,536 */
 #define SOURCES_STEP 100u   /* as many as a socket holds that nobody reads */
 
-/* Each source goes at once, and owes for 100 seconds what it has sent. */
+/* Each source goes at once, and owes for 100 seconds what it has sent; one owes
+ * for longer than the test takes, so that it stays in the table. */
 static void a_full_table_says_so_and_refuses_new_sources(void **state)
 {
+    static const char owed[1000];
     struct loopback metrics = loopback_new();
     struct udp_fixture fixture;
     struct socket_address to;
@@ -244,7 +246,7 @@ static void a_full_table_says_so_and_refuses_new_sources(void **state)
                      "rate_up_per_source = 1\nmax_sessions = 10");
     to = loopback_resolve(&fixture.front);
     int known = udp_connect("127.200.0.1", &fixture.front);
-    udp_send(known, "x", 1);
+    udp_send(known, owed, sizeof(owed));
     int client = socket_adopt(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     while (proxy_count(fixture.proxy, "^sources full ") == 0) {
         for (uint32_t i = 0; i < SOURCES_STEP; i++) {
