@@ -28,7 +28,8 @@ if [ "${1:-}" != inside ]; then
     chmod 755 "$stage"
     unshare --mount --pid --fork --kill-child "$here/chroot.sh" inside \
         "$stage" "$@" &
-    trap 'kill $! 2>/dev/null; wait $!; rm -rf "$stage"' EXIT
+    # unshare ignores SIGTERM; all that is inside ends with it.
+    trap 'kill -KILL $! 2>/dev/null; wait $!; rm -rf "$stage"' EXIT
     trap 'exit 1' INT TERM
     wait $! # a signal ends a wait at once
     exit
