@@ -6,8 +6,8 @@
  * The first pass writes every service and upstream with its state and all that
  * was counted so far. A later pass writes those that have counted since, and
  * only the difference. So the other process adds up what it reads, and after
- * the last pass it has counted what this one has. The second pass also writes
- * what the sources owe: then the workers are frozen.
+ * the last pass it has counted what this one has. The second pass is made while
+ * the workers are frozen, and also writes what the sources owe.
  */
 #ifndef EVPROXY_CONTROL_LEDGER_H
 #define EVPROXY_CONTROL_LEDGER_H
@@ -72,6 +72,12 @@ struct ledger_upstream {
     struct upstream_sums told;
 };
 
+enum ledger_pass {
+    LEDGER_FIRST,
+    LEDGER_FROZEN,
+    LEDGER_LATER, /* all others */
+};
+
 /* All-zero: closed. */
 struct ledger {
     struct generations *generations;
@@ -83,9 +89,9 @@ struct ledger {
     struct ledger_upstream *upstreams;
     uint32_t upstream_count;
     struct service_sums removed; /* told of them */
-    uint64_t passes;             /* that are done */
-    uint64_t at;                 /* where the pass goes on, */
-    uint64_t source_at;          /* and among the sources of a service */
+    enum ledger_pass pass;
+    uint64_t at;        /* where the pass goes on, */
+    uint64_t source_at; /* and among the sources of a service */
 };
 
 /* Numbers the services and upstreams of all living generations, which it holds

@@ -216,7 +216,7 @@ static bool write_service(struct ledger *ledger, uint32_t number,
     service_counters_times(state->counters, state->workers + 1, &times);
     record_put_number(writer, LEDGER_NUMBER, number);
     least = writer->used;
-    if (ledger->passes == 0) {
+    if (ledger->pass == LEDGER_FIRST) {
         record_put_text(writer, LEDGER_NAME, state->name);
     }
     put_sums(writer, &now, &entry->told);
@@ -281,7 +281,7 @@ static bool write_upstream(struct ledger *ledger, uint32_t number,
     upstream_counters_sum(upstream->counters, upstream->workers + 1, &now);
     record_put_number(writer, LEDGER_NUMBER, number);
     least = writer->used;
-    if (ledger->passes == 0) {
+    if (ledger->pass == LEDGER_FIRST) {
         put_state(ledger, entry, writer);
     }
     put_difference(writer, LEDGER_BYTES_UP, now.bytes[UP],
@@ -309,7 +309,7 @@ static bool write_sources(struct ledger *ledger, uint32_t number,
     uint64_t at = ledger->source_at, now_ns = clock_now_ns();
     struct source_state debt;
 
-    while (ledger->passes == 1 && sources != NULL &&
+    while (ledger->pass == LEDGER_FROZEN && sources != NULL &&
            limits_next_debt(sources, &at, now_ns, &debt)) {
         size_t before = writer->used;
 
@@ -358,6 +358,6 @@ bool ledger_write(struct ledger *ledger, struct record_writer *writer)
         }
     }
     ledger->at = 0;
-    ledger->passes++;
+    ledger->pass = ledger->pass == LEDGER_FIRST ? LEDGER_FROZEN : LEDGER_LATER;
     return true;
 }
