@@ -75,6 +75,7 @@ static struct proxy *start_and_signal(int signal)
 static void a_signal_during_the_start_is_obeyed_after_it(void **state)
 {
     struct proxy *proxy;
+    pid_t old;
 
     (void)state;
     proxy = start_and_signal(SIGHUP);
@@ -84,7 +85,9 @@ static void a_signal_during_the_start_is_obeyed_after_it(void **state)
     proxy_line(proxy, "^stats uptime_s=");
     proxy_stop(proxy);
     proxy = start_and_signal(SIGUSR2);
-    proxy_line(proxy, "^ready ");
+    old = proxy_pid(proxy);
+    proxy_follow(proxy);
+    proxy_await_old(old);
     proxy_stop(proxy);
     proxy = start_and_signal(SIGTERM);
     assert_int_equal(proxy_wait(proxy), 0);

@@ -49,7 +49,7 @@ static void a_reload_follows_an_upgrade(void **state)
     (void)state;
     next_binary_fixture(&fixture, NULL, "");
     pair = pair_establish(&fixture);
-    next_binary_script("sleep 1");
+    next_binary_script("sleep 3");
     proxy_mark(fixture.proxy);
     proxy_signal(fixture.proxy, SIGUSR2);
     proxy_line(fixture.proxy, "^upgrading ");
@@ -73,7 +73,7 @@ static void a_reload_follows_an_upgrade_that_fails(void **state)
     (void)state;
     next_binary_fixture(&fixture, NULL, "");
     pair = pair_establish(&fixture);
-    next_binary_script("sleep 1; exit 3");
+    next_binary_script("sleep 3; exit 3");
     proxy_mark(fixture.proxy);
     proxy_signal(fixture.proxy, SIGUSR2);
     proxy_line(fixture.proxy, "^upgrading ");
