@@ -23,6 +23,14 @@ uint64_t check_first_ns(uint64_t now_ns, uint64_t interval_ns,
 uint64_t check_next_ns(uint64_t begun_ns, uint64_t interval_ns,
                        uint64_t *random);
 
+/*
+ * The slot of a check that is due then: the nearest multiple of 8 ms, or of
+ * less if the interval is below a second. The checks of a slot begin together,
+ * so the thread wakes for all of them once, and finds several answers whenever
+ * it looks.
+ */
+uint64_t check_slot_ns(uint64_t due_ns, uint64_t interval_ns);
+
 /* The latest that check_next_ns can answer. */
 uint64_t check_latest_ns(uint64_t begun_ns, uint64_t interval_ns);
 

@@ -89,6 +89,13 @@ static uint64_t timeout_ns(const struct health_check *check)
     return timeout > 0 ? timeout : HEALTH_DEFAULT_NS;
 }
 
+static enum health_purpose first_purpose(const struct health_check *check)
+{
+    return check->due_ns[HEALTH_ACTIVE] <= check->due_ns[HEALTH_RECOVERY]
+               ? HEALTH_ACTIVE
+               : HEALTH_RECOVERY;
+}
+
 static bool is_idle(const struct health_check *check)
 {
     return !check->under_way && !list_linked(&check->link);
@@ -104,12 +111,13 @@ static void arm(struct health_checks *checks, struct health_check *check,
 /* The check is idle: the timer is for what is due first. */
 static void await_due(struct health_checks *checks, struct health_check *check)
 {
-    uint64_t due_ns =
-        MIN(check->due_ns[HEALTH_ACTIVE], check->due_ns[HEALTH_RECOVERY]);
+    enum health_purpose first = first_purpose(check);
+    uint64_t due_ns = check->due_ns[first];
 
     if (due_ns == UINT64_MAX) {
         wheel_disarm(&checks->loop->wheel, &check->timer);
     } else {
+        due_ns = check_slot_ns(due_ns, interval_ns(check, first));
         arm(checks, check, MAX(due_ns, checks->loop->now_ns));
     }
 }
@@ -402,10 +410,7 @@ void health_check_timer(struct health_checks *checks, struct wheel_timer *timer)
         apply_result(checks, check, false);
         finish(checks, check);
     } else {
-        check->purpose =
-            check->due_ns[HEALTH_ACTIVE] <= check->due_ns[HEALTH_RECOVERY]
-                ? HEALTH_ACTIVE
-                : HEALTH_RECOVERY;
+        check->purpose = (uint8_t)first_purpose(check);
         check->begun_ns = checks->loop->now_ns;
         list_append(&checks->waiting, &check->link);
     }

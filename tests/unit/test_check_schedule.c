@@ -54,6 +54,22 @@ static void short_intervals_stay_as_they_are(void **state)
     assert_int_equal(check_first_ns(7, 1, &random), 7);
 }
 
+static void checks_begin_in_slots_near_their_time(void **state)
+{
+    uint64_t random = 4;
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT; i++) {
+        uint64_t due = check_first_ns(NS_PER_S, INTERVAL, &random);
+        uint64_t slot = check_slot_ns(due, INTERVAL);
+
+        assert_int_equal(slot % (8 * NS_PER_MS), 0);
+        assert_in_range(slot + 4 * NS_PER_MS, due, due + 8 * NS_PER_MS);
+    }
+    assert_int_equal(check_slot_ns(1234567, NS_PER_S / 10), 800000 * 2);
+    assert_int_equal(check_slot_ns(7, 1), 7);
+}
+
 static void results_in_a_row_change_the_state(void **state)
 {
     uint32_t streak = 0;
@@ -89,6 +105,7 @@ int main(void)
         cmocka_unit_test(first_checks_are_spread_over_the_interval),
         cmocka_unit_test(later_checks_differ_by_up_to_a_twentieth),
         cmocka_unit_test(short_intervals_stay_as_they_are),
+        cmocka_unit_test(checks_begin_in_slots_near_their_time),
         cmocka_unit_test(results_in_a_row_change_the_state),
         cmocka_unit_test(another_result_begins_the_row_again),
     };
