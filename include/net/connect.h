@@ -26,6 +26,17 @@ enum connect_result connect_stream(struct sock *sock,
                                    const struct endpoint *endpoint,
                                    const struct addr *source) WARN_UNUSED;
 
+/*
+ * The same for a stream on which this end writes at once and the other end
+ * answers: the kernel delays acknowledgements (TCP_QUICKACK off), so the first
+ * bytes carry that of the handshake, and the next ones, or the FIN, that of the
+ * answer. Each saves a segment. An other end that writes first would wait for
+ * the delayed one, 40 ms.
+ */
+enum connect_result connect_to_ask(struct sock *sock,
+                                   const struct endpoint *endpoint,
+                                   const struct addr *source) WARN_UNUSED;
+
 /* The same for datagrams, which is never CONNECT_PENDING: nothing is sent. */
 enum connect_result connect_datagram(struct sock *sock,
                                      const struct endpoint *endpoint,

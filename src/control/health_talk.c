@@ -6,6 +6,7 @@
 #include "wire/proxy_header.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,6 +245,18 @@ static enum talk ended(struct health_talk *talk)
                 0);
 }
 
+/* Part of an answer has come. The other end may hold the rest back until that
+ * part is acknowledged (Nagle's algorithm). */
+static void acknowledge(const struct health_talk *talk)
+{
+    bool part = talk->status.seen > 0 ||
+                (talk->expectation != NULL && talk->expectation->seen > 0);
+
+    if (part && !is_datagram(talk)) {
+        sock_set_int(talk->sock.fd, IPPROTO_TCP, TCP_QUICKACK, 1);
+    }
+}
+
 /* Reads as long as there is something and the phase stays. */
 static enum talk listen_on(struct health_talk *talk)
 {
@@ -263,6 +276,9 @@ static enum talk listen_on(struct health_talk *talk)
         }
         if (io == IO_EOF) {
             return ended(talk);
+        }
+        if (io == IO_AGAIN) {
+            acknowledge(talk);
         }
         if (io != IO_OK) {
             return stopped(talk, io);
@@ -389,6 +405,29 @@ static struct endpoint endpoint_of(const struct health_talk *talk)
     return endpoint;
 }
 
+/* Whether this end writes as soon as the connection stands. */
+static bool writes_first(const struct health_talk *talk)
+{
+    const struct config_service *config = config_of(talk);
+
+    if (talk->kind == HEALTH_OFF || talk->kind == HEALTH_TCP) {
+        return false;
+    }
+    return talk->kind == HEALTH_HTTP || talk->service->tls_check != NULL ||
+           config->health_exchanges[0].send.bytes != NULL;
+}
+
+static enum connect_result begin_connect(struct health_talk *talk,
+                                         const struct endpoint *endpoint,
+                                         const struct addr *source)
+{
+    if (is_datagram(talk)) {
+        return connect_datagram(&talk->sock, endpoint, source);
+    }
+    return writes_first(talk) ? connect_to_ask(&talk->sock, endpoint, source)
+                              : connect_stream(&talk->sock, endpoint, source);
+}
+
 enum talk health_talk_begin(struct health_talk *talk,
                             const struct service *service, uint32_t place,
                             enum config_health kind)
@@ -396,7 +435,6 @@ enum talk health_talk_begin(struct health_talk *talk,
     struct endpoint endpoint;
     struct addr address;
     const struct addr *source;
-    enum connect_result result;
 
     *talk = (struct health_talk){
         .service = service, .place = place, .kind = (uint8_t)kind};
@@ -405,10 +443,7 @@ enum talk health_talk_begin(struct health_talk *talk,
         config_source(service->config, endpoint.u.any.sa_family, 0, &address)
             ? &address
             : NULL;
-    result = is_datagram(talk)
-                 ? connect_datagram(&talk->sock, &endpoint, source)
-                 : connect_stream(&talk->sock, &endpoint, source);
-    switch (result) {
+    switch (begin_connect(talk, &endpoint, source)) {
     case CONNECT_PENDING:
         return TALK_WAITS;
     case CONNECT_DONE:

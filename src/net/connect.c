@@ -1,6 +1,7 @@
 #include "net/connect.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -88,27 +89,28 @@ static enum connect_result begin(int fd, const struct endpoint *endpoint,
     return failure(errno);
 }
 
-static enum connect_result open_and_begin(struct sock *sock, int type,
-                                          const struct endpoint *endpoint,
-                                          const struct addr *source)
+static int open_socket(struct sock *sock, int type, int family)
 {
-    int family = endpoint->u.any.sa_family;
-    enum connect_result result;
-    int error;
-
     *sock = (struct sock){
         .fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
     };
-    if (sock->fd < 0) {
-        return failure(errno);
-    }
     if (family == AF_UNIX) {
         sock->options =
             SOCK_OPTION_UNIX | SOCK_OPTION_NODELAY | SOCK_OPTION_ALL;
-    } else if (type == SOCK_STREAM) {
+    } else if (sock->fd >= 0 && type == SOCK_STREAM) {
         /* Now: an urgent mark may come with the first byte. */
         sock_set_int(sock->fd, SOL_SOCKET, SO_OOBINLINE, 1);
     }
+    return sock->fd;
+}
+
+static enum connect_result begin_from(struct sock *sock,
+                                      const struct endpoint *endpoint,
+                                      const struct addr *source)
+{
+    enum connect_result result;
+    int error;
+
     if (source == NULL || bind_source(sock->fd, source) == 0) {
         result = begin(sock->fd, endpoint, source);
     } else {
@@ -128,14 +130,33 @@ enum connect_result connect_stream(struct sock *sock,
                                    const struct endpoint *endpoint,
                                    const struct addr *source)
 {
-    return open_and_begin(sock, SOCK_STREAM, endpoint, source);
+    return open_socket(sock, SOCK_STREAM, endpoint->u.any.sa_family) < 0
+               ? failure(errno)
+               : begin_from(sock, endpoint, source);
+}
+
+enum connect_result connect_to_ask(struct sock *sock,
+                                   const struct endpoint *endpoint,
+                                   const struct addr *source)
+{
+    int family = endpoint->u.any.sa_family;
+
+    if (open_socket(sock, SOCK_STREAM, family) < 0) {
+        return failure(errno);
+    }
+    if (family != AF_UNIX) {
+        sock_set_int(sock->fd, IPPROTO_TCP, TCP_QUICKACK, 0);
+    }
+    return begin_from(sock, endpoint, source);
 }
 
 enum connect_result connect_datagram(struct sock *sock,
                                      const struct endpoint *endpoint,
                                      const struct addr *source)
 {
-    return open_and_begin(sock, SOCK_DGRAM, endpoint, source);
+    return open_socket(sock, SOCK_DGRAM, endpoint->u.any.sa_family) < 0
+               ? failure(errno)
+               : begin_from(sock, endpoint, source);
 }
 
 /* All of 127.0.0.0/8 is the machine's, and the kernel sends from 127.0.0.1. */
