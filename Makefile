@@ -182,7 +182,7 @@ systemd: $(BUILD)/evproxy
 BENCH_OUT ?= $(BUILD)/bench
 BENCH_ARGS ?=
 BENCH_TOOLS := $(BUILD)/bench/netload $(BUILD)/bench/echo_load \
-               $(BUILD)/bench/floor
+               $(BUILD)/bench/floor $(BUILD)/bench/check_floor
 ifneq ($(TLS),)
 BENCH_TOOLS += $(BUILD)/bench/tls_load
 endif
@@ -196,11 +196,12 @@ $(BUILD)/bench/echo_load: $(call objects-of,tests/bench/histogram.c \
                             $(wildcard tests/bench/echo_*.c))
 $(BUILD)/bench/echo_load: ALL_LDFLAGS += -static
 $(BUILD)/bench/floor: $(call objects-of,tests/bench/floor.c)
+$(BUILD)/bench/check_floor: $(call objects-of,tests/bench/check_floor.c)
 $(BUILD)/bench/tls_load: $(call objects-of,tests/bench/load.c \
                            $(wildcard tests/bench/tls_*.c))
 $(BUILD)/bench/tls_load: LOAD_LIBS = $(ALL_LIBS)
 $(BUILD)/bench/netload $(BUILD)/bench/echo_load $(BUILD)/bench/floor \
-    $(BUILD)/bench/tls_load:
+    $(BUILD)/bench/check_floor $(BUILD)/bench/tls_load:
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LOAD_LIBS)
 $(BUILD)/bench/gostdnet: tests/bench/peers/gostdnet/main.go

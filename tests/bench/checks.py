@@ -2,10 +2,12 @@
 """Processor time of the main thread while it checks many upstreams.
 
     tests/bench/checks.py [-n UPSTREAMS] [-s SECONDS] [-k KIND] build/evproxy
+    tests/bench/checks.py [...] --floor build/bench/check_floor
 
 Upstreams are addresses of 127.1.0.0/16 with one port, behind one listener in
 this process (or none, with -k refused, or one that never answers, with -k
-silent); each is checked once a second.
+silent); each is checked once a second. --floor: the program does the same exchanges and
+nothing else (check_floor.c; not for refused and silent).
 """
 import argparse
 import os
@@ -90,7 +92,8 @@ def main():
     parser.add_argument("-n", type=int, default=5000)
     parser.add_argument("-s", type=float, default=10)
     parser.add_argument("-k", choices=KEYS, default="tcp")
-    parser.add_argument("evproxy")
+    parser.add_argument("--floor", action="store_true")
+    parser.add_argument("program")
     arguments = parser.parse_args()
     upstream = Upstream(arguments.k)
     if arguments.k != "refused":
@@ -103,11 +106,14 @@ def main():
               for i in range(arguments.n)]
     with open(f"{folder.name}/ini", "w", encoding="ascii") as file:
         file.write("\n".join(lines) + "\n")
-    proxy = subprocess.Popen([arguments.evproxy, "-c", file.name],
+    options = ["-c", file.name]
+    if arguments.floor:
+        options = [arguments.k, str(upstream.port), str(arguments.n)]
+    proxy = subprocess.Popen([arguments.program, *options],
                              stderr=subprocess.DEVNULL)
     time.sleep(4)
     if proxy.poll() is not None:
-        raise SystemExit("evproxy has ended")
+        raise SystemExit(f"{arguments.program} has ended")
     count, begin = upstream.count, time.monotonic()
     used = main_thread_s(proxy.pid)
     time.sleep(arguments.s)
@@ -118,7 +124,7 @@ def main():
     proxy.wait()
     print(f"{arguments.k}: {arguments.n} upstreams, {count / took:.0f} "
           f"checks/s accepted, main thread {100 * used / took:.1f} % of a "
-          f"core, {1e6 * used / (took * arguments.n):.1f} us each")
+          f"core, {1e6 * used / max(count, 1):.1f} us each")
 
 
 if __name__ == "__main__":
