@@ -30,8 +30,8 @@ enum connect_result connect_stream(struct sock *sock,
  * The same for a stream on which this end writes at once and the other end
  * answers: the kernel delays acknowledgements (TCP_QUICKACK off), so the first
  * bytes carry that of the handshake, and the next ones, or the FIN, that of the
- * answer. Each saves a segment. An other end that writes first would wait for
- * the delayed one, 40 ms.
+ * answer. Each saves a segment. Another end that writes first would wait for
+ * the delayed one, up to 200 ms.
  */
 enum connect_result connect_to_ask(struct sock *sock,
                                    const struct endpoint *endpoint,

@@ -1,6 +1,6 @@
 /*
- * Which failures of connect pass, and which last: on the real kernel, in a
- * network namespace where one is needed.
+ * Which failures of connect pass, and which last, and how a connection is
+ * acknowledged: on the real kernel, in a network namespace where one is needed.
  */
 #include "net/connect.h"
 
@@ -204,6 +204,48 @@ static void a_socket_without_permission_is_no_shortage(void **state)
     in_namespace(try_without_permission);
 }
 
+/* Whether the server has the connection as soon as connect has returned: on
+ * loopback the handshake is over then, unless its last segment is delayed. */
+static bool stands_at_once(int server, struct sock *sock)
+{
+    int peer = accept(server, NULL, NULL);
+
+    sock_close(sock);
+    if (peer >= 0) {
+        close(peer);
+        return true;
+    }
+    assert_int_equal(errno, EAGAIN);
+    while ((peer = accept(server, NULL, NULL)) < 0) {
+        assert_int_equal(errno, EAGAIN); /* the FIN brings it */
+    }
+    close(peer);
+    return false;
+}
+
+static void who_asks_delays_the_end_of_the_handshake(void **state)
+{
+    struct endpoint endpoint = loopback(AF_INET, 0);
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sock sock;
+    bool delayed = false;
+
+    (void)state;
+    assert_int_equal(bind(server, &endpoint.u.any, endpoint.length), 0);
+    assert_int_equal(listen(server, 8), 0);
+    assert_int_equal(getsockname(server, &endpoint.u.any, &endpoint.length), 0);
+    assert_int_equal(connect_stream(&sock, &endpoint, NULL), CONNECT_PENDING);
+    assert_true(stands_at_once(server, &sock));
+    /* Once of many times: on a slow machine the delay may be over. */
+    for (int i = 0; i < 50 && !delayed; i++) {
+        assert_int_equal(connect_to_ask(&sock, &endpoint, NULL),
+                         CONNECT_PENDING);
+        delayed = !stands_at_once(server, &sock);
+    }
+    assert_true(delayed);
+    close(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +254,7 @@ int main(void)
         cmocka_unit_test(an_address_without_a_route_is_no_shortage),
         cmocka_unit_test(a_family_that_the_kernel_lacks_is_no_shortage),
         cmocka_unit_test(a_socket_without_permission_is_no_shortage),
+        cmocka_unit_test(who_asks_delays_the_end_of_the_handshake),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
