@@ -405,15 +405,17 @@ static struct endpoint endpoint_of(const struct health_talk *talk)
     return endpoint;
 }
 
-/* Whether this end writes as soon as the connection stands. */
+/* Whether this end writes as soon as the connection stands. Of TLS the first
+ * step may have to wait for its turn. */
 static bool writes_first(const struct health_talk *talk)
 {
     const struct config_service *config = config_of(talk);
 
-    if (talk->kind == HEALTH_OFF || talk->kind == HEALTH_TCP) {
+    if (talk->kind == HEALTH_OFF || talk->kind == HEALTH_TCP ||
+        talk->service->tls_check != NULL) {
         return false;
     }
-    return talk->kind == HEALTH_HTTP || talk->service->tls_check != NULL ||
+    return talk->kind == HEALTH_HTTP ||
            config->health_exchanges[0].send.bytes != NULL;
 }
 
