@@ -34,7 +34,7 @@ fi
 
 programs=("$@")
 jobs=${TEST_JOBS:-$((3 * $(nproc)))}
-longest='fault upgrade upgrade_fails memory accounting http names srv metrics'
+longest='fault reload upgrade_fails accounting memory upgrade_bytes sources names_silent upgrade_left upgrade_state check'
 order=()    # indices of programs, as they begin
 statuses=() # by the program's index, of those that have ended
 declare -A running=() # the index by the process

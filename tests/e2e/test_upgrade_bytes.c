@@ -17,7 +17,7 @@
 /* Bytes that wait for a peer that does not read, in blocks and in pipes. */
 static void move_bytes(const char *global)
 {
-    const size_t bytes = test_slow() ? 4u << 20 : 64u << 20;
+    const size_t bytes = test_long() ? 64u << 20 : 8u << 20;
     struct fixture fixture;
     struct busy busy;
 
@@ -109,7 +109,7 @@ static unsigned how_many(void)
 static void many_connections_move_at_once(void **state)
 {
     static struct pair pairs[MANY_MAX];
-    const size_t bytes = test_slow() ? 4u << 20 : 64u << 20;
+    const size_t bytes = test_long() ? 64u << 20 : 8u << 20;
     unsigned count = how_many();
     struct fixture fixture;
     const char *line;

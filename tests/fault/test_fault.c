@@ -4,8 +4,7 @@
  *
  *      EVPROXY_TEST_SEED=n    only that one, with a trace of what happens
  *      EVPROXY_TEST_RUNS=n    so many in all
- *      EVPROXY_TEST_LONG=1    five times the usual number
- *      EVPROXY_TEST_SLOW=1    half of it
+ *      EVPROXY_TEST_LONG=1    ten times the usual number
  */
 #include "base/log.h"
 #include "planes.h"
@@ -27,9 +26,8 @@
 #include <stdlib.h>
 
 #define THEMES 6
-#define RUNS   30000
-#define LONGER 5
-#define SLOWER 2
+#define RUNS   15000
+#define LONGER 10
 
 /* The number in that variable of the environment, or another. */
 static uint64_t setting(const char *name, uint64_t otherwise)
@@ -48,18 +46,12 @@ static void tell_seed(int signal)
     dprintf(2, "EVPROXY_TEST_SEED=%" PRIu64 ": aborted\n", seed_now);
 }
 
-static uint64_t usual_runs(void)
-{
-    if (setting("EVPROXY_TEST_SLOW", 0) != 0) {
-        return RUNS / SLOWER;
-    }
-    return setting("EVPROXY_TEST_LONG", 0) != 0 ? RUNS * LONGER : RUNS;
-}
-
 /* Every seed of the theme: those of six in turn belong to the six. */
 static void run_theme(enum rig_theme theme)
 {
-    uint64_t runs = setting("EVPROXY_TEST_RUNS", usual_runs());
+    bool is_long = setting("EVPROXY_TEST_LONG", 0) != 0;
+    uint64_t runs =
+        setting("EVPROXY_TEST_RUNS", is_long ? RUNS * LONGER : RUNS);
     uint64_t only = setting("EVPROXY_TEST_SEED", UINT64_MAX);
     uint64_t handed = planes_handed();
     uint64_t upgraded = upgrades_count().sessions;
