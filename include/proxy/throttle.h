@@ -40,11 +40,12 @@ void throttle_cancel(struct throttle *throttle, struct service *service,
 
 /*
  * Both directions' buckets of the client's source, if the service has a rate by
- * source, else NULL. The source counts a connection of the caller, who may use
- * them until it no longer does. False: no memory.
+ * source and the source counts a connection of the caller (in_source), else
+ * NULL. The caller may use them until it no longer does. A connection that a
+ * reload has moved is in no source if the table had no place. False: no memory.
  */
 bool throttle_find_source(const struct service *service,
-                          const struct addr *client,
+                          const struct addr *client, bool in_source,
                           struct rate **source) WARN_UNUSED;
 
 /* For datagrams, which pass whole or not at all: takes exactly so many bytes

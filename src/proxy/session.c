@@ -50,7 +50,8 @@ bool session_make_throttle(struct session *session)
     }
     session->throttle = calloc(DIRECTIONS, sizeof(*session->throttle));
     if (session->throttle == NULL ||
-        !throttle_find_source(session->service, &session->client, &source)) {
+        !throttle_find_source(session->service, &session->client,
+                              session->in_source, &source)) {
         return false;
     }
     for (enum direction i = UP; i < DIRECTIONS && source != NULL; i++) {

@@ -103,13 +103,14 @@ void throttle_cancel(struct throttle *throttle, struct service *service,
 }
 
 bool throttle_find_source(const struct service *service,
-                          const struct addr *client, struct rate **source)
+                          const struct addr *client, bool in_source,
+                          struct rate **source)
 {
     struct network network;
 
     *source = NULL;
-    if (service->source_rate[UP].per_s == 0 &&
-        service->source_rate[DOWN].per_s == 0) {
+    if (!in_source || (service->source_rate[UP].per_s == 0 &&
+                       service->source_rate[DOWN].per_s == 0)) {
         return true;
     }
     network = service_source(service, client);

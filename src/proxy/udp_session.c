@@ -318,7 +318,8 @@ struct udp_session *udp_session_begin(struct plane *plane,
         refuse(plane, service, key, CAUSE_LOCAL_RESOURCE);
         return NULL;
     }
-    cause = throttle_find_source(service, &key->client, &session->source_rate)
+    cause = throttle_find_source(service, &key->client, in_source,
+                                 &session->source_rate)
                 ? enrol(plane, session)
                 : CAUSE_LOCAL_RESOURCE;
     if (cause == CAUSE_NONE) {
