@@ -43,13 +43,15 @@ static void a_connection_goes_on_in_the_new_process(void **state)
 static void many_listeners_move(void **state)
 {
     struct loopback back = loopback_new();
-    char text[150 * 48], host[64];
+    char text[150 * 48], host[32];
     size_t used = 0;
     struct proxy *proxy;
 
     (void)state;
     server_start(&back, serve_echo, NULL);
-    assert_int_equal(sscanf(back.text, "%63[^:]", host), 1);
+    /* Where no other test has a port: any may be that of the server. */
+    snprintf(host, sizeof(host), "127.3.%u.%u", (unsigned)getpid() / 256 % 256,
+             (unsigned)getpid() % 256);
     for (unsigned port = 20000; port < 20150; port++) {
         used += (size_t)snprintf(text + used, sizeof(text) - used,
                                  "listen = %s:%u\n", host, port);

@@ -3,7 +3,7 @@
 #include <poll.h>
 #include <time.h>
 
-#define LIMIT_MS      10000
+#define LIMIT_MS      30000
 #define LIMIT_SLOW_MS 50000
 #define TICK_MS       5
 
