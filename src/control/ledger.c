@@ -306,11 +306,14 @@ static bool write_sources(struct ledger *ledger, uint32_t number,
 {
     const struct service *service = ledger->services[number].service;
     struct source_table *sources = service->state->sources;
-    uint64_t at = ledger->source_at, now_ns = clock_now_ns();
+    uint64_t at = ledger->source_at, now_ns;
     struct source_state debt;
 
-    while (ledger->pass == LEDGER_FROZEN && sources != NULL &&
-           limits_next_debt(sources, &at, now_ns, &debt)) {
+    if (ledger->pass != LEDGER_FROZEN || sources == NULL) {
+        return true;
+    }
+    now_ns = clock_now_ns();
+    while (limits_next_debt(sources, &at, now_ns, &debt)) {
         size_t before = writer->used;
 
         source_record_write(&debt, LEDGER_SOURCE, number, writer);

@@ -114,13 +114,13 @@ static void raise_service_number(struct service *service, unsigned tag,
 
     switch (tag) {
     case LEDGER_RATE_ACCEPT:
-        raise_to(&state->accept_rate.full_ns, value);
+        rate_owe(&state->accept_rate, value);
         break;
     case LEDGER_RATE_UP:
-        raise_to(&state->rate[UP].full_ns, value);
+        rate_owe(&state->rate[UP], value);
         break;
     case LEDGER_RATE_DOWN:
-        raise_to(&state->rate[DOWN].full_ns, value);
+        rate_owe(&state->rate[DOWN], value);
         break;
     case LEDGER_SLOW_UNTIL_NS:
         raise_to(&state->slow_until_ns, value);

@@ -5,6 +5,7 @@
 #ifndef EVPROXY_TESTS_LIMITS_CLIENT_H
 #define EVPROXY_TESTS_LIMITS_CLIENT_H
 
+#include "addresses.h"
 #include "service/limits.h"
 
 #include <arpa/inet.h>
@@ -24,14 +25,6 @@ static inline struct addr ipv4(uint32_t ip)
 
     ip = htonl(ip);
     memcpy(addr.ip, &ip, sizeof(ip));
-    return addr;
-}
-
-static inline struct addr ip(const char *text)
-{
-    struct addr addr;
-
-    assert_null(addr_parse_ip(text, &addr));
     return addr;
 }
 

@@ -39,8 +39,8 @@ static void sources_of_all_families_are_told_apart(void **state)
 {
     struct source_table *table = make_table(100);
     struct addr sources[] = {
-        ip("1.2.3.4"),       ip("102:304::"),   ip("::102:304"),
-        ip("2001:db8::1"),   ip("2001:db8::2"), ip("2001:db9::1"),
+        good_ip("1.2.3.4"),     good_ip("102:304::"),   good_ip("::102:304"),
+        good_ip("2001:db8::1"), good_ip("2001:db8::2"), good_ip("2001:db9::1"),
         {.family = AF_UNIX},
     };
 
@@ -58,8 +58,9 @@ static void a_source_is_a_network(void **state)
 {
     const struct limits_most one = {.connections = 1};
     struct source_table *table = make_table(100);
-    struct addr a = ip("2001:db8::1"), b = ip("2001:db8::ffff:0:0:2");
-    struct addr c = ip("2001:db8:0:1::1"), unix_client = {.family = AF_UNIX};
+    struct addr a = good_ip("2001:db8::1"), b = good_ip("2001:db8::ffff:0:0:2");
+    struct addr c = good_ip("2001:db8:0:1::1"),
+                unix_client = {.family = AF_UNIX};
     struct network_prefixes half = {.v4 = 0, .v6 = 64}, none = {0, 0};
     struct network first = network_of(&a, half), second = network_of(&b, half);
     struct network other = network_of(&c, half), all = network_of(&a, none);
