@@ -1,5 +1,7 @@
 #include "base/rate.h"
 
+#include "base/raise.h"
+
 #include <assert.h>
 
 __extension__ typedef unsigned __int128 wide;
@@ -146,11 +148,7 @@ uint64_t rate_reserve(struct rate *rate, const struct rate_limit *limit,
 
 void rate_owe(struct rate *rate, uint64_t full_ns)
 {
-    uint64_t old = atomic_load_explicit(&rate->full_ns, memory_order_relaxed);
-
-    while (old < full_ns && !rate_move(rate, &old, full_ns)) {
-        continue;
-    }
+    raise_to(&rate->full_ns, full_ns);
 }
 
 void rate_refund(struct rate *rate, const struct rate_limit *limit,

@@ -1,6 +1,7 @@
 #include "control/ledger_reader.h"
 
 #include "base/clock.h"
+#include "base/raise.h"
 #include "control/ledger.h"
 #include "control/source_record.h"
 
@@ -96,17 +97,6 @@ static void add_service_number(struct service *service, unsigned tag,
 
 /* Times and turns go on from the greater one: what the old process tells later
  * is older than what this one has. */
-static void raise_to(_Atomic uint64_t *number, uint64_t value)
-{
-    uint64_t old = atomic_load_explicit(number, memory_order_relaxed);
-
-    while (old < value && !atomic_compare_exchange_weak_explicit(
-                              number, &old, value, memory_order_relaxed,
-                              memory_order_relaxed)) {
-        continue;
-    }
-}
-
 static void raise_service_number(struct service *service, unsigned tag,
                                  uint64_t value)
 {

@@ -1,6 +1,7 @@
 #include "proxy/reactor.h"
 
 #include "base/log.h"
+#include "base/raise.h"
 #include "proxy/acceptor.h"
 #include "proxy/handshake.h"
 #include "proxy/listener.h"
@@ -103,15 +104,9 @@ static void on_long_turn(struct loop *loop, uint64_t took_ns)
 {
     struct plane *plane = plane_of(loop);
     struct shared *shared = plane->shared;
-    uint64_t before =
-        atomic_load_explicit(&shared->longest_turn_ns, memory_order_relaxed);
     uint32_t count;
 
-    while (took_ns > before &&
-           !atomic_compare_exchange_weak_explicit(
-               &shared->longest_turn_ns, &before, took_ns, memory_order_relaxed,
-               memory_order_relaxed)) {
-    }
+    raise_to(&shared->longest_turn_ns, took_ns);
     if (took_ns < LOOP_LONG_TURN_NS) {
         return;
     }
