@@ -9,8 +9,39 @@
 #include <sys/param.h>
 #include <unistd.h>
 
-/* The second number of a schedstat: nanoseconds on a run queue. A thread that
- * has ended has none. */
+#define THREADS_MAX 1024
+
+/* The threads seen so far. One that has ended keeps its delay in the sums. */
+static struct {
+    int thread;
+    int64_t ns;
+} seen[THREADS_MAX];
+static unsigned seen_count;
+
+static int64_t request_ns;
+static int64_t all_ns;
+
+/* How much the delay of the thread has grown since it was asked last. */
+static int64_t growth_ns(int thread, int64_t ns)
+{
+    int64_t before;
+    unsigned i = 0;
+
+    while (i < seen_count && seen[i].thread != thread) {
+        i++;
+    }
+    if (i == THREADS_MAX) {
+        return 0;
+    }
+    if (i == seen_count) {
+        seen[seen_count++].thread = thread;
+    }
+    before = seen[i].ns;
+    seen[i].ns = ns;
+    return ns < before ? ns : ns - before; /* smaller: the number is reused */
+}
+
+/* The second number of a schedstat: nanoseconds on a run queue. */
 static int64_t of_thread_ns(int pid, int thread)
 {
     long long delay = 0;
@@ -26,12 +57,11 @@ static int64_t of_thread_ns(int pid, int thread)
         delay = 0;
     }
     fclose(file);
-    return delay;
+    return growth_ns(thread, delay);
 }
 
-static int64_t of_process_ns(int pid)
+static void add_process(int pid)
 {
-    int64_t delay = 0;
     struct dirent *entry;
     char path[64];
     DIR *threads;
@@ -39,43 +69,47 @@ static int64_t of_process_ns(int pid)
     snprintf(path, sizeof(path), "/proc/%d/task", pid);
     threads = opendir(path);
     if (threads == NULL) {
-        return 0;
+        return;
     }
     while ((entry = readdir(threads)) != NULL) {
-        delay += of_thread_ns(pid, atoi(entry->d_name));
+        int thread = atoi(entry->d_name);
+        int64_t ns = thread == 0 ? 0 : of_thread_ns(pid, thread);
+
+        all_ns += ns;
+        request_ns += pid != getpid() || thread == pid ? ns : 0;
     }
     closedir(threads);
-    return delay;
 }
 
-/* The main thread is the one that starts them. */
-static int64_t of_children_ns(void)
+/* The main thread is the one that starts the children. */
+static void add_all(void)
 {
-    int64_t delay = 0;
     char path[64];
     FILE *file;
     int pid;
 
+    add_process(getpid());
     snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
     file = fopen(path, "re");
     if (file == NULL) {
-        return 0;
+        return;
     }
     while (fscanf(file, "%d", &pid) == 1) {
-        delay += of_process_ns(pid);
+        add_process(pid);
     }
     fclose(file);
-    return delay;
 }
 
 int64_t delay_of_request_ms(void)
 {
-    return (of_thread_ns(getpid(), getpid()) + of_children_ns()) / 1000000;
+    add_all();
+    return request_ns / 1000000;
 }
 
 int64_t delay_of_all_ms(void)
 {
-    return (of_process_ns(getpid()) + of_children_ns()) / 1000000;
+    add_all();
+    return all_ns / 1000000;
 }
 
 struct stopwatch stopwatch_start(void)
@@ -88,13 +122,12 @@ int64_t stopwatch_ms(const struct stopwatch *watch)
     return wait_now_ms() - watch->began_ms;
 }
 
-/* A thread that has ended takes its delay out of the sum. */
 int64_t stopwatch_own_ms(const struct stopwatch *watch)
 {
     int64_t took = stopwatch_ms(watch);
     int64_t delay = delay_of_all_ms() - watch->delay_ms;
 
-    return MAX(took - MAX(delay, 0), 0);
+    return MAX(took - delay, 0);
 }
 
 void stopwatch_expect(const struct stopwatch *watch, int64_t least_ms,

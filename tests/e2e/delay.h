@@ -9,9 +9,10 @@
 #include <stdint.h>
 
 /* Since they began, in milliseconds, of all threads together; 0 where the
- * kernel keeps no account of it. The first counts of the test its main thread
- * only: a request passes through it, but not through the test's other threads.
- */
+ * kernel keeps no account of it. It never falls; what a thread has waited since
+ * the call before its end is not in it. The first counts of the test its main
+ * thread only: a request passes through it, but not through the test's other
+ * threads. */
 int64_t delay_of_request_ms(void);
 int64_t delay_of_all_ms(void);
 

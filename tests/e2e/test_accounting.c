@@ -17,9 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONNECTIONS      20000
+#define CONNECTIONS      10000
 #define CONNECTIONS_LONG 100000
-#define CONNECTIONS_SLOW 10000
 #define CLIENTS          8
 
 /* How a side ends its connection. */
@@ -155,9 +154,7 @@ static void every_connection_ends_once_with_one_cause(void **state)
 {
     struct clients clients[CLIENTS] = {0};
     struct loopback back = loopback_new();
-    unsigned total = test_slow()   ? CONNECTIONS_SLOW
-                     : test_long() ? CONNECTIONS_LONG
-                                   : CONNECTIONS;
+    unsigned total = test_long() ? CONNECTIONS_LONG : CONNECTIONS;
     struct server *server;
     struct proxy *proxy;
     const char *line;

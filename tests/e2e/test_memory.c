@@ -99,7 +99,7 @@ static void an_idle_connection_holds_no_buffer(void **state)
 
 static void an_idle_connection_costs_at_most_320_bytes(void **state)
 {
-    enum { COUNT = 9000, EACH = 320 };
+    enum { COUNT = 3000, EACH = 320 };
     static struct pair pairs[COUNT];
     struct fixture fixture;
 
@@ -130,7 +130,7 @@ static void an_idle_connection_costs_at_most_320_bytes(void **state)
 
 static void the_memory_of_a_burst_goes_back(void **state)
 {
-    enum { COUNT = 2000 };
+    enum { COUNT = 1000 };
     static struct pair pairs[COUNT];
     struct fixture fixture;
 
@@ -202,7 +202,10 @@ static void deaf_peers_delay_no_other_connection(void **state)
 
 static void a_connection_at_full_speed_starves_no_other(void **state)
 {
-    size_t bytes = (test_slow() ? 32 : 512) * (size_t)MEGABYTE;
+    size_t bytes = (test_slow()   ? 32
+                    : test_long() ? 512
+                                  : 256) *
+                   (size_t)MEGABYTE;
     struct fixture fixture;
 
     (void)state;

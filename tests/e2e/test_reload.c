@@ -43,10 +43,10 @@ static void answer_all(const struct pair *pairs, unsigned count)
 
 static void reload_touches_no_established_connection(void **state)
 {
-    enum { CONNECTIONS = 5000 };
+    enum { CONNECTIONS = 2000 };
     static struct pair pairs[CONNECTIONS];
-    unsigned count = test_slow() ? CONNECTIONS / 5 : CONNECTIONS;
-    struct stream out = {.bytes = (test_slow() ? 16 : 256) << 20, .fin = true};
+    unsigned count = test_slow() ? CONNECTIONS / 2 : CONNECTIONS;
+    struct stream out = {.bytes = (test_slow() ? 16 : 64) << 20, .fin = true};
     struct stream in = out;
     struct fixture fixture;
     struct loopback other = loopback_new();

@@ -223,13 +223,13 @@ static void send_from(int fd, const struct socket_address *to, uint32_t host)
 }
 
 #define SOURCES_MOST 70000u /* the table has at most 65,536 */
-#define SOURCES_STEP 100u   /* as many as a socket holds that nobody reads */
+#define SOURCES_STEP 200u   /* as many as a socket holds that nobody reads */
 
 /* Each source goes at once, and owes for 100 seconds what it has sent; one owes
  * for longer than the test takes, so that it stays in the table. */
 static void a_full_table_says_so_and_refuses_new_sources(void **state)
 {
-    static const char owed[1000];
+    static const char owed[200];
     struct loopback metrics = loopback_new();
     struct udp_fixture fixture;
     struct socket_address to;

@@ -102,7 +102,7 @@ static unsigned how_many(void)
     if (test_slow() || limit.rlim_max < 2 * MANY_MAX + 1000) {
         return 200;
     }
-    return MANY_MAX;
+    return test_long() ? MANY_MAX : MANY_MAX / 4;
 }
 
 /* Each has a request under way, and some carry all they can. */

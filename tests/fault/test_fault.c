@@ -4,7 +4,7 @@
  *
  *      EVPROXY_TEST_SEED=n    only that one, with a trace of what happens
  *      EVPROXY_TEST_RUNS=n    so many in all
- *      EVPROXY_TEST_LONG=1    ten times the usual number
+ *      EVPROXY_TEST_LONG=1    twenty times the usual number
  */
 #include "base/log.h"
 #include "planes.h"
@@ -26,8 +26,8 @@
 #include <stdlib.h>
 
 #define THEMES 6
-#define RUNS   15000
-#define LONGER 10
+#define RUNS   7500
+#define LONGER 20
 
 /* The number in that variable of the environment, or another. */
 static uint64_t setting(const char *name, uint64_t otherwise)

@@ -7,6 +7,8 @@
  *
  *      EVPROXY_TEST_TRACE=1    the first scenario that fails is played again,
  *                              with a trace of what happens, and no other
+ *      EVPROXY_TEST_LONG=1     each allocation and call fails, instead of every
+ *                              fourth
  */
 #include "control.h"
 #include "fail.h"
@@ -32,6 +34,7 @@
 #define CONNECTIONS  64
 #define STEPS_MAX    5
 #define FAILURES_MAX 12
+#define STRIDE       4  /* from one fault to the next, unless all are wanted */
 #define SECONDS_MOST 60 /* of a scenario, which takes a millisecond */
 /* Longer than any timer that tries something again, and more turns of the loop
  * than that takes unless a loop spins. */
@@ -70,6 +73,7 @@ static struct scenario {
     char text[4096];
 } scenario;
 
+static unsigned first, stride; /* of the faults that are played */
 static unsigned failures;
 static bool tracing;
 
@@ -406,13 +410,13 @@ static bool play(void)
     return met;
 }
 
-/* Each fault of the kind, in each reload of the sequence. */
+/* The faults of the kind, in each reload of the sequence. */
 static void play_sequence(void)
 {
     for (scenario.faulty = 0;
          scenario.faulty < STEPS_MAX && scenario.sequence[scenario.faulty] != 0;
          scenario.faulty++) {
-        for (scenario.n = 1; play(); scenario.n++) {
+        for (scenario.n = first; play(); scenario.n += stride) {
             if (failures > 0 && getenv("EVPROXY_TEST_TRACE") != NULL) {
                 tracing = true;
                 (void)play();
@@ -427,7 +431,9 @@ static void play_all(enum fail_kind kind)
     failures = 0;
     scenario.kind = kind;
     signal(SIGSEGV, tell_scenario); /* cmocka has its own by now */
+    stride = getenv("EVPROXY_TEST_LONG") != NULL ? 1 : STRIDE;
     for (unsigned i = 0; i < 8 * ARRAY_LEN(sequences); i++) {
+        first = 1 + i % stride;
         scenario.sequence = sequences[i / 8];
         scenario.planes = 1 + (i & 1);
         scenario.lasting = i & 2;

@@ -7,7 +7,7 @@
  *      wrap_bytes.c     calls that move bytes; pipes
  *      wrap_datagram.c  the same of datagrams
  *      wrap_wait.c      epoll, eventfd, time, random numbers
- *      wrap_path.c      socket files
+ *      wrap_path.c      socket files; /proc, which is not there
  *      wrap_memory.c    allocations
  */
 #ifndef EVPROXY_FAULT_WRAP_H

@@ -2,9 +2,17 @@
 
 #include "fail.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+/* A large allocation is a mapping, as in a process that has just begun: pages
+ * that are never used cost nothing, and what is freed is gone. */
+__attribute__((constructor)) static void keep_threshold(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+}
 
 CALL(void *, malloc, size_t size)
 {

@@ -2,6 +2,7 @@
 #include "balance_scene.h"
 
 #define PICKS 20000
+#define MOVES 4000 /* clients that may move */
 
 static struct scene scene;
 
@@ -92,7 +93,7 @@ static void leastconn_without_connections_heeds_the_share(void **state)
 /* While the weight grows, a client moves only to the upstream that came up. */
 static void source_moves_clients_to_the_one_that_came_only(void **state)
 {
-    static int16_t at[PICKS];
+    static int16_t at[MOVES];
     uint32_t moved = 0;
 
     (void)state;
@@ -104,13 +105,13 @@ static void source_moves_clients_to_the_one_that_came_only(void **state)
         }
         scene_start(&scene, BALANCE_SOURCE);
         scene.down[7] = true;
-        for (uint32_t n = 0; n < PICKS; n++) {
+        for (uint32_t n = 0; n < MOVES; n++) {
             at[n] = (int16_t)scene_pick(&scene, client_hash(n), 0);
         }
         scene.down[7] = false;
         for (uint32_t share = 100; share <= 1100; share += 100) {
             scene.share = share > 1000 ? 0 : share;
-            for (uint32_t n = 0; n < PICKS; n++) {
+            for (uint32_t n = 0; n < MOVES; n++) {
                 int16_t now = (int16_t)scene_pick(&scene, client_hash(n), 0);
 
                 assert_true(now == at[n] || now == 7);

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -20,7 +21,8 @@
 #define DEADLINE_S 20
 #define WORKERS    4
 #define WAITING    3 /* connections of a worker that wait at once, at most */
-#define RUNS       20000
+#define RUNS       5000
+#define RUNS_LONG  50000
 
 struct worker {
     struct queue_part *part;
@@ -40,6 +42,7 @@ static struct queue queue;
 static struct upstream upstream;
 static uint32_t max_active;
 static unsigned max_waiting;    /* of a worker */
+static unsigned runs;           /* of a worker */
 static _Atomic uint32_t active; /* as the workers count it */
 static _Atomic unsigned working;
 static struct worker workers[WORKERS];
@@ -165,7 +168,7 @@ static void give_up(struct worker *worker)
 static void worker_turn(struct worker *worker)
 {
     give_up(worker);
-    while (worker->begun < RUNS && worker->waiting < max_waiting &&
+    while (worker->begun < runs && worker->waiting < max_waiting &&
            worker->holding == 0) {
         begin(worker);
     }
@@ -176,7 +179,7 @@ static void worker_turn(struct worker *worker)
     }
     answer_call(worker);
     if (worker->holding == 0 && worker->waiting > 0 &&
-        (worker->begun == RUNS || worker->waiting == max_waiting) &&
+        (worker->begun == runs || worker->waiting == max_waiting) &&
         !worker_await(worker, DEADLINE_S)) {
         worker->broke = "no wake";
     }
@@ -190,7 +193,7 @@ static void *worker_run(void *arg)
 
     while (
         worker->broke == NULL &&
-        (worker->begun < RUNS || worker->holding > 0 || worker->waiting > 0)) {
+        (worker->begun < runs || worker->holding > 0 || worker->waiting > 0)) {
         worker_turn(worker);
     }
     if (atomic_fetch_sub(&working, 1) == 1) {
@@ -217,6 +220,7 @@ static void start(uint32_t places, unsigned waiting)
     upstream.queue = &queue;
     max_active = places;
     max_waiting = waiting;
+    runs = getenv("EVPROXY_TEST_LONG") != NULL ? RUNS_LONG : RUNS;
     atomic_store(&active, 0);
     atomic_store(&working, WORKERS);
     for (size_t i = 0; i < WORKERS; i++) {
