@@ -9,7 +9,7 @@
 # Only what was skipped, and the whole output of a program that fails, is shown,
 # both at the end; V=1 shows all of it as it comes.
 #
-# TEST_JOBS programs run at once, three for each processor unless it is set: most
+# TEST_JOBS programs run at once, four for each processor unless it is set: most
 # of their time they wait. Output comes in the order of the arguments. Those that
 # take longest begin first.
 set -uo pipefail
@@ -33,7 +33,7 @@ if [ -n "${EVPROXY_TEST_SLOW:-}" ]; then
 fi
 
 programs=("$@")
-jobs=${TEST_JOBS:-$((3 * $(nproc)))}
+jobs=${TEST_JOBS:-$((4 * $(nproc)))}
 longest='fault reload upgrade_fails accounting memory upgrade_bytes sources names_silent upgrade_left upgrade_state check'
 order=()    # indices of programs, as they begin
 statuses=() # by the program's index, of those that have ended

@@ -2,6 +2,7 @@
  * Drains: of the process, by drain_delay and drain_spread, and of an upstream,
  * by its option drain.
  */
+#include "delay.h"
 #include "expect.h"
 #include "fixture.h"
 #include "greeters.h"
@@ -26,7 +27,7 @@ static void connections_are_taken_until_drain_delay_is_over(void **state)
     (void)state;
     fixture_open(&fixture, "drain_delay = 1500ms\ndrain_timeout = 1h", "");
     struct pair before = pair_establish(&fixture);
-    int64_t begin = wait_now_ms();
+    struct stopwatch watch = stopwatch_start();
     proxy_signal(fixture.proxy, SIGTERM);
     proxy_line(fixture.proxy, "^stopping .* drain_delay_ms=1500$");
     struct pair during = pair_establish(&fixture);
@@ -34,7 +35,7 @@ static void connections_are_taken_until_drain_delay_is_over(void **state)
     pair_ping(&before);
     wait_until(socket_try_connect(NULL, &fixture.front) < 0);
     assert_int_equal(errno, ECONNREFUSED);
-    assert_in_range(wait_now_ms() - begin, 1490, 60000);
+    stopwatch_expect(&watch, 1490, 60000);
     pair_ping(&before);
     pair_ping(&during);
     assert_int_equal(proxy_count(fixture.proxy, "^reloaded "), 0);
@@ -48,10 +49,10 @@ static void drain_delay_is_waited_out_without_connections(void **state)
 
     (void)state;
     fixture_open(&fixture, "drain_delay = 600ms", "");
-    int64_t begin = wait_now_ms();
+    struct stopwatch watch = stopwatch_start();
     proxy_signal(fixture.proxy, SIGTERM);
     assert_int_equal(proxy_wait(fixture.proxy), 0);
-    assert_in_range(wait_now_ms() - begin, 590, 60000);
+    stopwatch_expect(&watch, 590, 60000);
 }
 
 /* ---- evenly ---- */
@@ -59,14 +60,13 @@ static void drain_delay_is_waited_out_without_connections(void **state)
 enum { MANY = 11, TIMEOUT_MS = 4000 };
 
 /* They end one after another, from the middle of the timeout on. */
-static void expect_even_ends(const int *fds, int64_t begin)
+static void expect_even_ends(const int *fds, const struct stopwatch *watch)
 {
     for (int i = 0; i < MANY; i++) {
         int64_t due_ms = TIMEOUT_MS / 2 + i * (TIMEOUT_MS / 2 / MANY);
 
         expect_end(fds[i]);
-        assert_in_range(wait_now_ms() - begin, due_ms - 20,
-                        due_ms + (test_slow() ? 20000 : 1500));
+        stopwatch_expect(watch, due_ms - 20, due_ms + 1500);
     }
 }
 
@@ -83,9 +83,9 @@ static void drain_spread_ends_connections_evenly(void **state)
     for (int i = 0; i < MANY; i++) {
         clients[i] = pair_establish(&fixture).client;
     }
-    int64_t begin = wait_now_ms();
+    struct stopwatch watch = stopwatch_start();
     proxy_signal(fixture.proxy, SIGTERM);
-    expect_even_ends(clients, begin);
+    expect_even_ends(clients, &watch);
     assert_int_equal(proxy_wait(fixture.proxy), 0);
     assert_int_equal(proxy_count(fixture.proxy, "^conn .* cause=drain "), MANY);
 }
@@ -97,10 +97,10 @@ static void without_drain_spread_they_end_at_once(void **state)
     (void)state;
     fixture_open(&fixture, "drain_timeout = 800ms", "");
     struct pair pair = pair_establish(&fixture);
-    int64_t begin = wait_now_ms();
+    struct stopwatch watch = stopwatch_start();
     proxy_signal(fixture.proxy, SIGTERM);
     expect_end(pair.client);
-    assert_in_range(wait_now_ms() - begin, 790, 60000);
+    stopwatch_expect(&watch, 790, 60000);
     assert_int_equal(proxy_wait(fixture.proxy), 0);
 }
 

@@ -110,8 +110,8 @@ static void what_a_source_owes_holds_over_an_upgrade(void **state)
     (void)state;
     fixture_open(&fixture, "", "accept_rate_per_source = 1");
     for (unsigned i = 0; !fast && i < 10; i++) {
-        struct pair pair = pair_establish(&fixture);
         int64_t begun = wait_now_ms();
+        struct pair pair = pair_establish(&fixture);
         pid_t old = proxy_upgrade(fixture.proxy);
         int client = socket_try_connect(NULL, &fixture.front);
 
