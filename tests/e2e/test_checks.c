@@ -15,8 +15,12 @@
 #include "udp_fixture.h"
 #include "wait.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define QUICK                                                                  \
     "health_interval = 50ms\nhealth_timeout = 300ms\nhealth_rise = 1\n"        \
@@ -161,6 +165,47 @@ static void the_rest_of_an_answer_is_awaited(void **state)
     open_checked(&fixture, &answerer, HTTP);
     answerer_await(&answerer, 6);
     assert_int_equal(answerer.reset, 0);
+    fixture_close(&fixture);
+}
+
+/* The least time that half of an answer was on its way unacknowledged. */
+static _Atomic int64_t quickest_ms;
+
+static void serve_in_two(int fd, const void *arg)
+{
+    static const char first[] = "HTTP/1.0 2", rest[] = "00 OK\r\n\r\n";
+    struct tcp_info info = {.tcpi_unacked = 1};
+    socklen_t length = sizeof(info);
+    char question[4096];
+    int64_t begin;
+
+    (void)arg;
+    if (recv(fd, question, sizeof(question), 0) <= 0 ||
+        send(fd, first, strlen(first), MSG_NOSIGNAL) < 0) {
+        return;
+    }
+    begin = wait_now_ms();
+    while (info.tcpi_unacked > 0 && wait_now_ms() - begin < 1000) {
+        wait_tick();
+        (void)!getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length);
+    }
+    if (wait_now_ms() - begin < quickest_ms) {
+        quickest_ms = wait_now_ms() - begin;
+    }
+    (void)!send(fd, rest, strlen(rest), MSG_NOSIGNAL);
+}
+
+/* A server that follows Nagle's algorithm holds the rest back until then. The
+ * kernel delays an acknowledgement for 40 ms at least. */
+static void half_of_an_answer_is_acknowledged_at_once(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    quickest_ms = INT64_MAX;
+    fixture_open_server(&fixture, serve_in_two, NULL, "", HTTP);
+    wait_until(quickest_ms < 30);
+    assert_int_equal(proxy_count(fixture.proxy, "state=down"), 0);
     fixture_close(&fixture);
 }
 
@@ -389,6 +434,7 @@ int main(void)
         E2E(each_way_to_fail_has_its_cause),
         E2E(an_answer_may_come_in_drops_and_behind_interim_ones),
         E2E(the_rest_of_an_answer_is_awaited),
+        E2E(half_of_an_answer_is_acknowledged_at_once),
         E2E(an_answer_must_contain_the_text),
         E2E(pairs_are_done_in_turn),
         E2E(sixteen_kilobytes_of_an_answer_are_read),
