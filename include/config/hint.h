@@ -1,6 +1,6 @@
 /*
  * hint: hints at mistakes in a configuration that users of other programs make.
- * They are added to errors that are found elsewhere. Only hint_refusal finds an
+ * They are part of errors that are found elsewhere. Only hint_refusal finds an
  * error itself. Pure.
  */
 #ifndef EVPROXY_CONFIG_HINT_H
@@ -10,9 +10,13 @@
 
 #include <stddef.h>
 
-/* How a value that the key's setter has refused could be mended: a sentence
- * that lives until this thread's next call, or NULL. */
-const char *hint_value(const struct key *key, const char *text);
+/* Of a value that the key's setter has refused: a slip that explains it better
+ * than the setter does. A sentence that lives until this thread's next call, or
+ * NULL. */
+const char *hint_slip(const struct key *key, const char *text);
+
+/* Of such a value: the one that was probably meant, or NULL. */
+const char *hint_meant(const struct key *key, const char *text);
 
 /* Why a value cannot be meant as it stands, though a setter takes any text: in
  * quotes, or with a ';' at its end. A sentence, or NULL. */

@@ -244,17 +244,27 @@ static void report_unknown(struct draft *draft, enum key_section section,
     }
 }
 
-/* why lives until the next sentence is made. */
+static void report_slip(struct draft *draft, const struct key *key,
+                        unsigned line, const char *value, const char *slip)
+{
+    draft_error(draft, line, "%s: '%.64s': %s", key->name, value, slip);
+}
+
+/* The setter has refused it, and says why. */
 static void report_value(struct draft *draft, const struct key *key,
                          unsigned line, const char *value, const char *why)
 {
-    char *copy = strdup(why);
-    const char *hint = copy == NULL ? NULL : hint_value(key, value);
+    const char *meant = hint_meant(key, value);
+    const char *slip;
 
-    draft_error(draft, line, "%s: %s%s%s", key->name,
-                copy == NULL ? "out of memory" : copy, hint == NULL ? "" : "; ",
-                hint == NULL ? "" : hint);
-    free(copy);
+    if (meant != NULL) {
+        draft_error(draft, line, "%s: %s; did you mean '%s'?", key->name, why,
+                    meant);
+    } else if ((slip = hint_slip(key, value)) != NULL) {
+        report_slip(draft, key, line, value, slip);
+    } else {
+        draft_error(draft, line, "%s: %s", key->name, why);
+    }
 }
 
 /* Whether a build that lacks the key takes the value. */
@@ -277,7 +287,7 @@ static void set_value(struct draft *draft, const struct key *key, void *fields,
     if (*value == '\0') {
         draft_error(draft, line, "%s has no value", key->name);
     } else if (refusal != NULL) {
-        draft_error(draft, line, "%s: '%.64s': %s", key->name, value, refusal);
+        report_slip(draft, key, line, value, refusal);
     } else if (key->set != NULL) {
         why = key->set(key, fields, value, line);
     } else if (is_default(key, value)) {

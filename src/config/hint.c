@@ -107,23 +107,19 @@ static const char *about_address(const struct key *key, const char *text)
     return NULL;
 }
 
-const char *hint_value(const struct key *key, const char *text)
+const char *hint_slip(const struct key *key, const char *text)
 {
-    const char *hint = about_punctuation(text);
-    const char *meant = NULL;
+    const char *slip = about_punctuation(text);
 
-    if (hint == NULL) {
-        hint = about_address(key, text);
-    }
-    if (hint != NULL) {
-        return hint;
-    }
+    return slip != NULL ? slip : about_address(key, text);
+}
+
+const char *hint_meant(const struct key *key, const char *text)
+{
     if (key->set == setter_bool) {
-        meant = word_find(truths, ARRAY_LEN(truths), text);
-    } else if (key->choice_count > 0) {
-        meant = choice_meant(key, text);
+        return word_find(truths, ARRAY_LEN(truths), text);
     }
-    return meant == NULL ? NULL : value_sentence("did you mean '%s'?", meant);
+    return key->choice_count > 0 ? choice_meant(key, text) : NULL;
 }
 
 const char *hint_refusal(const struct key *key, const char *text)

@@ -17,22 +17,22 @@ static const struct {
     const char *line;
     const char *hint;
 } values[] = {
-    {"upstream = http://10.0.0.1:80", "; an address has no scheme"
+    {"upstream = http://10.0.0.1:80", "': an address has no scheme"
                                       " (example: 10.0.0.1:80)"},
     {"listen = tcp://0.0.0.0:80",
-     "; an address has no scheme (example: 10.0.0.1:80)"},
+     "': an address has no scheme (example: 10.0.0.1:80)"},
     {"upstream = 10.0.0.1:80, 10.0.0.2:80",
-     "; each address has a line 'upstream = ADDRESS'"},
-    {"listen = :80, :81", "; each address has a line 'listen = ADDRESS'"},
+     "': each address has a line 'upstream = ADDRESS'"},
+    {"listen = :80, :81", "': each address has a line 'listen = ADDRESS'"},
     {"upstream = /run/app.sock",
-     "; a unix path begins with unix: (unix:/run/app.sock)"},
+     "': a unix path begins with unix: (unix:/run/app.sock)"},
     {"listen = /run/app.sock",
-     "; a unix path begins with unix: (unix:/run/app.sock)"},
-    {"upstream = \"10.0.0.1:80\"", "; a value has no quotes around it"},
-    {"upstream = 10.0.0.1:80;", "; a value does not end with ';'"},
-    {"idle_timeout = 30s;", "; a value does not end with ';'"},
-    {"idle_timeout = '30s'", "; a value has no quotes around it"},
-    {"source_address = \"10.0.0.1\"", "; a value has no quotes around it"},
+     "': a unix path begins with unix: (unix:/run/app.sock)"},
+    {"upstream = \"10.0.0.1:80\"", "': a value has no quotes around it"},
+    {"upstream = 10.0.0.1:80;", "': a value does not end with ';'"},
+    {"idle_timeout = 30s;", "': a value does not end with ';'"},
+    {"idle_timeout = '30s'", "': a value has no quotes around it"},
+    {"source_address = \"10.0.0.1\"", "': a value has no quotes around it"},
     {"access_log = On", "; did you mean 'yes'?"},
     {"proxy_protocol = True", "; did you mean 'yes'?"},
     {"access_log = OFF", "; did you mean 'no'?"},
