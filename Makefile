@@ -12,7 +12,8 @@
 # make check      format, floors, circles, sizes, headers, documents, samples
 # make install    DESTDIR and PREFIX as usual; make uninstall
 # make deb        a Debian package, in build/deb; package-test tries it; as root
-# make chroot-test  README's commands and the package on fresh roots; as root
+# make chroot-test  README's commands and the package on fresh roots, and booted
+#                 in a virtual machine; as root
 # make static     build/static/evproxy, which needs no library; musl-tools
 #
 # TLS=1, to any of them: with TLS, by OpenSSL 3 (libssl-dev), in build/tls.

@@ -53,7 +53,8 @@ deb:
 package-test: deb static
 	@tests/package/run.sh $(BUILD)/deb $(BUILD)/static/evproxy
 
-# What a reader does first, on fresh roots of these.
+# What a reader does first, on fresh roots of these, and on a machine that has
+# booted one.
 SUITES ?= bookworm trixie
 chroot-test:
 	@tests/package/chroot.sh $(SUITES)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # README's two commands, as they are written there, and the Debian packages, on
-# fresh Debian roots. As root; make chroot-test calls it. It takes half an hour
-# for a suite, and 2 GB.
+# fresh Debian roots, which are booted at last. As root; make chroot-test calls
+# it. It takes half an hour for a suite, and 3 GB.
 #
 #   tests/package/chroot.sh SUITE...        last line: "N passed, N failed"
 #
@@ -148,6 +148,8 @@ make_deb() {
          ! grep -i warning /deb.log' || return
     check 'make package-test' alone "$root" make -C /evproxy package-test
     counts
+    check 'make deb, of an older version' alone "$root" make -C /evproxy deb \
+        VERSION=0.0.9 BUILD=build/older
 }
 
 # files: the names of all that is in the clean root
@@ -173,6 +175,15 @@ try_deb() {
     check 'nothing is left' diff "$stage/before" "$stage/after"
 }
 
+# try_vm: on the same root with a kernel and systemd, in a virtual machine
+try_vm() {
+    check 'a kernel and systemd are installed' install_packages "$clean" \
+        "linux-image-cloud-$(dpkg --print-architecture)" systemd-sysv || return
+    check 'the package in a virtual machine' "$here/vm.sh" "$clean" \
+        "$root"/evproxy/build/{older,.}/deb/evproxy_*.deb
+    counts
+}
+
 mirror=$(mirror)
 if [ -z "$mirror" ]; then
     echo 'no mirror: run apt-get update, or set MIRROR' >&2
@@ -188,6 +199,7 @@ for suite; do
         readme
         make_deb
         try_deb
+        try_vm
     fi
 done
 echo "$passed passed, $failed failed"

@@ -7,12 +7,10 @@
 # PAYLOAD/run.sh with busybox's sh. Exit status: that of run.sh; 124 if it did
 # not end within the limit, 125 if the machine died.
 #
-# VM_ACCEL is qemu's accelerator, by default software emulation. VM_CPU is the
-# CPU model, VM_SMP the number of CPUs, VM_APPEND is added to the command line of
-# the kernel. The defaults turn off what is slow to emulate: "rep movsb" copies,
-# mitigations, saving of vector registers. The size of a socket or of a buffer
-# does not depend on them.
+# qemu.sh says what VM_ACCEL, VM_CPU, VM_SMP and VM_APPEND change.
 set -euo pipefail
+
+. "$(dirname "$0")/qemu.sh"
 
 dir=${1:?the folder of vm/build.sh}
 payload=${2:?the folder to run}
@@ -31,20 +29,12 @@ cp -a "$payload/." "$work/payload/"
 cat "$dir/initramfs.cpio" "$work/payload.cpio" >"$work/initrd"
 rm -rf "$work/payload" "$work/payload.cpio"
 
-options='console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nopti'
-options+=' init_on_alloc=0 noxsave clearcpuid=rep_good,erms tsc=reliable'
-options+=" audit=0 ${VM_APPEND:-}"
-
 mkfifo "$work/console"
 sed -u 's/\r//g' <"$work/console" | tee "$work/log" |
     sed -u '/^VM-EXIT /d' &
 show=$!
-timeout -k 5 "$limit" qemu-system-x86_64 \
-    -accel "${VM_ACCEL:-tcg,thread=multi,tb-size=512}" -M q35 \
-    -cpu "${VM_CPU:-qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16}" \
-    -smp "${VM_SMP:-2}" -m "$memory" -nodefaults -no-user-config \
-    -display none -serial stdio -no-reboot -kernel "$dir/vmlinuz" \
-    -initrd "$work/initrd" -append "$options" \
+timeout -k 5 "$limit" "${qemu[@]}" -m "$memory" -serial stdio \
+    -kernel "$dir/vmlinuz" -initrd "$work/initrd" -append "$kernel_options" \
     </dev/null >"$work/console" 2>&1 &
 machine=$!
 status=0
