@@ -1,15 +1,14 @@
 #!/bin/bash
-# Boots systemd as process 1 of new namespaces, on a throw-away copy of the
-# machine's root, and waits for its end. run.sh calls it, in a new namespace for
-# mounts:
+# Boots systemd as process 1 of new namespaces, on a throw-away copy of a root,
+# and waits for its end. run.sh calls it, in a new namespace for mounts:
 #
-#   boot.sh probe STAGE                    whether all that is allowed here
-#   boot.sh outer STAGE FOLDER INSTALLED   does it
+#   boot.sh probe STAGE ROOT                    whether all that is allowed here
+#   boot.sh outer STAGE ROOT FOLDER INSTALLED   does it
 #
-# STAGE is an empty folder. FOLDER appears inside as /evproxy-test, and what
-# INSTALLED holds is laid over the root. The copy is an overlay in memory: no
-# file of the machine changes, and all mounts end with the namespaces. A group of
-# control groups is made for it and removed.
+# STAGE is an empty folder, ROOT may be the machine's. FOLDER appears inside as
+# /evproxy-test, and what INSTALLED holds is laid over the root. The copy is an
+# overlay in memory: no file of ROOT changes, and all mounts end with the
+# namespaces. A group of control groups is made for it and removed.
 set -euo pipefail
 
 open_stage() {
@@ -33,7 +32,7 @@ remove_group() {
 
 mount_root() {
     mount -t overlay overlay -o \
-        "lowerdir=/,upperdir=$stage/upper,workdir=$stage/work" "$stage/root"
+        "lowerdir=$lower,upperdir=$stage/upper,workdir=$stage/work" "$stage/root"
 }
 
 probe() {
@@ -50,7 +49,7 @@ outer() {
     (
         echo "$BASHPID" >"$group/cgroup.procs"
         exec unshare --cgroup --pid --net --ipc --uts --mount --fork \
-            --kill-child "$0" inner "$stage" "$folder" "$installed"
+            --kill-child "$0" inner "$stage" "$lower" "$folder" "$installed"
     ) &
     child=$!
     wait "$child" || status=$?
@@ -78,7 +77,7 @@ fill_root() {
     mount -t sysfs -o ro sysfs sys
     mount -t cgroup2 cgroup2 sys/fs/cgroup
     make_devices
-    # The machine's own units, and what they leave in /run, play no part.
+    # The root's own units, and what they leave in /run, play no part.
     for place in run tmp var/log etc/systemd/system; do
         mount -t tmpfs -o mode=755 tmpfs "$place"
     done
@@ -109,5 +108,5 @@ inner() {
         /lib/systemd/systemd --unit=evproxy-test.target </dev/null
 }
 
-part=$1 stage=$2 folder=${3:-} installed=${4:-}
+part=$1 stage=$2 lower=$3 folder=${4:-} installed=${5:-}
 "$part"

@@ -15,9 +15,10 @@ make_pair() {
         -days 2 -subj "/CN=$1" -keyout $keys/web.key -out /etc/ssl/web.pem \
         2>/dev/null
 }
+# OpenSSL 3.0 has spaces in it, 3.5 has none.
 serves() {
     openssl s_client -connect 127.0.0.1:443 </dev/null 2>&1 |
-        grep "subject=CN = $1"
+        grep "subject=CN *= *$1\$"
 }
 
 start upstream ./client.py serve 9001

@@ -3,12 +3,15 @@
 #
 #   INSTALLED=FOLDER tests/systemd/run.sh [NAME...]
 #
-# FOLDER is what "make install DESTDIR=FOLDER PREFIX=/usr/local" has made. It
-# needs root, and namespaces: where they are not allowed nothing is tested. The
-# output is shown if a test fails, or with V=1. Last line: "N passed, N failed".
+# FOLDER is what "make install DESTDIR=FOLDER PREFIX=/usr/local" has made. ROOT is
+# the root whose systemd is taken, the machine's unless it is given; it has
+# systemd, python3, openssl, procps, jq and curl. The user is root, and
+# has namespaces: where they are not allowed nothing is tested. The output is
+# shown if a test fails, or with V=1. Last line: "N passed, N failed".
 set -uo pipefail
 
 INSTALLED=$(realpath "${INSTALLED:?names what was installed}")
+ROOT=$(realpath "${ROOT:-/}")
 cd "$(dirname "$0")" || exit 1
 
 if [ $# -eq 0 ]; then
@@ -29,13 +32,14 @@ trap cleanup EXIT
 trap 'exit 1' INT TERM
 
 mkdir "$dir/stage" "$dir/folder"
-if ! unshare --mount ./boot.sh probe "$dir/stage" >"$dir/probe" 2>&1; then
+if ! unshare --mount ./boot.sh probe "$dir/stage" "$ROOT" \
+    >"$dir/probe" 2>&1; then
     sed 's/^/# /' "$dir/probe"
     echo 'skipped: systemd: no root, or no namespaces of its own'
     echo '0 passed, 0 failed'
     exit 0
 fi
-if [ ! -x /lib/systemd/systemd ]; then
+if [ ! -x "$ROOT/lib/systemd/systemd" ]; then
     echo 'not ok - systemd is installed'
     echo '0 passed, 1 failed'
     exit 1
@@ -45,8 +49,8 @@ cp -r ../interop ../systemd ../../conf/debian ../../conf/evproxy.socket "$dir/fo
 printf '%s\n' "$@" >"$dir/folder/names"
 log=$dir/folder/log
 : >"$log"
-timeout -k 10 170 unshare --mount ./boot.sh outer "$dir/stage" "$dir/folder" \
-    "$INSTALLED" >>"$log" 2>&1 &
+timeout -k 10 170 unshare --mount ./boot.sh outer "$dir/stage" "$ROOT" \
+    "$dir/folder" "$INSTALLED" >>"$log" 2>&1 &
 boot=$!
 if [ "${V:-0}" = 1 ]; then
     tail -n +1 -s 0.1 -f --pid="$boot" "$log" & # it ends with that process
