@@ -29,14 +29,14 @@ static void add(struct sockets *sockets, unsigned long inode, bool ours)
     }
 }
 
-static bool has(const struct sockets *sockets, unsigned long inode)
+static void remove_inode(struct sockets *sockets, unsigned long inode)
 {
     for (size_t i = 0; i < sockets->count; i++) {
         if (sockets->inodes[i] == inode) {
-            return true;
+            sockets->inodes[i] = sockets->inodes[--sockets->count];
+            return;
         }
     }
-    return false;
 }
 
 /* ---- sockets by address ---- */
@@ -69,8 +69,10 @@ static bool overlap(const char *a, const char *b)
     return is_any(strlen(a) > strlen(b) ? a : b);
 }
 
-/* A row of /proc/net/tcp and its like. */
-static void read_row(struct sockets *sockets, const char *row,
+/* A row of /proc/net/tcp and its like. False: no row that follows matters. The
+ * table of TCP has all listening sockets first, and there may be millions of
+ * others (Documentation/networking/proc_net_tcp.rst of the kernel). */
+static bool read_row(struct sockets *sockets, const char *row,
                      const struct endpoint *endpoint, int type)
 {
     char wanted[33], address[33];
@@ -81,17 +83,20 @@ static void read_row(struct sockets *sockets, const char *row,
                " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*x:%*x %*x:%*x %*x %u "
                "%*d %lu",
                address, &port, &state, &uid, &inode) != 5) {
-        return;
+        return true; /* the line of headings */
+    }
+    if (type == SOCK_STREAM && state != STATE_LISTEN) {
+        return false;
     }
     write_address(endpoint, wanted);
     /* The port is at the same place in both families. */
-    if (port == ntohs(endpoint->u.in.sin_port) && overlap(address, wanted) &&
-        (type == SOCK_DGRAM || state == STATE_LISTEN)) {
+    if (port == ntohs(endpoint->u.in.sin_port) && overlap(address, wanted)) {
         add(sockets, inode, uid == geteuid());
     }
+    return true;
 }
 
-static void read_unix_row(struct sockets *sockets, const char *row,
+static bool read_unix_row(struct sockets *sockets, const char *row,
                           const struct endpoint *endpoint, int type)
 {
     unsigned long inode;
@@ -105,9 +110,10 @@ static void read_unix_row(struct sockets *sockets, const char *row,
         strcmp(path, endpoint->u.un.sun_path) == 0) {
         add(sockets, inode, false);
     }
+    return true;
 }
 
-typedef void (*row_fn)(struct sockets *sockets, const char *row,
+typedef bool (*row_fn)(struct sockets *sockets, const char *row,
                        const struct endpoint *endpoint, int type);
 
 static void read_table(struct sockets *sockets, const char *path, row_fn read,
@@ -119,8 +125,8 @@ static void read_table(struct sockets *sockets, const char *path, row_fn read,
     if (file == NULL) {
         return;
     }
-    while (fgets(row, sizeof(row), file) != NULL) {
-        read(sockets, row, endpoint, type);
+    while (fgets(row, sizeof(row), file) != NULL &&
+           read(sockets, row, endpoint, type)) {
     }
     fclose(file);
 }
@@ -144,28 +150,31 @@ static void find_sockets(struct sockets *sockets,
 
 /* ---- processes by socket ---- */
 
-static bool has_socket(const char *pid, const struct sockets *sockets)
+/* Removes the sockets that the process has. Answers how many it has removed. */
+static size_t remove_held(const char *pid, struct sockets *sockets)
 {
     char path[64], target[64];
     const struct dirent *entry;
-    bool found = false;
+    size_t before = sockets->count;
     DIR *list;
 
     snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
     list = opendir(path);
-    while (list != NULL && !found && (entry = readdir(list)) != NULL) {
+    while (list != NULL && sockets->count > 0 &&
+           (entry = readdir(list)) != NULL) {
         ssize_t length =
             readlinkat(dirfd(list), entry->d_name, target, sizeof(target) - 1);
         unsigned long inode;
 
         target[length > 0 ? length : 0] = '\0';
-        found =
-            sscanf(target, "socket:[%lu]", &inode) == 1 && has(sockets, inode);
+        if (sscanf(target, "socket:[%lu]", &inode) == 1) {
+            remove_inode(sockets, inode);
+        }
     }
     if (list != NULL) {
         closedir(list);
     }
-    return found;
+    return before - sockets->count;
 }
 
 /* "": not there any more. */
@@ -191,24 +200,33 @@ static bool is_manager(const char *name)
     return strcmp(name, "systemd") == 0;
 }
 
-/* Any process of another program goes before ours. */
-static void find_process(const struct sockets *sockets, struct holder *holder)
+/* Looks at the processes of this program, or at all others, until one of
+ * another program has one of the sockets. Removes what ours have. What the
+ * service manager has may be any program's, so it is left. */
+static void search(struct sockets *sockets, bool ours, struct holder *holder)
 {
     DIR *list = opendir("/proc");
     const struct dirent *entry;
-    char ours[16];
+    char our_name[16], name[16];
 
-    read_name("self", ours);
-    while (list != NULL && holder->kind != HOLDER_OTHER &&
+    read_name("self", our_name);
+    while (list != NULL && sockets->count > 0 && holder->kind != HOLDER_OTHER &&
            (entry = readdir(list)) != NULL) {
-        if (isdigit((unsigned char)entry->d_name[0]) &&
-            has_socket(entry->d_name, sockets)) {
-            holder->pid = (pid_t)strtol(entry->d_name, NULL, 10);
-            read_name(entry->d_name, holder->name);
-            holder->kind =
-                strcmp(holder->name, ours) == 0 || is_manager(holder->name)
-                    ? HOLDER_OURS
-                    : HOLDER_OTHER;
+        struct sockets left = *sockets;
+
+        if (!isdigit((unsigned char)entry->d_name[0])) {
+            continue;
+        }
+        read_name(entry->d_name, name);
+        if ((strcmp(name, our_name) == 0) != ours ||
+            remove_held(entry->d_name, &left) == 0) {
+            continue;
+        }
+        holder->pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        memcpy(holder->name, name, sizeof(name));
+        holder->kind = ours || is_manager(name) ? HOLDER_OURS : HOLDER_OTHER;
+        if (ours) {
+            *sockets = left;
         }
     }
     if (list != NULL) {
@@ -226,7 +244,9 @@ void holder_find(const struct endpoint *endpoint, int type,
     if (sockets.count == 0) {
         return;
     }
-    find_process(&sockets, holder);
+    /* Others may have very many descriptors, so ours are asked first. */
+    search(&sockets, true, holder);
+    search(&sockets, false, holder);
     if (holder->kind == HOLDER_UNKNOWN && sockets.all_ours) {
         holder->kind = HOLDER_OURS;
     }
@@ -238,13 +258,8 @@ void holder_count(const struct endpoint *endpoint, int type, size_t *own,
     struct sockets sockets;
 
     find_sockets(&sockets, endpoint, type);
-    *own = 0;
-    for (size_t i = 0; i < sockets.count; i++) {
-        const struct sockets one = {.count = 1, .inodes = {sockets.inodes[i]}};
-
-        *own += has_socket("self", &one);
-    }
-    *others = sockets.count - *own;
+    *own = remove_held("self", &sockets);
+    *others = sockets.count;
 }
 
 const char *holder_format(const struct holder *holder,
