@@ -45,7 +45,7 @@ with_tls=yes
 if ! "$evproxy" -V | grep -qw tls; then
     with_tls=no
 elif ! command -v openssl >/dev/null; then
-    echo 'openssl is not installed: samples with TLS were not checked'
+    echo 'skipped: samples with TLS: openssl is not installed'
     with_tls=no
 fi
 

@@ -11,7 +11,8 @@
 #
 # TEST_JOBS programs run at once, four for each processor unless it is set: most
 # of their time they wait. Output comes in the order of the arguments. Those that
-# take longest begin first.
+# take longest begin first. TEST_RUNNER is a command that runs programs of another
+# architecture, such as qemu-aarch64.
 set -uo pipefail
 
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_stack_use_after_return=1}"
@@ -26,6 +27,7 @@ prefix=()
 if setarch -R true 2>/dev/null; then
     prefix=(setarch -R)
 fi
+prefix+=(${TEST_RUNNER:-})
 
 limit_s=300
 if [ -n "${EVPROXY_TEST_SLOW:-}" ]; then
