@@ -54,9 +54,8 @@ struct attempt_context {
     uint32_t *instance;    /* of the upstream's token; set at each connect */
     uint32_t index;        /* of the upstream's token */
     const struct addr *client_addr;
-    uint16_t port;  /* that the client came to */
-    uint16_t *note; /* port of the upstream's socket in shared->loops; 0: no
-                       note of it */
+    uint16_t port;                     /* that the client came to */
+    uint16_t *note;                    /* slot in shared->loops; 0: no note */
     const struct proxy_header *header; /* as the client's side sent it; NULL:
                                           none came */
     const struct preface_bytes *tlvs;  /* for the upstream's; NULL: none */

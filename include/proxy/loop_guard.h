@@ -13,8 +13,8 @@
  *
  * At LOOP_TURNS_MAX the connection ends as `loop`. So do the connections that
  * the notes name, once the end reaches them: none of them connects again. A
- * note that is written after the other end has accepted is found in the next
- * turn, or when the accepting session connects and writes its own note.
+ * note that is written after the other end has accepted is found when the
+ * accepting session connects, which then writes its own, or in the next turn.
  *
  * A note costs three system calls, and few upstreams lead back to this process.
  * So each worker notes the first connection to an upstream in a second, and
@@ -49,9 +49,9 @@ struct loop_note;
 
 struct loop_guard {
     pthread_mutex_t lock;    /* guards the notes */
-    struct loop_note *notes; /* by the port of ends.from; a later note replaces
-                                an earlier one. Pages never used are not
-                                resident. */
+    struct loop_note *notes; /* near the slot that is the port of ends.from:
+                                connections to several addresses may have the
+                                same port. Pages never used are not resident. */
     _Atomic uint64_t noted[LOOP_PORTS / 64]; /* one bit for each port: whether
                                 it has a note. The thread that sets or
                                 removes the note writes, and every accept
@@ -69,16 +69,16 @@ bool loop_guard_is_due(const struct upstream *upstream,
                        struct upstream_counters *counters,
                        uint64_t now_ns) WARN_UNUSED;
 
-/* A connection to the upstream, for a client. Its note is forgotten before the
- * upstream may be freed. */
-void loop_guard_note(struct loop_guard *guard, struct upstream *upstream,
-                     const struct loop_ends *ends,
-                     const struct loop_ends *client);
+/* A connection to the upstream, for a client. Answers the slot of the note,
+ * which is not 0. The note is forgotten before the upstream may be freed. */
+uint16_t loop_guard_note(struct loop_guard *guard, struct upstream *upstream,
+                         const struct loop_ends *ends,
+                         const struct loop_ends *client) WARN_UNUSED;
 
-/* Ends the note that was made for the upstream at that port. True: it was part
+/* Ends the note that was made for the upstream in that slot. True: it was part
  * of a loop. */
 bool loop_guard_forget(struct loop_guard *guard,
-                       const struct upstream *upstream, uint16_t port);
+                       const struct upstream *upstream, uint16_t slot);
 
 /* False: no connection of ours comes from that port, so loop_guard_arrive is
  * not needed. */

@@ -199,6 +199,20 @@ static bool is_behind(const struct choice *choice)
            choice_may_get_place(service);
 }
 
+/* Whether the connection is to be noted. If the client is one of ours it is:
+ * the note of the client may have come after we had accepted it. */
+static bool is_note_due(const struct attempt *attempt,
+                        const struct attempt_context *context)
+{
+    struct plane *plane = context->plane;
+    struct upstream *upstream = attempt->choice.upstream;
+
+    return loop_guard_is_due(upstream, plane_upstream_counters(plane, upstream),
+                             plane->loop.now_ns) ||
+           loop_guard_may_know(&plane->shared->loops,
+                               context->client_addr->port);
+}
+
 /* Notes the connection, so that it is known if it comes back to us. */
 static void note(const struct attempt *attempt,
                  const struct attempt_context *context)
@@ -208,9 +222,7 @@ static void note(const struct attempt *attempt,
     struct loop_ends ends, client;
 
     addr_from_sockaddr(&ends.to, &upstream->endpoint.u.any);
-    if (!addr_is_ip(&ends.to) ||
-        !loop_guard_is_due(upstream, plane_upstream_counters(plane, upstream),
-                           plane->loop.now_ns)) {
+    if (!addr_is_ip(&ends.to) || !is_note_due(attempt, context)) {
         return;
     }
     sock_local(context->upstream, &ends.from);
@@ -220,19 +232,19 @@ static void note(const struct attempt *attempt,
     }
     sock_remote(context->client, &client.from); /* not the PROXY header's */
     sock_local(context->client, &client.to);
-    loop_guard_note(&plane->shared->loops, upstream, &ends, &client);
-    *context->note = ends.from.port;
+    *context->note =
+        loop_guard_note(&plane->shared->loops, upstream, &ends, &client);
 }
 
 /* The attempt before has failed. True: it went round. */
 static bool forget(const struct attempt *attempt,
                    const struct attempt_context *context)
 {
-    uint16_t port = *context->note;
+    uint16_t slot = *context->note;
 
     *context->note = 0;
-    return port != 0 && loop_guard_forget(&context->plane->shared->loops,
-                                          attempt->choice.upstream, port);
+    return slot != 0 && loop_guard_forget(&context->plane->shared->loops,
+                                          attempt->choice.upstream, slot);
 }
 
 /* What follows from the choice of the next upstream. */

@@ -16,10 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Each of two workers notes every 64th connection to each of two upstreams, and
- * the first: if no note of those is in time, the next ones are. Then a loop has
- * 32 turns, and as many may be on their way. */
-#define TURNS_MAX (2 * 2 * 65 + 2 * 32)
+/* A loop has 32 turns; some more may be on their way. */
+#define TURNS_MAX 64
 
 /* ---- names ---- */
 

@@ -39,12 +39,19 @@ static struct loop_ends ends_of(uint8_t host, uint16_t port)
     };
 }
 
+/* A connection of 10.0.0.HOST, for a client at 10.0.0.BEHIND. */
+static uint16_t note_of(uint8_t host, uint16_t port, uint8_t behind,
+                        uint16_t client)
+{
+    struct loop_ends ends = ends_of(host, port);
+    struct loop_ends client_ends = ends_of(behind, client);
+
+    return loop_guard_note(&guard, upstream, &ends, &client_ends);
+}
+
 static void note(uint16_t port, uint16_t client)
 {
-    struct loop_ends ends = ends_of(1, port);
-    struct loop_ends behind = ends_of(1, client);
-
-    loop_guard_note(&guard, upstream, &ends, &behind);
+    assert_int_equal(note_of(1, port, 1, client), port);
 }
 
 static bool arrives(uint8_t host, uint16_t port)
@@ -104,6 +111,41 @@ static void another_connection_from_the_port_is_not_counted(void **state)
     assert_false(atomic_load(&upstream->returns));
 }
 
+/* The kernel gives connections to several addresses the same port. */
+static void notes_of_one_port_do_not_replace_each_other(void **state)
+{
+    static const uint16_t ports[] = {65500, 65510, 65520, 65532, 1};
+    uint16_t slots[LOOP_TURNS_MAX];
+
+    (void)state;
+    for (uint8_t i = 0; i < LOOP_TURNS_MAX; i++) {
+        slots[i] =
+            note_of(i % 8, ports[i / 8], (i + 1) % 8, ports[(i + 1) / 8]);
+        assert_in_range(slots[i], 1, LOOP_PORTS - 1);
+    }
+    assert_true(arrives(0, ports[0]));
+    for (uint8_t i = 0; i < LOOP_TURNS_MAX; i++) {
+        assert_true(loop_guard_may_know(&guard, ports[i / 8]));
+        assert_true(loop_guard_forget(&guard, upstream, slots[i]));
+        assert_false(loop_guard_forget(&guard, upstream, slots[i]));
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        assert_false(loop_guard_may_know(&guard, ports[i]));
+    }
+}
+
+static void an_older_note_goes_where_no_slot_is_free(void **state)
+{
+    (void)state;
+    for (uint8_t i = 0; i < 9; i++) {
+        (void)note_of(i, 65535, 100, 1);
+    }
+    assert_false(arrives(0, 65535));
+    assert_false(atomic_load(&upstream->returns));
+    assert_false(arrives(8, 65535));
+    assert_true(atomic_load(&upstream->returns));
+}
+
 static void a_ring_of_notes_comes_to_an_end(void **state)
 {
     (void)state;
@@ -155,6 +197,8 @@ int main(void)
         TEST(a_note_that_comes_late_counts_in_the_next_turn),
         TEST(who_connects_for_a_client_sees_its_late_note),
         TEST(another_connection_from_the_port_is_not_counted),
+        TEST(notes_of_one_port_do_not_replace_each_other),
+        TEST(an_older_note_goes_where_no_slot_is_free),
         TEST(a_ring_of_notes_comes_to_an_end),
         TEST(a_note_of_another_upstream_stays),
         TEST(few_connections_are_noted_until_one_comes_back),
