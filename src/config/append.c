@@ -10,12 +10,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Adds a copy of the value to the key's list. */
+static const char *append(const struct key *key, void *section,
+                          const void *value, size_t bytes)
+{
+    void *added = key_push(key, section);
+
+    if (added == NULL) {
+        return setter_out_of_memory;
+    }
+    memcpy(added, value, bytes);
+    return NULL;
+}
+
 /* ---- addresses and their options ---- */
 
 const char *append_listen(const struct key *key, void *section,
                           const char *text, unsigned line)
 {
-    struct config_listen *listen;
+    struct config_listen listen;
     struct address address;
     uint16_t last_port;
     const char *why = address_parse_ports(text, &address, &last_port);
@@ -27,13 +40,9 @@ const char *append_listen(const struct key *key, void *section,
         return value_sentence(
             VALUE_QUOTE ": listen needs an address, not a name", text);
     }
-    listen = key_push(key, section);
-    if (listen == NULL) {
-        return setter_out_of_memory;
-    }
-    *listen = (struct config_listen){
+    listen = (struct config_listen){
         .address = address, .last_port = last_port, .line = line};
-    return NULL;
+    return append(key, section, &listen, sizeof(listen));
 }
 
 static const char *set_upstream_address(struct config_upstream *upstream,
@@ -183,7 +192,6 @@ const char *append_upstream(const struct key *key, void *section,
 {
     const struct config_service *service = section;
     struct config_upstream upstream = {.weight = 1, .line = line};
-    struct config_upstream *added;
     char *words = strdup(text);
     const char *why;
 
@@ -198,12 +206,7 @@ const char *append_upstream(const struct key *key, void *section,
     if (service->upstream_count == CONFIG_UPSTREAMS_MAX) {
         return "the service has too many upstreams";
     }
-    added = key_push(key, section);
-    if (added == NULL) {
-        return setter_out_of_memory;
-    }
-    *added = upstream;
-    return NULL;
+    return append(key, section, &upstream, sizeof(upstream));
 }
 
 /* ---- values between commas ---- */
@@ -229,19 +232,10 @@ static const char *append_items(const struct key *key, void *section,
 
 static const char *add_network(const struct key *key, void *section, char *item)
 {
-    struct network *added;
     struct network network;
     const char *why = network_parse(item, &network);
 
-    if (why != NULL) {
-        return why;
-    }
-    added = key_push(key, section);
-    if (added == NULL) {
-        return setter_out_of_memory;
-    }
-    *added = network;
-    return NULL;
+    return why != NULL ? why : append(key, section, &network, sizeof(network));
 }
 
 const char *append_networks(const struct key *key, void *section,
@@ -279,14 +273,14 @@ static const char *add_rule(const struct key *key, void *section, char *item)
 {
     struct config_rule rule = {.allow = strcmp(key->name, "allow") == 0};
     const char *why = parse_clients(item, &rule);
-    struct config_rule *added = why == NULL ? key_push(key, section) : NULL;
 
-    if (added == NULL) {
-        free(rule.path);
-        return why == NULL ? setter_out_of_memory : why;
+    if (why == NULL) {
+        why = append(key, section, &rule, sizeof(rule));
     }
-    *added = rule;
-    return NULL;
+    if (why != NULL) {
+        free(rule.path);
+    }
+    return why;
 }
 
 const char *append_rules(const struct key *key, void *section, const char *text,
@@ -338,19 +332,10 @@ static const char *parse_range(char *text, struct config_range *range)
 
 static const char *add_range(const struct key *key, void *section, char *item)
 {
-    struct config_range *added;
     struct config_range range;
     const char *why = parse_range(item, &range);
 
-    if (why != NULL) {
-        return why;
-    }
-    added = key_push(key, section);
-    if (added == NULL) {
-        return setter_out_of_memory;
-    }
-    *added = range;
-    return NULL;
+    return why != NULL ? why : append(key, section, &range, sizeof(range));
 }
 
 const char *append_ranges(const struct key *key, void *section,
@@ -366,18 +351,13 @@ static const char *add_text(const struct key *key, void *section,
                             const char *text)
 {
     char *copy = strdup(text);
-    char **added;
+    const char *why = copy == NULL ? setter_out_of_memory
+                                   : append(key, section, &copy, sizeof(copy));
 
-    if (copy == NULL) {
-        return setter_out_of_memory;
-    }
-    added = key_push(key, section);
-    if (added == NULL) {
+    if (why != NULL) {
         free(copy);
-        return setter_out_of_memory;
     }
-    *added = copy;
-    return NULL;
+    return why;
 }
 
 static const char *add_name(const struct key *key, void *section, char *item)
@@ -450,17 +430,13 @@ const char *append_offers(const struct key *key, void *section,
 const char *append_file(const struct key *key, void *section, const char *text,
                         unsigned line)
 {
-    char *path = strdup(text);
-    struct config_file *file;
+    struct config_file file = {.path = strdup(text), .line = line};
+    const char *why = file.path == NULL
+                          ? setter_out_of_memory
+                          : append(key, section, &file, sizeof(file));
 
-    if (path == NULL) {
-        return setter_out_of_memory;
+    if (why != NULL) {
+        free(file.path);
     }
-    file = key_push(key, section);
-    if (file == NULL) {
-        free(path);
-        return setter_out_of_memory;
-    }
-    *file = (struct config_file){.path = path, .line = line};
-    return NULL;
+    return why;
 }
