@@ -1,7 +1,8 @@
 #!/bin/bash
-# README's two commands, as they are written there, the Debian packages, and all
-# compilers, on fresh Debian roots, which are booted too. As root; make
-# chroot-test calls it. It takes an hour for a suite, and 6 GB.
+# README's two commands, as they are written there, the Debian packages, the tests
+# that depend on the suite's OpenSSL and systemd, and all compilers, on fresh
+# Debian roots, one of which is booted. As root; make chroot-test calls it. It
+# takes an hour for a suite, and 6 GB.
 #
 #   tests/package/chroot.sh SUITE...        last line: "N passed, N failed"
 #
@@ -12,7 +13,7 @@
 # /etc/hosts, and with a soft limit of 1,024 descriptors; only packages are
 # installed with the machine's network. JOBS processes build at once. STEPS are
 # those of the functions below that are run, in this order:
-steps=${STEPS:-readme make_deb try_deb try_vm toolchains}
+steps=${STEPS:-readme make_deb try_deb try_vm tls systemd toolchains}
 set -uo pipefail
 
 here=$(realpath "$(dirname "$0")")
@@ -183,6 +184,25 @@ try_vm() {
         "linux-image-cloud-$(dpkg --print-architecture)" systemd-sysv || return
     check 'the package in a virtual machine' "$here/vm.sh" "$clean" \
         "$root"/evproxy/build/{older,.}/deb/evproxy_*.deb
+    counts
+}
+
+# tls: the tests of TLS, with the OpenSSL of the suite
+tls() {
+    check 'what TLS needs' install_packages "$root" gcc make libc6-dev \
+        libcmocka-dev libssl-dev || return
+    check 'make TLS=1 tls' alone "$root" make -C /evproxy TLS=1 tls
+    counts
+}
+
+# systemd: the tests of the unit, under the systemd of the suite
+systemd() {
+    check 'what the tests of the unit need' install_packages "$root" gcc make \
+        libc6-dev libssl-dev systemd python3 openssl procps jq curl || return
+    check 'make TLS=1 install' alone "$root" make -C /evproxy TLS=1 install \
+        PREFIX=/usr/local DESTDIR=build/installed || return
+    check 'make TLS=1 systemd' env ROOT="$root" \
+        INSTALLED="$root/evproxy/build/installed" "$here/../systemd/run.sh"
     counts
 }
 
