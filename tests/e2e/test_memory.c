@@ -99,7 +99,7 @@ static void an_idle_connection_holds_no_buffer(void **state)
 
 static void an_idle_connection_costs_at_most_320_bytes(void **state)
 {
-    enum { COUNT = 3000, EACH = 320 };
+    enum { COUNT = 9000, EACH = 320 };
     static struct pair pairs[COUNT];
     struct fixture fixture;
 
