@@ -69,6 +69,10 @@ bool loop_guard_is_due(const struct upstream *upstream,
                        struct upstream_counters *counters,
                        uint64_t now_ns) WARN_UNUSED;
 
+/* Whether the connection has a note. */
+bool loop_guard_knows(struct loop_guard *guard,
+                      const struct loop_ends *ends) WARN_UNUSED;
+
 /* A connection to the upstream, for a client. Answers the slot of the note,
  * which is not 0. The note is forgotten before the upstream may be freed. */
 uint16_t loop_guard_note(struct loop_guard *guard, struct upstream *upstream,

@@ -199,30 +199,30 @@ static bool is_behind(const struct choice *choice)
            choice_may_get_place(service);
 }
 
-/* Whether the connection is to be noted. If the client is one of ours it is:
- * the note of the client may have come after we had accepted it. */
-static bool is_note_due(const struct attempt *attempt,
-                        const struct attempt_context *context)
-{
-    struct plane *plane = context->plane;
-    struct upstream *upstream = attempt->choice.upstream;
-
-    return loop_guard_is_due(upstream, plane_upstream_counters(plane, upstream),
-                             plane->loop.now_ns) ||
-           loop_guard_may_know(&plane->shared->loops,
-                               context->client_addr->port);
-}
-
-/* Notes the connection, so that it is known if it comes back to us. */
+/* Notes the connection, so that it is known if it comes back to us. So is each
+ * connection for a client that is noted by now: that note may have come after
+ * we had accepted the client. */
 static void note(const struct attempt *attempt,
                  const struct attempt_context *context)
 {
     struct plane *plane = context->plane;
+    struct loop_guard *loops = &plane->shared->loops;
     struct upstream *upstream = attempt->choice.upstream;
     struct loop_ends ends, client;
+    bool due;
 
     addr_from_sockaddr(&ends.to, &upstream->endpoint.u.any);
-    if (!addr_is_ip(&ends.to) || !is_note_due(attempt, context)) {
+    if (!addr_is_ip(&ends.to)) {
+        return;
+    }
+    due = loop_guard_is_due(upstream, plane_upstream_counters(plane, upstream),
+                            plane->loop.now_ns);
+    if (!due && !loop_guard_may_know(loops, context->client_addr->port)) {
+        return;
+    }
+    sock_remote(context->client, &client.from); /* not the PROXY header's */
+    sock_local(context->client, &client.to);
+    if (!due && !loop_guard_knows(loops, &client)) {
         return;
     }
     sock_local(context->upstream, &ends.from);
@@ -230,10 +230,7 @@ static void note(const struct attempt *attempt,
         /* A connect to no address goes from the loopback one to itself. */
         memcpy(ends.to.ip, ends.from.ip, sizeof(ends.to.ip));
     }
-    sock_remote(context->client, &client.from); /* not the PROXY header's */
-    sock_local(context->client, &client.to);
-    *context->note =
-        loop_guard_note(&plane->shared->loops, upstream, &ends, &client);
+    *context->note = loop_guard_note(loops, upstream, &ends, &client);
 }
 
 /* The attempt before has failed. True: it went round. */

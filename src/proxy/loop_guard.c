@@ -125,6 +125,16 @@ static void mark_returned(const struct loop_note *note)
     }
 }
 
+bool loop_guard_knows(struct loop_guard *guard, const struct loop_ends *ends)
+{
+    bool known;
+
+    pthread_mutex_lock(&guard->lock);
+    known = find(guard, ends) != NULL;
+    pthread_mutex_unlock(&guard->lock);
+    return known;
+}
+
 uint16_t loop_guard_note(struct loop_guard *guard, struct upstream *upstream,
                          const struct loop_ends *ends,
                          const struct loop_ends *client)
