@@ -55,7 +55,7 @@ struct attempt_context {
     uint32_t index;        /* of the upstream's token */
     const struct addr *client_addr;
     uint16_t port;                     /* that the client came to */
-    uint16_t *note;                    /* slot in shared->loops; 0: no note */
+    uint16_t *note;                    /* number in shared->loops; 0: no note */
     const struct proxy_header *header; /* as the client's side sent it; NULL:
                                           none came */
     const struct preface_bytes *tlvs;  /* for the upstream's; NULL: none */

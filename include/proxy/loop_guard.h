@@ -37,7 +37,8 @@
 
 #define LOOP_TURNS_MAX 32
 
-#define LOOP_PORTS 65536
+#define LOOP_PORTS   65536
+#define LOOP_BUCKETS 8192
 
 /* A connection, as both of its ends name it. */
 struct loop_ends {
@@ -49,9 +50,12 @@ struct loop_note;
 
 struct loop_guard {
     pthread_mutex_t lock;    /* guards the notes */
-    struct loop_note *notes; /* near the slot that is the port of ends.from:
-                                connections to several addresses may have the
-                                same port. Pages never used are not resident. */
+    struct loop_note *notes; /* by number. Pages never used are not resident. */
+    uint16_t used;           /* numbers up to it have been used */
+    uint16_t free;           /* the first of them that is not in use; 0: none */
+    uint16_t buckets[LOOP_BUCKETS]; /* the first note; by the port of ends.from,
+                                       which the kernel may give to connections
+                                       to several addresses */
     _Atomic uint64_t noted[LOOP_PORTS / 64]; /* one bit for each port: whether
                                 it has a note. The thread that sets or
                                 removes the note writes, and every accept
@@ -73,16 +77,21 @@ bool loop_guard_is_due(const struct upstream *upstream,
 bool loop_guard_knows(struct loop_guard *guard,
                       const struct loop_ends *ends) WARN_UNUSED;
 
-/* A connection to the upstream, for a client. Answers the slot of the note,
- * which is not 0. The note is forgotten before the upstream may be freed. */
+/* A connection to the upstream, for a client. Answers the number of the note;
+ * 0: there are too many. It is forgotten before the upstream may be freed. */
 uint16_t loop_guard_note(struct loop_guard *guard, struct upstream *upstream,
                          const struct loop_ends *ends,
                          const struct loop_ends *client) WARN_UNUSED;
 
-/* Ends the note that was made for the upstream in that slot. True: it was part
- * of a loop. */
-bool loop_guard_forget(struct loop_guard *guard,
-                       const struct upstream *upstream, uint16_t slot);
+/* Ends the note of that number, which is not 0, and makes the number 0. True:
+ * it was part of a loop. */
+bool loop_guard_remove(struct loop_guard *guard, uint16_t *number);
+
+/* The same, of a number that may be 0. */
+static inline bool loop_guard_forget(struct loop_guard *guard, uint16_t *number)
+{
+    return *number != 0 && loop_guard_remove(guard, number);
+}
 
 /* False: no connection of ours comes from that port, so loop_guard_arrive is
  * not needed. */

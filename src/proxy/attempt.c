@@ -233,17 +233,6 @@ static void note(const struct attempt *attempt,
     *context->note = loop_guard_note(loops, upstream, &ends, &client);
 }
 
-/* The attempt before has failed. True: it went round. */
-static bool forget(const struct attempt *attempt,
-                   const struct attempt_context *context)
-{
-    uint16_t slot = *context->note;
-
-    *context->note = 0;
-    return slot != 0 && loop_guard_forget(&context->plane->shared->loops,
-                                          attempt->choice.upstream, slot);
-}
-
 /* What follows from the choice of the next upstream. */
 static enum step connect_next(struct attempt *attempt,
                               const struct attempt_context *context)
@@ -283,7 +272,8 @@ static enum step connect_next(struct attempt *attempt,
 static enum step try_next(struct attempt *attempt,
                           const struct attempt_context *context)
 {
-    if (forget(attempt, context)) {
+    /* The attempt before has failed, and may have gone round. */
+    if (loop_guard_forget(&context->plane->shared->loops, context->note)) {
         return failed(attempt, CAUSE_LOOP);
     }
     if (attempt->abandoned) {

@@ -6,19 +6,21 @@
 #define NOTED_EACH    64
 #define NOTED_EACH_NS NS_PER_S
 
-/* A note is in one of so many slots, from that of its port on. */
-#define WAYS 8
+/* A note has a number, which is its place in the table, and which is not 0. */
+#define NOTES_MAX 65535
 
 struct loop_note {
-    struct upstream *upstream; /* NULL: no note */
     struct loop_ends ends;
     struct loop_ends client;
+    struct upstream *upstream;
+    uint16_t next; /* number, in its bucket or among the free ones; 0: none */
     bool looped;
 };
 
 int loop_guard_init(struct loop_guard *guard)
 {
-    guard->notes = calloc(LOOP_PORTS, sizeof(*guard->notes));
+    memset(guard, 0, sizeof(*guard));
+    guard->notes = calloc(NOTES_MAX + 1, sizeof(*guard->notes));
     if (guard->notes == NULL) {
         return -1;
     }
@@ -30,6 +32,63 @@ void loop_guard_fini(struct loop_guard *guard)
 {
     pthread_mutex_destroy(&guard->lock);
     free(guard->notes);
+}
+
+/* ---- the table, under the lock ---- */
+
+static uint64_t bit_of(uint16_t port)
+{
+    return UINT64_C(1) << (port % 64);
+}
+
+static uint16_t *bucket_of(struct loop_guard *guard, uint16_t port)
+{
+    return &guard->buckets[port % LOOP_BUCKETS];
+}
+
+static struct loop_note *find(struct loop_guard *guard,
+                              const struct loop_ends *ends)
+{
+    uint16_t number = *bucket_of(guard, ends->from.port);
+
+    while (number != 0 &&
+           memcmp(&guard->notes[number].ends, ends, sizeof(*ends)) != 0) {
+        number = guard->notes[number].next;
+    }
+    return number == 0 ? NULL : &guard->notes[number];
+}
+
+/* 0: all are in use. */
+static uint16_t take_number(struct loop_guard *guard)
+{
+    uint16_t number = guard->free;
+
+    if (number != 0) {
+        guard->free = guard->notes[number].next;
+    } else if (guard->used < NOTES_MAX) {
+        number = ++guard->used;
+    }
+    return number;
+}
+
+/* Answers whether another note of that port is left. */
+static bool remove_from_bucket(struct loop_guard *guard, uint16_t number)
+{
+    uint16_t port = guard->notes[number].ends.from.port;
+    uint16_t *link = bucket_of(guard, port);
+    bool others = false;
+
+    while (*link != 0) {
+        struct loop_note *note = &guard->notes[*link];
+
+        if (*link == number) {
+            *link = note->next;
+        } else {
+            others = others || note->ends.from.port == port;
+            link = &note->next;
+        }
+    }
+    return others;
 }
 
 /* ---- who connects ---- */
@@ -44,75 +103,6 @@ bool loop_guard_is_due(const struct upstream *upstream,
     }
     counters->noted_ns = now_ns;
     return true;
-}
-
-static uint64_t bit_of(uint16_t port)
-{
-    return UINT64_C(1) << (port % 64);
-}
-
-/* Slot 0 is none. */
-static uint16_t next_slot(uint16_t slot)
-{
-    return slot == LOOP_PORTS - 1 ? 1 : slot + 1;
-}
-
-static struct loop_note *find(const struct loop_guard *guard,
-                              const struct loop_ends *ends)
-{
-    uint16_t slot = ends->from.port;
-
-    for (unsigned i = 0; i < WAYS; i++) {
-        struct loop_note *note = &guard->notes[slot];
-
-        if (note->upstream != NULL &&
-            memcmp(&note->ends, ends, sizeof(*ends)) == 0) {
-            return note;
-        }
-        slot = next_slot(slot);
-    }
-    return NULL;
-}
-
-static bool has_note_of(const struct loop_guard *guard, uint16_t port)
-{
-    uint16_t slot = port;
-
-    for (unsigned i = 0; i < WAYS; i++) {
-        const struct loop_note *note = &guard->notes[slot];
-
-        if (note->upstream != NULL && note->ends.from.port == port) {
-            return true;
-        }
-        slot = next_slot(slot);
-    }
-    return false;
-}
-
-static void remove_note(struct loop_guard *guard, struct loop_note *note)
-{
-    uint16_t port = note->ends.from.port;
-
-    note->upstream = NULL;
-    if (!has_note_of(guard, port)) {
-        atomic_fetch_and_explicit(&guard->noted[port / 64], ~bit_of(port),
-                                  memory_order_relaxed);
-    }
-}
-
-/* A free slot for a note of that port. If there is none, an older note goes. */
-static uint16_t take_slot(struct loop_guard *guard, uint16_t port)
-{
-    uint16_t slot = port;
-
-    for (unsigned i = 0; i < WAYS; i++) {
-        if (guard->notes[slot].upstream == NULL) {
-            return slot;
-        }
-        slot = next_slot(slot);
-    }
-    remove_note(guard, &guard->notes[port]);
-    return port;
 }
 
 /* A connection of ours has come back to us: all that go where it went are
@@ -140,35 +130,44 @@ uint16_t loop_guard_note(struct loop_guard *guard, struct upstream *upstream,
                          const struct loop_ends *client)
 {
     uint16_t port = ends->from.port;
-    uint16_t slot;
+    uint16_t *bucket = bucket_of(guard, port);
+    uint16_t number;
 
     pthread_mutex_lock(&guard->lock);
     /* The note of the client's own connection came after we had accepted it. */
     mark_returned(find(guard, client));
-    slot = take_slot(guard, port);
-    guard->notes[slot] = (struct loop_note){
-        .upstream = upstream,
-        .ends = *ends,
-        .client = *client,
-    };
-    atomic_fetch_or_explicit(&guard->noted[port / 64], bit_of(port),
-                             memory_order_relaxed);
-    pthread_mutex_unlock(&guard->lock);
-    return slot;
-}
-
-bool loop_guard_forget(struct loop_guard *guard,
-                       const struct upstream *upstream, uint16_t slot)
-{
-    struct loop_note *note = &guard->notes[slot];
-    bool looped = false;
-
-    pthread_mutex_lock(&guard->lock);
-    if (note->upstream == upstream) { /* else another has the slot by now */
-        looped = note->looped;
-        remove_note(guard, note);
+    number = take_number(guard);
+    if (number != 0) {
+        guard->notes[number] = (struct loop_note){
+            .ends = *ends,
+            .client = *client,
+            .upstream = upstream,
+            .next = *bucket,
+        };
+        *bucket = number;
+        atomic_fetch_or_explicit(&guard->noted[port / 64], bit_of(port),
+                                 memory_order_relaxed);
     }
     pthread_mutex_unlock(&guard->lock);
+    return number;
+}
+
+bool loop_guard_remove(struct loop_guard *guard, uint16_t *number)
+{
+    struct loop_note *note = &guard->notes[*number];
+    uint16_t port = note->ends.from.port;
+    bool looped;
+
+    pthread_mutex_lock(&guard->lock);
+    looped = note->looped;
+    if (!remove_from_bucket(guard, *number)) {
+        atomic_fetch_and_explicit(&guard->noted[port / 64], ~bit_of(port),
+                                  memory_order_relaxed);
+    }
+    note->next = guard->free;
+    guard->free = *number;
+    pthread_mutex_unlock(&guard->lock);
+    *number = 0;
     return looped;
 }
 

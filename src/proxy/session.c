@@ -268,18 +268,6 @@ static void leave_source_rates(struct session *session)
     }
 }
 
-/* True: the connection to the upstream went round in a loop. */
-static bool forget_note(struct plane *plane, struct session *session)
-{
-    const struct upstream *upstream =
-        session->phase == SESSION_CONNECT
-            ? session->opening.attempt.choice.upstream
-            : session->upstream;
-
-    return session->note != 0 &&
-           loop_guard_forget(&plane->shared->loops, upstream, session->note);
-}
-
 void session_close_side(struct plane *plane, struct session *session,
                         enum direction side, bool fin)
 {
@@ -300,7 +288,8 @@ void session_close(struct plane *plane, struct session *session,
 {
     bool fin;
 
-    if (forget_note(plane, session) && cause == CAUSE_UPSTREAM_RESET) {
+    if (loop_guard_forget(&plane->shared->loops, &session->note) &&
+        cause == CAUSE_UPSTREAM_RESET) {
         cause = CAUSE_LOOP;
     }
     fin = ends_with_fin(session, cause);

@@ -100,10 +100,7 @@ void session_depart_process(struct plane *plane, struct session *session)
     admission_leave_service(session->service, &session->client,
                             session->in_source);
     upstream_depart(session->upstream, session->finished);
-    if (session->note != 0) {
-        (void)loop_guard_forget(&plane->shared->loops, session->upstream,
-                                session->note);
-    }
+    (void)loop_guard_forget(&plane->shared->loops, &session->note);
     admission_leave_process(plane);
     session_depart(plane, session);
 }

@@ -49,9 +49,17 @@ static uint16_t note_of(uint8_t host, uint16_t port, uint8_t behind,
     return loop_guard_note(&guard, upstream, &ends, &client_ends);
 }
 
+static uint16_t numbers[LOOP_PORTS]; /* of the notes, by port */
+
 static void note(uint16_t port, uint16_t client)
 {
-    assert_int_equal(note_of(1, port, 1, client), port);
+    numbers[port] = note_of(1, port, 1, client);
+    assert_int_not_equal(numbers[port], 0);
+}
+
+static bool forget(uint16_t port)
+{
+    return loop_guard_forget(&guard, &numbers[port]);
 }
 
 static bool arrives(uint8_t host, uint16_t port)
@@ -75,10 +83,11 @@ static void a_loop_ends_at_its_last_turn(void **state)
     (void)state;
     note_turns(1000, LOOP_TURNS_MAX);
     assert_false(arrives(1, 1001));
-    assert_false(loop_guard_forget(&guard, upstream, 2000));
     assert_true(arrives(1, 1000));
     for (uint16_t i = 0; i < LOOP_TURNS_MAX; i++) {
-        assert_true(loop_guard_forget(&guard, upstream, 1000 + i));
+        assert_true(forget(1000 + i));
+        assert_int_equal(numbers[1000 + i], 0);
+        assert_false(forget(1000 + i));
     }
     assert_false(arrives(1, 1000));
 }
@@ -112,38 +121,56 @@ static void another_connection_from_the_port_is_not_counted(void **state)
 }
 
 /* The kernel gives connections to several addresses the same port. */
-static void notes_of_one_port_do_not_replace_each_other(void **state)
+static void notes_of_one_port_stand_side_by_side(void **state)
 {
-    static const uint16_t ports[] = {65500, 65510, 65520, 65532, 1};
-    uint16_t slots[LOOP_TURNS_MAX];
+    uint16_t list[LOOP_TURNS_MAX];
 
     (void)state;
     for (uint8_t i = 0; i < LOOP_TURNS_MAX; i++) {
-        slots[i] =
-            note_of(i % 8, ports[i / 8], (i + 1) % 8, ports[(i + 1) / 8]);
-        assert_in_range(slots[i], 1, LOOP_PORTS - 1);
+        list[i] = note_of(i, 1000, i + 1, 1000);
     }
-    assert_true(arrives(0, ports[0]));
+    assert_true(arrives(0, 1000));
     for (uint8_t i = 0; i < LOOP_TURNS_MAX; i++) {
-        assert_true(loop_guard_may_know(&guard, ports[i / 8]));
-        assert_true(loop_guard_forget(&guard, upstream, slots[i]));
-        assert_false(loop_guard_forget(&guard, upstream, slots[i]));
+        struct loop_ends ends = ends_of(i, 1000);
+
+        assert_true(loop_guard_may_know(&guard, 1000));
+        assert_true(loop_guard_knows(&guard, &ends));
+        assert_true(loop_guard_forget(&guard, &list[i]));
+        assert_false(loop_guard_knows(&guard, &ends));
     }
-    for (unsigned i = 0; i < 4; i++) {
-        assert_false(loop_guard_may_know(&guard, ports[i]));
-    }
+    assert_false(loop_guard_may_know(&guard, 1000));
 }
 
-static void an_older_note_goes_where_no_slot_is_free(void **state)
+static void a_bucket_has_notes_of_several_ports(void **state)
 {
     (void)state;
-    for (uint8_t i = 0; i < 9; i++) {
-        (void)note_of(i, 65535, 100, 1);
+    note(1000, 1);
+    note(1000 + LOOP_BUCKETS, 1);
+    note(1000 + 2 * LOOP_BUCKETS, 1);
+    assert_false(forget(1000 + LOOP_BUCKETS));
+    assert_true(loop_guard_may_know(&guard, 1000));
+    assert_false(loop_guard_may_know(&guard, 1000 + LOOP_BUCKETS));
+    assert_true(loop_guard_may_know(&guard, 1000 + 2 * LOOP_BUCKETS));
+    assert_false(forget(1000));
+    assert_false(forget(1000 + 2 * LOOP_BUCKETS));
+    assert_false(loop_guard_may_know(&guard, 1000 + 2 * LOOP_BUCKETS));
+}
+
+static void above_65535_nothing_is_noted(void **state)
+{
+    uint16_t one = 0, none;
+
+    (void)state;
+    for (unsigned i = 1; i < LOOP_PORTS; i++) {
+        one = note_of(1, (uint16_t)i, 1, 1);
+        assert_int_not_equal(one, 0);
     }
-    assert_false(arrives(0, 65535));
-    assert_false(atomic_load(&upstream->returns));
-    assert_false(arrives(8, 65535));
-    assert_true(atomic_load(&upstream->returns));
+    none = note_of(2, 1000, 1, 1);
+    assert_int_equal(none, 0);
+    assert_false(loop_guard_forget(&guard, &none));
+    assert_false(loop_guard_forget(&guard, &one));
+    assert_int_not_equal(note_of(2, 1000, 1, 1), 0);
+    assert_int_equal(note_of(3, 1000, 1, 1), 0);
 }
 
 static void a_ring_of_notes_comes_to_an_end(void **state)
@@ -152,20 +179,6 @@ static void a_ring_of_notes_comes_to_an_end(void **state)
     note(65535, 1);
     note(1, 65535);
     assert_true(arrives(1, 1));
-}
-
-static void a_note_of_another_upstream_stays(void **state)
-{
-    struct upstream *other = upstream_create(NULL, "10.0.0.2:80", 1);
-
-    (void)state;
-    assert_non_null(other);
-    note(1000, 1);
-    assert_false(loop_guard_forget(&guard, other, 1000));
-    assert_true(loop_guard_may_know(&guard, 1000));
-    assert_false(loop_guard_forget(&guard, upstream, 1000));
-    assert_false(loop_guard_may_know(&guard, 1000));
-    upstream_destroy(other);
 }
 
 static void few_connections_are_noted_until_one_comes_back(void **state)
@@ -197,10 +210,10 @@ int main(void)
         TEST(a_note_that_comes_late_counts_in_the_next_turn),
         TEST(who_connects_for_a_client_sees_its_late_note),
         TEST(another_connection_from_the_port_is_not_counted),
-        TEST(notes_of_one_port_do_not_replace_each_other),
-        TEST(an_older_note_goes_where_no_slot_is_free),
+        TEST(notes_of_one_port_stand_side_by_side),
+        TEST(a_bucket_has_notes_of_several_ports),
+        TEST(above_65535_nothing_is_noted),
         TEST(a_ring_of_notes_comes_to_an_end),
-        TEST(a_note_of_another_upstream_stays),
         TEST(few_connections_are_noted_until_one_comes_back),
     };
 
