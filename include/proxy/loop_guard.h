@@ -11,7 +11,9 @@
  *      from c3      client: c2     client: c1     client: x      client is not
  *                                                                one of ours
  *
- * At LOOP_TURNS_MAX the connection ends as `loop`. So do the connections that
+ * From LOOP_TURNS on a connection ends as `loop` if its upstream appears again
+ * among the turns, which in a chain of services it does not, and at
+ * LOOP_TURNS_MAX whatever the upstreams are. So do the connections that
  * the notes name, once the end reaches them: none of them connects again. A
  * note that is written after the other end has accepted is found when the
  * accepting session connects, which then writes its own, or in the next turn.
@@ -35,7 +37,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LOOP_TURNS_MAX 32
+#define LOOP_TURNS     32
+#define LOOP_TURNS_MAX 60
 
 #define LOOP_PORTS   65536
 #define LOOP_BUCKETS 8192

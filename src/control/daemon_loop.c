@@ -49,7 +49,8 @@ static void reload(struct daemon *daemon)
         daemon->reload_later = true;
         return;
     }
-    systemd_reloading(&daemon->systemd, daemon->loop.now_ns);
+    /* The loop's time may be before the signal, and is ignored then. */
+    systemd_reloading(&daemon->systemd, clock_now_ns());
     reason = changes_reload(&daemon->changes);
     counts[reason == NULL ? RELOADED_OK : RELOADED_REFUSED]++;
     if (reason != NULL) {

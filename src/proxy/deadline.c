@@ -7,13 +7,13 @@ void deadline_consider_lifetime(struct deadline *earliest,
                                 uint64_t born_ns, uint32_t instance)
 {
     uint64_t most_ns = config->max_lifetime_ns;
-    uint64_t spread;
+    unsigned __int128 tenth = most_ns / 10;
 
     if (most_ns == 0) {
         return;
     }
-    spread = hash_mix(born_ns + instance) >> 32;
-    deadline_consider(earliest, born_ns,
-                      most_ns - (most_ns / 10) * spread / UINT32_MAX,
-                      CAUSE_MAX_LIFETIME);
+    deadline_consider(
+        earliest, born_ns,
+        most_ns - (uint64_t)(tenth * hash_mix(born_ns + instance) >> 64),
+        CAUSE_MAX_LIFETIME);
 }

@@ -173,11 +173,24 @@ bool loop_guard_remove(struct loop_guard *guard, uint16_t *number)
 
 /* ---- who accepts ---- */
 
+/* Whether so many turns are a loop, and no chain of services that ends
+ * elsewhere: the first upstream appears again. */
+static bool is_loop(struct loop_note *const *turns, unsigned count)
+{
+    unsigned i = 1;
+
+    while (i < count && turns[i]->upstream != turns[0]->upstream) {
+        i++;
+    }
+    return count == LOOP_TURNS_MAX || (count >= LOOP_TURNS && i < count);
+}
+
 bool loop_guard_arrive(struct loop_guard *guard, const struct loop_ends *ends)
 {
     struct loop_note *turns[LOOP_TURNS_MAX];
     struct loop_note *note;
     unsigned count = 0;
+    bool loops;
 
     pthread_mutex_lock(&guard->lock);
     note = find(guard, ends);
@@ -186,9 +199,10 @@ bool loop_guard_arrive(struct loop_guard *guard, const struct loop_ends *ends)
         turns[count++] = note;
         note = find(guard, &note->client);
     }
-    for (unsigned i = 0; count == LOOP_TURNS_MAX && i < count; i++) {
+    loops = is_loop(turns, count);
+    for (unsigned i = 0; loops && i < count; i++) {
         turns[i]->looped = true;
     }
     pthread_mutex_unlock(&guard->lock);
-    return count == LOOP_TURNS_MAX;
+    return loops;
 }

@@ -91,6 +91,10 @@ struct deadline session_deadline(struct plane *plane, struct session *session)
         /* From accept, whatever has come: a header in drops is no header. */
         deadline_consider(&earliest, session->born_ns,
                           config->header_timeout_ns, CAUSE_HEADER_TIMEOUT);
+        if (!session->nameless) { /* else the service is not known yet */
+            deadline_consider_lifetime(&earliest, config, session->born_ns,
+                                       session->instance[CLIENT]);
+        }
         break;
     case SESSION_CONNECT:
         attempt_deadline(&session->opening.attempt, &earliest);
@@ -288,6 +292,9 @@ void session_close(struct plane *plane, struct session *session,
 {
     bool fin;
 
+    if (session->phase == SESSION_LINGER) {
+        cause = (enum cause)session->cause; /* what ends it now is a detail */
+    }
     if (loop_guard_forget(&plane->shared->loops, &session->note) &&
         cause == CAUSE_UPSTREAM_RESET) {
         cause = CAUSE_LOOP;
@@ -304,7 +311,9 @@ void session_close(struct plane *plane, struct session *session,
     }
     service_counters_end(plane_counters(plane, session->service), cause,
                          plane->loop.now_ns - session->born_ns);
-    session_log_end(plane, session, cause);
+    if (session->phase != SESSION_LINGER || session->lingering == CLIENT) {
+        session_log_end(plane, session, cause);
+    } /* else it was logged with the client's socket still open */
     fin = !session_leave_phase(plane, session) && fin;
     for (enum direction i = UP; i < DIRECTIONS; i++) {
         session_close_side(plane, session, i, fin);

@@ -39,6 +39,9 @@ static void linger(struct plane *plane, struct session *session,
     enum direction gone = side_of(session, cause);
     enum direction left = direction_other(gone);
 
+    if (gone == CLIENT) { /* its socket knows the round trip */
+        session_log_end(plane, session, cause);
+    }
     (void)session_leave_phase(plane, session);
     session_close_side(plane, session, gone, true);
     if (gone == UPSTREAM) {

@@ -133,11 +133,12 @@ static void a_reset_by_the_client_is_client_reset(void **state)
     struct fixture fixture;
 
     (void)state;
-    fixture_open(&fixture, "", "");
+    fixture_open(&fixture, "access_log = yes", "");
     struct pair pair = pair_establish(&fixture);
     socket_reset(pair.client);
     expect_reset(pair.upstream);
     stats_expect_only(fixture.proxy, "client_reset", 1);
+    proxy_line(fixture.proxy, "^conn .* cause=client_reset .* rtt_us=[1-9]");
     fixture_close(&fixture);
 }
 

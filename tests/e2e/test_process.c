@@ -136,13 +136,19 @@ static void the_service_manager_is_told_each_step(void **state)
     manager_start(&manager, NULL);
     manager_expect(&manager, "READY=1");
     socket_close(socket_connect(&manager.front));
-    proxy_signal(manager.proxy, SIGHUP);
-    manager_expect(&manager, "RELOADING=1");
-    const char *found = strstr(manager.message, stamp);
-    assert_non_null(found);
-    int64_t us = atoll(found + strlen(stamp));
-    assert_in_range(wait_now_ms() - us / 1000, 0, 50000);
-    manager_expect(&manager, "READY=1");
+    for (unsigned i = 0; i < 10; i++) {
+        /* systemd ignores a time before the signal. */
+        int64_t begun_ms = wait_now_ms();
+        const char *found;
+
+        proxy_signal(manager.proxy, SIGHUP);
+        manager_expect(&manager, "RELOADING=1");
+        found = strstr(manager.message, stamp);
+        assert_non_null(found);
+        assert_in_range(atoll(found + strlen(stamp)) / 1000, begun_ms,
+                        wait_now_ms());
+        manager_expect(&manager, "READY=1");
+    }
     proxy_configure(manager.proxy, "%s", "nonsense\n");
     proxy_signal(manager.proxy, SIGHUP);
     manager_expect(&manager, "RELOADING=1");

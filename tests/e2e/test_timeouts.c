@@ -229,6 +229,20 @@ static void zero_and_off_turn_a_timeout_off(void **state)
     fixture_close(&fixture);
 }
 
+/* It owes a header, and nothing else ends it. */
+static void max_lifetime_ends_a_silent_connection(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_open(&fixture, "",
+                 "proxy_protocol = on\nproxy_protocol_from = 127.0.0.0/8\n"
+                 "header_timeout = off\nmax_lifetime = 500ms");
+    expect_end(socket_connect(&fixture.front));
+    stats_expect_only(fixture.proxy, "max_lifetime", 1);
+    fixture_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +255,7 @@ int main(void)
         E2E(silence_after_one_fin_is_half_close_timeout),
         E2E(half_close_timeout_holds_for_the_upstreams_fin_too),
         E2E(a_busy_connection_ends_at_its_max_lifetime),
+        E2E(max_lifetime_ends_a_silent_connection),
         E2E(zero_and_off_turn_a_timeout_off),
     };
 

@@ -56,6 +56,17 @@ static bool check_header_timeout(const struct conn *conn)
                     due_ms);
 }
 
+/* Its lifetime may be over before its header is due. */
+static bool check_lifetime_before_entry(const struct conn *conn)
+{
+    unsigned most_ms = front_of(conn)->lifetime_ms;
+
+    return (most_ms != 0 && conn->duration_ms >= most_ms * 9 / 10 &&
+            conn->duration_ms <= most_ms + SLACK_MS + upgrades_ms()) ||
+           rig_fail("max_lifetime after %lu ms, not %u", conn->duration_ms,
+                    most_ms);
+}
+
 /* A client that no service of the address lets in need not say which one it
  * wants. */
 static bool denied_by_all(const struct conn *conn)
@@ -78,6 +89,9 @@ bool check_turned_away(const struct conn *conn)
     }
     if (is_excused(conn)) {
         return true;
+    }
+    if (conn->cause == CAUSE_MAX_LIFETIME) {
+        return check_lifetime_before_entry(conn);
     }
     if (conn->cause == CAUSE_DENIED && conn->ended_in == front_of(conn) &&
         denied_by_all(conn)) {

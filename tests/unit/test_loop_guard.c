@@ -81,10 +81,10 @@ static void note_turns(uint16_t first, unsigned count)
 static void a_loop_ends_at_its_last_turn(void **state)
 {
     (void)state;
-    note_turns(1000, LOOP_TURNS_MAX);
+    note_turns(1000, LOOP_TURNS);
     assert_false(arrives(1, 1001));
     assert_true(arrives(1, 1000));
-    for (uint16_t i = 0; i < LOOP_TURNS_MAX; i++) {
+    for (uint16_t i = 0; i < LOOP_TURNS; i++) {
         assert_true(forget(1000 + i));
         assert_int_equal(numbers[1000 + i], 0);
         assert_false(forget(1000 + i));
@@ -95,10 +95,10 @@ static void a_loop_ends_at_its_last_turn(void **state)
 static void a_note_that_comes_late_counts_in_the_next_turn(void **state)
 {
     (void)state;
-    note_turns(1000, LOOP_TURNS_MAX / 2 - 1);
-    note_turns(1000 + LOOP_TURNS_MAX / 2, LOOP_TURNS_MAX / 2);
+    note_turns(1000, LOOP_TURNS / 2 - 1);
+    note_turns(1000 + LOOP_TURNS / 2, LOOP_TURNS / 2);
     assert_false(arrives(1, 1000));
-    note(1000 + LOOP_TURNS_MAX / 2 - 1, 1000 + LOOP_TURNS_MAX / 2);
+    note(1000 + LOOP_TURNS / 2 - 1, 1000 + LOOP_TURNS / 2);
     assert_true(arrives(1, 1000));
 }
 
@@ -112,10 +112,31 @@ static void who_connects_for_a_client_sees_its_late_note(void **state)
     assert_true(atomic_load(&upstream->returns));
 }
 
+static void a_long_chain_of_services_is_no_loop(void **state)
+{
+    struct upstream *chain[LOOP_TURNS_MAX];
+
+    (void)state;
+    for (uint16_t i = 0; i < LOOP_TURNS_MAX; i++) {
+        struct loop_ends ends = ends_of(1, LOOP_TURNS_MAX - i);
+        struct loop_ends client = ends_of(1, LOOP_TURNS_MAX - i + 1);
+
+        chain[i] = upstream_create(NULL, "10.0.0.1:80", 1);
+        assert_non_null(chain[i]);
+        assert_int_not_equal(loop_guard_note(&guard, chain[i], &ends, &client),
+                             0);
+        assert_int_equal(arrives(1, LOOP_TURNS_MAX - i),
+                         i == LOOP_TURNS_MAX - 1);
+    }
+    for (uint16_t i = 0; i < LOOP_TURNS_MAX; i++) {
+        upstream_destroy(chain[i]);
+    }
+}
+
 static void another_connection_from_the_port_is_not_counted(void **state)
 {
     (void)state;
-    note_turns(1000, LOOP_TURNS_MAX);
+    note_turns(1000, LOOP_TURNS);
     assert_false(arrives(2, 1000));
     assert_false(atomic_load(&upstream->returns));
 }
@@ -123,14 +144,14 @@ static void another_connection_from_the_port_is_not_counted(void **state)
 /* The kernel gives connections to several addresses the same port. */
 static void notes_of_one_port_stand_side_by_side(void **state)
 {
-    uint16_t list[LOOP_TURNS_MAX];
+    uint16_t list[LOOP_TURNS];
 
     (void)state;
-    for (uint8_t i = 0; i < LOOP_TURNS_MAX; i++) {
+    for (uint8_t i = 0; i < LOOP_TURNS; i++) {
         list[i] = note_of(i, 1000, i + 1, 1000);
     }
     assert_true(arrives(0, 1000));
-    for (uint8_t i = 0; i < LOOP_TURNS_MAX; i++) {
+    for (uint8_t i = 0; i < LOOP_TURNS; i++) {
         struct loop_ends ends = ends_of(i, 1000);
 
         assert_true(loop_guard_may_know(&guard, 1000));
@@ -209,6 +230,7 @@ int main(void)
         TEST(a_loop_ends_at_its_last_turn),
         TEST(a_note_that_comes_late_counts_in_the_next_turn),
         TEST(who_connects_for_a_client_sees_its_late_note),
+        TEST(a_long_chain_of_services_is_no_loop),
         TEST(another_connection_from_the_port_is_not_counted),
         TEST(notes_of_one_port_stand_side_by_side),
         TEST(a_bucket_has_notes_of_several_ports),
