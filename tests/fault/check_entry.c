@@ -119,11 +119,20 @@ static bool same_service(const struct conn *a, const struct conn *b)
     return a != b && a->service == b->service && b->entry == ENTRY_ROUTED;
 }
 
+/* After the client's reset it lingers, for its bytes to the upstream, and its
+ * end has been told. */
+static uint64_t lingers_ns(const struct conn *conn)
+{
+    return conn->cause != CAUSE_CLIENT_RESET || conn->service == NULL
+               ? 0
+               : (conn->service->write_ms + SLACK_MS) * NS_PER_MS;
+}
+
 /* Whether it may have been counted at that time. */
 static bool may_be_in(const struct conn *conn, uint64_t at_ns)
 {
     return conn->client_peer.began && conn->client_peer.began_ns <= at_ns &&
-           (conn->ends == 0 || conn->ended_ns >= at_ns);
+           (conn->ends == 0 || conn->ended_ns + lingers_ns(conn) >= at_ns);
 }
 
 /* Others of the service at that time, as many as there may have been. */
