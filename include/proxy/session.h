@@ -77,7 +77,9 @@ struct session {
     uint64_t entered_ns; /* when the phase began */
     uint32_t connect_us; /* how long the successful connect took */
     struct addr client;
-    uint16_t note; /* number in shared->loops; 0: none */
+    uint16_t note;          /* number in shared->loops; 0: none */
+    uint16_t owed_steps[2]; /* what each peer had not acknowledged when
+                               session_relay looked last */
 };
 
 _Static_assert(sizeof(struct session) <= SESSION_BYTES_MAX,

@@ -16,6 +16,10 @@ void session_relay_begin(struct plane *plane, struct session *session);
 void session_relay_event(struct plane *plane, struct session *session,
                          enum direction side, uint32_t events);
 
+/* In RELAY, when a timer has fired: a peer that takes what the kernel has for
+ * it has moved bytes, though no write of ours shows it. */
+void session_relay_look(struct plane *plane, struct session *session);
+
 /* In RELAY: a deadline that ends nothing has passed. */
 void session_relay_timer(struct plane *plane, struct session *session);
 

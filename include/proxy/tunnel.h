@@ -24,6 +24,8 @@
 #include <stdint.h>
 
 #define TUNNEL_OPTIONS_NS (250 * NS_PER_MS)
+/* Looks at what a peer has taken, in the time of write_timeout. */
+#define TUNNEL_LOOKS 4
 
 /* The sides, as indices: relay[i] reads from side i and writes to the other, so
  * the directions UP and DOWN are the sides they come from. */

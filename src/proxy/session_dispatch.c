@@ -49,8 +49,12 @@ void session_dispatch_timer(struct loop *loop, struct wheel_timer *timer)
 {
     struct session *session = container_of(timer, struct session, timer);
     struct plane *plane = plane_of(loop);
-    struct deadline deadline = session_deadline(plane, session);
+    struct deadline deadline;
 
+    if (session->phase == SESSION_RELAY) {
+        session_relay_look(plane, session);
+    }
+    deadline = session_deadline(plane, session);
     if (session->phase == SESSION_LINGER) {
         session_relay_linger(plane, session);
     } else if (deadline.at_ns > plane->loop.now_ns) {

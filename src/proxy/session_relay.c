@@ -3,6 +3,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+/* Bytes; what a peer has not acknowledged is compared in such steps. */
+#define OWED_STEP 256
+
 /* The upstream sends nothing more: the session is no load for it. */
 static void finish_upstream(struct session *session)
 {
@@ -20,6 +23,16 @@ static bool nothing_is_owed(struct sock *sock)
 {
     return sock->ready & SOCK_RESET || sock_unacknowledged(sock) == 0 ||
            sock_error(sock) != 0;
+}
+
+/* Whether the peer has acknowledged bytes since the look before. */
+static bool has_taken(struct session *session, enum direction side)
+{
+    uint32_t steps = sock_unacknowledged(&session->sock[side]) / OWED_STEP;
+    uint16_t before = session->owed_steps[side];
+
+    session->owed_steps[side] = (uint16_t)MIN(steps, UINT16_MAX);
+    return steps < before;
 }
 
 static enum direction side_of(const struct session *session, enum cause cause)
@@ -49,6 +62,7 @@ static void linger(struct plane *plane, struct session *session,
     }
     session->cause = (uint8_t)cause;
     session->lingering = (uint8_t)left;
+    (void)has_taken(session, left);
     session_enter(plane, session, SESSION_LINGER);
     if (nothing_is_owed(&session->sock[left])) {
         session_close(plane, session, cause);
@@ -59,7 +73,12 @@ static void linger(struct plane *plane, struct session *session,
 
 void session_relay_linger(struct plane *plane, struct session *session)
 {
-    if (nothing_is_owed(&session->sock[session->lingering]) ||
+    enum direction left = (enum direction)session->lingering;
+
+    if (has_taken(session, left)) {
+        session->entered_ns = plane->loop.now_ns;
+    }
+    if (nothing_is_owed(&session->sock[left]) ||
         plane->loop.now_ns >= session_linger_end_ns(session)) {
         session_close(plane, session, (enum cause)session->cause);
     } else {
@@ -90,6 +109,23 @@ static void follow(struct plane *plane, struct session *session,
     default:
         session_close(plane, session, cause);
         break;
+    }
+}
+
+/* The first look after a write has nothing to compare with. */
+void session_relay_look(struct plane *plane, struct session *session)
+{
+    uint64_t step_ns =
+        session->service->config->write_timeout_ns / TUNNEL_LOOKS;
+
+    for (enum direction i = UP; i < DIRECTIONS; i++) {
+        struct relay *relay = &session->relay[i];
+        uint64_t past_ns = plane->loop.now_ns - relay->moved_ns;
+
+        if (step_ns != 0 && relay->wait == RELAY_SINK && past_ns >= step_ns &&
+            has_taken(session, direction_other(i)) && past_ns >= 2 * step_ns) {
+            relay->moved_ns = plane->loop.now_ns;
+        }
     }
 }
 

@@ -196,6 +196,19 @@ enum cause tunnel_timer(const struct tunnel *tunnel)
 
 /* ---- time ---- */
 
+/* The next look at what the peer has taken, before write_timeout. */
+static void consider_look(const struct tunnel *tunnel,
+                          const struct relay *relay, struct deadline *earliest)
+{
+    uint64_t step_ns = tunnel->service->config->write_timeout_ns / TUNNEL_LOOKS;
+    uint64_t past_ns = tunnel->plane->loop.now_ns - relay->moved_ns;
+
+    if (step_ns != 0) {
+        deadline_consider(earliest, relay->moved_ns,
+                          (past_ns / step_ns + 1) * step_ns, CAUSE_NONE);
+    }
+}
+
 static void consider_relay(const struct tunnel *tunnel,
                            enum direction direction, struct deadline *earliest)
 {
@@ -210,6 +223,7 @@ static void consider_relay(const struct tunnel *tunnel,
     case RELAY_SINK:
         deadline_consider(earliest, relay->moved_ns, config->write_timeout_ns,
                           CAUSE_WRITE_TIMEOUT);
+        consider_look(tunnel, relay, earliest);
         break;
     case RELAY_TOKENS:
         deadline_consider(earliest, 0, tunnel->throttle[direction].resume_ns,

@@ -14,9 +14,11 @@
 #include "teardown.h"
 #include "wait.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* ---- log and stats ---- */
 
@@ -139,6 +141,33 @@ static void a_reset_by_the_client_is_client_reset(void **state)
     expect_reset(pair.upstream);
     stats_expect_only(fixture.proxy, "client_reset", 1);
     proxy_line(fixture.proxy, "^conn .* cause=client_reset .* rtt_us=[1-9]");
+    fixture_close(&fixture);
+}
+
+/* The bytes before it take longer than write_timeout, but they are taken. */
+static void a_reset_waits_for_a_slow_reader(void **state)
+{
+    enum { BYTES = 14000 };
+    static const char bytes[BYTES];
+    struct fixture fixture;
+    char taken[256];
+    ssize_t count;
+    size_t sum = 0;
+
+    (void)state;
+    fixture_open(&fixture, "", "write_timeout = 1s");
+    struct pair pair = pair_connect_narrow(&fixture);
+    socket_send(pair.upstream, bytes, sizeof(bytes));
+    stats_await(fixture.proxy, "web", NULL, "bytes_down", BYTES);
+    socket_reset(pair.upstream);
+    do { /* 8 KB a second */
+        wait_sleep(30);
+        count = recv(pair.client, taken, sizeof(taken), 0);
+        sum += count > 0 ? (size_t)count : 0;
+    } while (count > 0);
+    assert_int_equal(sum, BYTES);
+    assert_int_equal(errno, ECONNRESET);
+    stats_expect_only(fixture.proxy, "upstream_reset", 1);
     fixture_close(&fixture);
 }
 
@@ -277,6 +306,7 @@ int main(void)
         E2E(the_stats_lines_have_their_keys_in_order),
         E2E(both_ends_of_the_upstream_first_is_upstream_fin),
         E2E(a_reset_by_the_client_is_client_reset),
+        E2E(a_reset_waits_for_a_slow_reader),
         E2E(a_reset_by_the_upstream_is_upstream_reset),
         E2E(a_refused_connect_is_connect_refused),
         E2E(a_silent_upstream_is_connect_timeout),

@@ -15,6 +15,7 @@
 #include "wait.h"
 
 #include <signal.h>
+#include <sys/socket.h>
 
 /* The connection ends by that cause, so long after begin_ms at the least. */
 static void expect_timeout(const struct fixture *fixture, int client,
@@ -165,6 +166,29 @@ static void a_peer_that_reads_now_and_then_is_no_write_timeout(void **state)
     fixture_close(&fixture);
 }
 
+/* What its kernel holds is more than it reads in a write_timeout, so that none
+ * of our writes shows that it takes bytes. */
+static void a_peer_that_reads_slowly_is_no_write_timeout(void **state)
+{
+    struct fixture fixture;
+    char taken[256];
+
+    (void)state;
+    fixture_open(&fixture, "", "write_timeout = 1s");
+    struct pair pair = pair_connect_narrow(&fixture);
+    struct stream out = {.fd = pair.upstream, .bytes = 256 * 1024};
+    stream_start_send(&out);
+    for (unsigned i = 0; i < 100; i++) { /* 3 seconds */
+        wait_sleep(30);
+        assert_true(recv(pair.client, taken, sizeof(taken), 0) > 0);
+    }
+    stats_await(fixture.proxy, NULL, NULL, "active", 1);
+    /* What is in its way now, it takes no more. */
+    stats_await_cause(fixture.proxy, "write_timeout", 1);
+    stream_join(&out);
+    fixture_close(&fixture);
+}
+
 static void silence_after_one_fin_is_half_close_timeout(void **state)
 {
     struct fixture fixture;
@@ -252,6 +276,7 @@ int main(void)
         E2E(a_side_that_has_ended_its_stream_may_be_silent),
         E2E(a_peer_that_takes_nothing_is_write_timeout),
         E2E(a_peer_that_reads_now_and_then_is_no_write_timeout),
+        E2E(a_peer_that_reads_slowly_is_no_write_timeout),
         E2E(silence_after_one_fin_is_half_close_timeout),
         E2E(half_close_timeout_holds_for_the_upstreams_fin_too),
         E2E(a_busy_connection_ends_at_its_max_lifetime),
