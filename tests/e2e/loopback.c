@@ -140,6 +140,16 @@ static bool is_wildcard(const char *host)
            strcmp(host, "[::]") == 0;
 }
 
+static bool is_free(const struct loopback *address, int type)
+{
+    int fd = loopback_bind(address, type);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
 struct loopback loopback_on(const char *host)
 {
     static unsigned tried;
@@ -149,18 +159,12 @@ struct loopback loopback_on(const char *host)
     unsigned start = (unsigned)getpid() * 97;
     struct loopback address;
 
-    for (;;) {
-        int fd;
-
+    do {
+        assert_true(tried < 10 * PORT_COUNT);
         snprintf(address.text, sizeof(address.text), "%s:%u", host,
                  first + (start + tried++) % count);
-        fd = loopback_bind(&address, SOCK_STREAM);
-        if (fd >= 0) {
-            close(fd);
-            return address;
-        }
-        assert_true(tried < 10 * PORT_COUNT);
-    }
+    } while (!is_free(&address, SOCK_STREAM) || !is_free(&address, SOCK_DGRAM));
+    return address;
 }
 
 struct loopback loopback_new(void)
