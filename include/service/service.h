@@ -64,6 +64,7 @@ struct service_state {
         *sources;          /* by source; NULL until a generation needs it */
     struct census *census; /* of UDP sessions; NULL until it has mode = udp */
     uint32_t holders;      /* services that have it; control thread */
+    struct list upstreams; /* all that live; control thread */
     bool down; /* all upstreams are, and the log says so; control/outages.h
                   has these two */
     uint32_t seen_up;        /* number of the upstream that was up */
@@ -112,12 +113,13 @@ static inline struct network service_source(const struct service *service,
 }
 
 /*
- * Initialises memory that is all-zero except `generation`. Takes the state and
- * the upstreams of previous, the newest service of that name or NULL, and
- * creates those that previous lacks. A name stands for all its addresses, each
- * with the weight of its line; for SRV names see service/resolution.h. A name
- * that does not resolve becomes one upstream that is down, with "name:port" or
- * "srv:name" as its text. Of two lines with one address the first counts.
+ * Initialises memory that is all-zero except `generation`. Takes the state of
+ * previous, the newest service of that name or NULL, and the upstreams that any
+ * service of that name has, and creates those that none has. A name stands for
+ * all its addresses, each with the weight of its line; for SRV names see
+ * service/resolution.h. A name that does not resolve becomes one upstream that
+ * is down, with "name:port" or "srv:name" as its text. Of two lines with one
+ * address the first counts.
  *
  * -1 with errno: ENOMEM, or E2BIG for more than CONFIG_UPSTREAMS_MAX upstreams.
  * The caller calls service_fini in either case. Control thread.

@@ -10,6 +10,7 @@
 
 #include "base/address.h"
 #include "base/endpoint.h"
+#include "base/list.h"
 #include "service/check_cause.h"
 #include "service/queue.h"
 #include "service/stats.h"
@@ -35,6 +36,7 @@ struct upstream {
     char text[UPSTREAM_TEXT_MAX]; /* as in the logs; an unresolved name:port */
     uint64_t id;                  /* hash of text, for the pick */
     struct queue *queue;          /* of its service; NULL: none */
+    struct list link; /* in the state of its service; control thread */
 
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t active; /* connections and
                         UDP sessions, also connecting; all workers add and

@@ -141,6 +141,7 @@ static int add_upstream(struct service *service, const struct index *index,
             return -1;
         }
         slot->upstream->queue = &service->state->queue;
+        list_append(&service->state->upstreams, &slot->upstream->link);
     }
     slot->listed = true;
     slot->upstream->holders++;
@@ -153,11 +154,31 @@ static int add_upstream(struct service *service, const struct index *index,
     return 0;
 }
 
+/* All that live, also those that only older generations have. */
+static int index_living(struct index *index, const struct service_state *state,
+                        size_t more)
+{
+    const struct list *all = &state->upstreams;
+    size_t count = 0;
+
+    for (const struct list *i = list_first(all); i != NULL && i != all;
+         i = i->next) {
+        count++;
+    }
+    if (index_init(index, count + more) < 0) {
+        return -1;
+    }
+    for (struct list *i = list_first(all); i != NULL && i != all; i = i->next) {
+        struct upstream *upstream = container_of(i, struct upstream, link);
+
+        index_find(index, upstream->text)->upstream = upstream;
+    }
+    return 0;
+}
+
 static int add_upstreams(struct service *service,
-                         const struct service *previous,
                          const struct resolution *resolution)
 {
-    size_t old_count = previous == NULL ? 0 : previous->upstream_count;
     size_t count = resolution->count;
     struct balance_node *nodes = calloc(count, sizeof(*nodes));
     struct index index = {0};
@@ -166,13 +187,8 @@ static int add_upstreams(struct service *service,
     service->upstreams = calloc(count, sizeof(struct upstream *));
     service->lines = calloc(count, sizeof(const struct config_upstream *));
     if (nodes == NULL || service->upstreams == NULL || service->lines == NULL ||
-        index_init(&index, old_count + count) < 0) {
+        index_living(&index, service->state, count) < 0) {
         goto free_scratch;
-    }
-    for (size_t i = 0; i < old_count; i++) {
-        struct upstream *upstream = previous->upstreams[i];
-
-        index_find(&index, upstream->text)->upstream = upstream;
     }
     for (size_t i = 0; i < count; i++) {
         const struct resolved *resolved = &resolution->list[i];
@@ -262,7 +278,7 @@ int service_init(struct service *service, const struct config_service *config,
         return -1;
     }
     if (resolution_init(&resolution, config, names) == 0) {
-        result = add_upstreams(service, previous, &resolution);
+        result = add_upstreams(service, &resolution);
     }
     if (previous != NULL) {
         balance_continue(&service->balance, &previous->balance);
@@ -288,6 +304,7 @@ void service_fini(struct service *service)
 {
     for (uint32_t i = 0; i < service->upstream_count; i++) {
         if (--service->upstreams[i]->holders == 0) {
+            list_remove(&service->upstreams[i]->link);
             upstream_destroy(service->upstreams[i]);
         }
     }

@@ -63,6 +63,27 @@ static void a_reload_keeps_states_and_upstreams(void **state)
     "listen = 127.0.0.1:80\n"                                                  \
     "upstream = 10.0.0.1:80\n"
 
+/* As a connection to it may last. */
+static void an_upstream_that_comes_back_is_the_same_while_it_lives(void **state)
+{
+    struct generation *first =
+        make_generation(PLAIN "upstream = 10.0.0.2:80\n", NULL);
+    struct generation *second = make_generation(PLAIN, first);
+    struct generation *third =
+        make_generation(PLAIN "upstream = 10.0.0.2:80\n", second);
+    struct upstream *back = third->services[0].upstreams[1];
+
+    (void)state;
+    assert_ptr_equal(back, first->services[0].upstreams[1]);
+    assert_int_equal(back->holders, 2);
+    generation_destroy(first);
+    generation_destroy(third);
+    third = make_generation(PLAIN "upstream = 10.0.0.2:80\n", second);
+    assert_int_equal(third->services[0].upstreams[1]->holders, 1);
+    generation_destroy(third);
+    generation_destroy(second);
+}
+
 static void the_table_of_sources_is_created_when_needed_and_kept(void **state)
 {
     struct generation *first = make_generation(PLAIN, NULL);
@@ -236,6 +257,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reload_keeps_states_and_upstreams),
+        cmocka_unit_test(
+            an_upstream_that_comes_back_is_the_same_while_it_lives),
         cmocka_unit_test(the_table_of_sources_is_created_when_needed_and_kept),
         cmocka_unit_test(round_robin_goes_on_over_a_reload),
         cmocka_unit_test(a_failure_leaves_all_as_it_was),
