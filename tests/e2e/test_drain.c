@@ -33,8 +33,9 @@ static void connections_are_taken_until_drain_delay_is_over(void **state)
     struct pair during = pair_establish(&fixture);
     proxy_signal(fixture.proxy, SIGHUP);
     pair_ping(&before);
-    wait_until(socket_try_connect(NULL, &fixture.front) < 0);
-    assert_int_equal(errno, ECONNREFUSED);
+    /* One that comes as the listener closes is reset. */
+    wait_until(socket_try_connect(NULL, &fixture.front) < 0 &&
+               errno == ECONNREFUSED);
     stopwatch_expect(&watch, 1490, 60000);
     pair_ping(&before);
     pair_ping(&during);

@@ -38,8 +38,9 @@ after_sigterm_connections_finish_and_no_new_one_is_accepted(void **state)
         fixture_open(&fixture, "", "");
         struct pair pair = pair_establish(&fixture);
         proxy_signal(fixture.proxy, signals[i]);
-        wait_until(socket_try_connect(NULL, &fixture.front) < 0);
-        assert_int_equal(errno, ECONNREFUSED);
+        /* One that comes as the listener closes is reset. */
+        wait_until(socket_try_connect(NULL, &fixture.front) < 0 &&
+                   errno == ECONNREFUSED);
         pair_ping(&pair);
         expect_silence(pair.client, 100);
         struct stopwatch watch = stopwatch_start();
