@@ -19,16 +19,17 @@ static void finish_upstream(struct session *session)
 
 /* Everything that the kernel took for the peer has reached it, or never will:
  * the queue of a socket that was reset keeps its length for ever. */
-static bool nothing_is_owed(struct sock *sock)
+static bool nothing_is_owed(struct sock *sock, uint32_t owed)
 {
-    return sock->ready & SOCK_RESET || sock_unacknowledged(sock) == 0 ||
-           sock_error(sock) != 0;
+    return sock->ready & SOCK_RESET || owed == 0 || sock_error(sock) != 0;
 }
 
-/* Whether the peer has acknowledged bytes since the look before. */
-static bool has_taken(struct session *session, enum direction side)
+/* Whether the peer, whom so many bytes are owed, has acknowledged some since
+ * the look before. */
+static bool has_taken(struct session *session, enum direction side,
+                      uint32_t owed)
 {
-    uint32_t steps = sock_unacknowledged(&session->sock[side]) / OWED_STEP;
+    uint32_t steps = owed / OWED_STEP;
     uint16_t before = session->owed_steps[side];
 
     session->owed_steps[side] = (uint16_t)MIN(steps, UINT16_MAX);
@@ -51,6 +52,7 @@ static void linger(struct plane *plane, struct session *session,
 {
     enum direction gone = side_of(session, cause);
     enum direction left = direction_other(gone);
+    uint32_t owed;
 
     if (gone == CLIENT) { /* its socket knows the round trip */
         session_log_end(plane, session, cause);
@@ -62,9 +64,10 @@ static void linger(struct plane *plane, struct session *session,
     }
     session->cause = (uint8_t)cause;
     session->lingering = (uint8_t)left;
-    (void)has_taken(session, left);
+    owed = sock_unacknowledged(&session->sock[left]);
+    (void)has_taken(session, left, owed);
     session_enter(plane, session, SESSION_LINGER);
-    if (nothing_is_owed(&session->sock[left])) {
+    if (nothing_is_owed(&session->sock[left], owed)) {
         session_close(plane, session, cause);
     } else {
         session_arm(plane, session);
@@ -74,11 +77,12 @@ static void linger(struct plane *plane, struct session *session,
 void session_relay_linger(struct plane *plane, struct session *session)
 {
     enum direction left = (enum direction)session->lingering;
+    uint32_t owed = sock_unacknowledged(&session->sock[left]);
 
-    if (has_taken(session, left)) {
+    if (has_taken(session, left, owed)) {
         session->entered_ns = plane->loop.now_ns;
     }
-    if (nothing_is_owed(&session->sock[left]) ||
+    if (nothing_is_owed(&session->sock[left], owed) ||
         plane->loop.now_ns >= session_linger_end_ns(session)) {
         session_close(plane, session, (enum cause)session->cause);
     } else {
@@ -119,11 +123,13 @@ void session_relay_look(struct plane *plane, struct session *session)
         session->service->config->write_timeout_ns / TUNNEL_LOOKS;
 
     for (enum direction i = UP; i < DIRECTIONS; i++) {
+        enum direction to = direction_other(i);
         struct relay *relay = &session->relay[i];
         uint64_t past_ns = plane->loop.now_ns - relay->moved_ns;
 
         if (step_ns != 0 && relay->wait == RELAY_SINK && past_ns >= step_ns &&
-            has_taken(session, direction_other(i)) && past_ns >= 2 * step_ns) {
+            has_taken(session, to, sock_unacknowledged(&session->sock[to])) &&
+            past_ns >= 2 * step_ns) {
             relay->moved_ns = plane->loop.now_ns;
         }
     }
