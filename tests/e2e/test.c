@@ -1,25 +1,18 @@
 #include "test.h"
 
+#include "../setting.h"
+
 #include <netdb.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-
-static bool is_set(const char *name)
-{
-    const char *value = getenv(name);
-
-    return value != NULL && value[0] != '\0' && strcmp(value, "0") != 0;
-}
 
 bool test_slow(void)
 {
-    return is_set("EVPROXY_TEST_SLOW");
+    return setting_is_on("EVPROXY_TEST_SLOW");
 }
 
 bool test_long(void)
 {
-    return is_set("EVPROXY_TEST_LONG");
+    return setting_is_on("EVPROXY_TEST_LONG");
 }
 
 /* The soft limit is 1024 where nothing has raised it. */

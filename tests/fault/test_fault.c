@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "../setting.h"
 #include "../skip.h"
 
 #include <inttypes.h>
@@ -49,7 +50,7 @@ static void tell_seed(int signal)
 /* Every seed of the theme: those of six in turn belong to the six. */
 static void run_theme(enum rig_theme theme)
 {
-    bool is_long = setting("EVPROXY_TEST_LONG", 0) != 0;
+    bool is_long = setting_is_on("EVPROXY_TEST_LONG");
     uint64_t runs =
         setting("EVPROXY_TEST_RUNS", is_long ? RUNS * LONGER : RUNS);
     uint64_t only = setting("EVPROXY_TEST_SEED", UINT64_MAX);

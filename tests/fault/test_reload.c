@@ -25,6 +25,8 @@
 
 #include <cmocka.h>
 
+#include "../setting.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -431,7 +433,7 @@ static void play_all(enum fail_kind kind)
     failures = 0;
     scenario.kind = kind;
     signal(SIGSEGV, tell_scenario); /* cmocka has its own by now */
-    stride = getenv("EVPROXY_TEST_LONG") != NULL ? 1 : STRIDE;
+    stride = setting_is_on("EVPROXY_TEST_LONG") ? 1 : STRIDE;
     for (unsigned i = 0; i < 8 * ARRAY_LEN(sequences); i++) {
         first = 1 + i % stride;
         scenario.sequence = sequences[i / 8];

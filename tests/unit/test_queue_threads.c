@@ -8,11 +8,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
+
+#include "../setting.h"
 
 /*
  * Workers that have more connections than the upstream has places. One that
@@ -220,7 +221,7 @@ static void start(uint32_t places, unsigned waiting)
     upstream.queue = &queue;
     max_active = places;
     max_waiting = waiting;
-    runs = getenv("EVPROXY_TEST_LONG") != NULL ? RUNS_LONG : RUNS;
+    runs = setting_is_on("EVPROXY_TEST_LONG") ? RUNS_LONG : RUNS;
     atomic_store(&active, 0);
     atomic_store(&working, WORKERS);
     for (size_t i = 0; i < WORKERS; i++) {
